@@ -1,0 +1,52 @@
+/**
+ * What the rest of the agent knows of BPF maps. Two implementations stand behind it, the kernel's
+ * (kernel-map.ts) and one in memory (fake.ts); one contract suite runs over both.
+ *
+ * Keys and values are raw bytes of exactly `keySize` and `valueSize`; agent/abi has the codecs.
+ */
+export type UpdateMode = 'any' | 'noexist' | 'exist';
+
+export interface BpfMap {
+	readonly name: string;
+	/** Bytes of a key. */
+	readonly keySize: number;
+	/** Bytes of a value as user space sees it: for per-CPU maps, of all possible CPUs, each rounded up to 8. */
+	readonly valueSize: number;
+	readonly maxEntries: number;
+	/** A copy of the value, or undefined when the key is absent. */
+	lookup(key: Uint8Array): Uint8Array | undefined;
+	/** @throws BpfError with code E2BIG (full), EEXIST (noexist), ENOENT (exist). */
+	update(key: Uint8Array, value: Uint8Array, mode?: UpdateMode): void;
+	/** @returns whether the key was there. Arrays refuse with EINVAL. */
+	delete(key: Uint8Array): boolean;
+	/**
+	 * Writes many entries: `keys` and `values` are concatenations. Falls back to single writes where the
+	 * kernel has no batch for this type. @throws BpfError whose `count` says how many were written.
+	 */
+	updateBatch(keys: Uint8Array, values: Uint8Array): void;
+	/** Deletes many; absent keys are passed over. @returns how many were there. */
+	deleteBatch(keys: Uint8Array): number;
+	/** A dump: every entry that exists throughout is in it once. */
+	entries(): Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
+}
+
+/** The Maglev table memory: equal segments of `table_chunk`s, added on demand, never removed. */
+export interface TableSegments {
+	/** Chunks in a segment (TABLE_SEGMENT_CHUNKS). */
+	readonly chunks: number;
+	/** How many segments there may be (TABLE_SEGMENTS). */
+	readonly limit: number;
+	readonly count: number;
+	/** Segment i as an array map of u32 chunk index -> table_chunk. */
+	segment(i: number): BpfMap;
+	/** Makes, pins and links one more segment. @throws BpfError E2BIG at the limit. */
+	grow(): BpfMap;
+}
+
+/** The maps that the control loop fills. */
+export interface ServiceMaps {
+	readonly frontends: BpfMap;
+	readonly backends: BpfMap;
+	readonly settings: BpfMap;
+	readonly tables: TableSegments;
+}

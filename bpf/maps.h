@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * maps.h - every map: who writes it, who reads it, what happens when it is full.
+ *
+ * All are pinned by name under <bpffs>/maglane/v<MAGLANE_ABI>[-<instance>]/, and shared by
+ * the three objects. max_entries are defaults; the agent sets them from its
+ * configuration before it creates a map.
+ */
+#ifndef MAGLANE_MAPS_H
+#define MAGLANE_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+
+/*
+ * Written by the agent; read by every new or established packet and connect().
+ * Full: the agent refuses whole Services before it writes (E2BIG never tears one).
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, struct frontend_key);
+	__type(value, struct frontend);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} frontends SEC(".maps");
+
+/*
+ * Written by the agent; read once for a new flow and for each packet of UDP.
+ * An array: an id is an index, so a lookup costs a bound check. Full: as above.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 262144);
+	__type(key, __u32);
+	__type(value, struct backend);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} backends SEC(".maps");
+
+/*
+ * Maglev tables, a segment an inner map. The agent adds a segment (pinned as
+ * tables_<n>) when the ones it has are full, so memory grows with use, no
+ * inner map is made per Service, and a table is written with one batch call.
+ */
+struct table_segment {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TABLE_SEGMENT_CHUNKS);
+	__type(key, __u32);
+	__type(value, struct table_chunk);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, TABLE_SEGMENTS);
+	__type(key, __u32);
+	__uint(value_size, sizeof(__u32));
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__array(values, struct table_segment);
+} tables SEC(".maps");
+
+/*
+ * Written and read by the packet programs; two entries a flow. Full: the least
+ * recently used goes; the other half makes it anew with the next packet.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 262144);
+	__type(key, struct tuple);
+	__type(value, struct conn);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} connections SEC(".maps");
+
+/* Written by connect() and sendmsg(), read by recvmsg() and getpeername(). */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct sock_key);
+	__type(value, struct sock_frontend);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} sockets SEC(".maps");
+
+/* Written by the agent, read when a flow to another node is made. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct settings);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} node_settings SEC(".maps");
+
+/* ifindex -> 1: devices with our XDP program, which may be redirected to. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} xdp_devices SEC(".maps");
+
+/* enum reason -> how often, per CPU. Written by every program, read at scrape. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, REASON_COUNT);
+	__type(key, __u32);
+	__type(value, struct counter);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} counters SEC(".maps");
+
+#endif

@@ -1,0 +1,27 @@
+import { defineConfig } from 'vitest/config';
+
+/** A tier a folder: what it needs is what differs. Privileged tiers share devices and pins, so one file at a time. */
+const tier = (name: string, privileged: boolean) => ({
+	extends: true as const,
+	test: {
+		name,
+		include: [`test/${name}/**/*.test.ts`],
+		pool: 'forks' as const,
+		fileParallelism: !privileged,
+		testTimeout: privileged ? 60_000 : 20_000,
+		hookTimeout: privileged ? 120_000 : 20_000,
+	},
+});
+
+export default defineConfig({
+	test: {
+		projects: [
+			tier('unit', false),
+			tier('golden', false),
+			tier('bpf', true),
+			tier('packet', true),
+			tier('netns', true),
+			tier('e2e', true),
+		],
+	},
+});
