@@ -1,0 +1,182 @@
+/**
+ * Reads BTF, the type information that clang puts into BPF objects and that the kernel keeps with maps
+ * (Documentation/bpf/btf.rst). Only what describes data is kept; functions are passed over.
+ */
+export interface BtfMember {
+	readonly name: string;
+	readonly type: number;
+	/** Bytes; bit fields are refused. */
+	readonly offset: number;
+}
+
+export type BtfType =
+	| { readonly kind: 'int'; readonly name: string; readonly size: number; readonly signed: boolean }
+	| {
+			readonly kind: 'ref';
+			readonly how: 'ptr' | 'typedef' | 'modifier';
+			readonly name: string;
+			readonly type: number;
+	  }
+	| { readonly kind: 'array'; readonly name: string; readonly type: number; readonly length: number }
+	| {
+			readonly kind: 'struct' | 'union';
+			readonly name: string;
+			readonly size: number;
+			readonly members: readonly BtfMember[];
+	  }
+	| {
+			readonly kind: 'enum';
+			readonly name: string;
+			readonly size: number;
+			readonly values: readonly (readonly [string, number])[];
+	  }
+	| { readonly kind: 'var'; readonly name: string; readonly type: number }
+	| {
+			readonly kind: 'datasec';
+			readonly name: string;
+			readonly vars: readonly { type: number; offset: number; size: number }[];
+	  }
+	| { readonly kind: 'other'; readonly name: string };
+
+/** Types by id; id 0 is void. */
+export type Btf = readonly BtfType[];
+
+const MAGIC = 0xeb9f;
+const HEADER = 24;
+
+interface Cursor {
+	readonly view: DataView;
+	readonly name: (offset: number) => string;
+	at: number;
+}
+
+/** Parses the content of a .BTF section. @throws RangeError when it is not little-endian BTF version 1. */
+export function parseBtf(data: Uint8Array): Btf {
+	const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+	if (data.length < HEADER || view.getUint16(0, true) !== MAGIC || view.getUint8(2) !== 1) {
+		throw new RangeError('Cannot parse BTF: no little-endian BTF version 1 header');
+	}
+	const header = view.getUint32(4, true);
+	const strings = header + view.getUint32(16, true);
+	const decoder = new TextDecoder();
+	const name = (offset: number) => {
+		const start = strings + offset;
+		return decoder.decode(data.subarray(start, data.indexOf(0, start)));
+	};
+	const cursor: Cursor = { view, name, at: header + view.getUint32(8, true) };
+	const end = cursor.at + view.getUint32(12, true);
+	const types: BtfType[] = [{ kind: 'other', name: 'void' }];
+	while (cursor.at < end) types.push(parseType(cursor));
+	return types;
+}
+
+function parseType(cursor: Cursor): BtfType {
+	const { view, at } = cursor;
+	const name = cursor.name(view.getUint32(at, true));
+	const info = view.getUint32(at + 4, true);
+	const word = view.getUint32(at + 8, true);
+	const length = info & 0xffff;
+	const kind = (info >>> 24) & 0x1f;
+	cursor.at += 12;
+	const items = <T>(size: number, read: (offset: number) => T): T[] => {
+		const out = Array.from({ length }, (_, i) => read(cursor.at + i * size));
+		cursor.at += length * size;
+		return out;
+	};
+	const u32 = (offset: number) => view.getUint32(offset, true);
+	switch (kind) {
+		case 1: {
+			const encoding = u32(cursor.at);
+			cursor.at += 4;
+			return { kind: 'int', name, size: word, signed: ((encoding >>> 24) & 1) === 1 };
+		}
+		case 2:
+			return { kind: 'ref', how: 'ptr', name, type: word };
+		case 3: {
+			const array = { kind: 'array', name, type: u32(cursor.at), length: u32(cursor.at + 8) } as const;
+			cursor.at += 12;
+			return array;
+		}
+		case 4:
+		case 5: {
+			const kflag = info >>> 31 === 1;
+			const members = items(12, (o) => member(cursor.name(u32(o)), u32(o + 4), u32(o + 8), kflag));
+			return { kind: kind === 4 ? 'struct' : 'union', name, size: word, members };
+		}
+		case 6:
+			return {
+				kind: 'enum',
+				name,
+				size: word,
+				values: items(8, (o) => [cursor.name(u32(o)), view.getInt32(o + 4, true)]),
+			};
+		case 8:
+			return { kind: 'ref', how: 'typedef', name, type: word };
+		case 9:
+		case 10:
+		case 11:
+		case 18:
+			return { kind: 'ref', how: 'modifier', name, type: word };
+		case 13:
+			cursor.at += length * 8;
+			return { kind: 'other', name };
+		case 14:
+			cursor.at += 4;
+			return { kind: 'var', name, type: word };
+		case 15:
+			return {
+				kind: 'datasec',
+				name,
+				vars: items(12, (o) => ({ type: u32(o), offset: u32(o + 4), size: u32(o + 8) })),
+			};
+		case 17:
+			cursor.at += 4;
+			return { kind: 'other', name };
+		case 19:
+			return { kind: 'enum', name, size: word, values: items(12, (o) => [cursor.name(u32(o)), u32(o + 4)]) };
+		case 7:
+		case 12:
+		case 16:
+			return { kind: 'other', name };
+		default:
+			throw new RangeError(`Cannot parse BTF: unknown kind ${kind} of type ${name}`);
+	}
+}
+
+function member(name: string, type: number, bits: number, kflag: boolean): BtfMember {
+	if ((kflag && bits >>> 24 !== 0) || bits % 8 !== 0)
+		throw new RangeError(`Cannot parse BTF: ${name} is a bit field`);
+	return { name, type, offset: (kflag ? bits & 0xffffff : bits) / 8 };
+}
+
+/** The type behind typedefs, const and volatile. */
+export function resolve(btf: Btf, id: number): BtfType {
+	let type = btf[id];
+	while (type?.kind === 'ref' && type.how !== 'ptr') type = btf[type.type];
+	if (!type) throw new RangeError(`Cannot resolve BTF type ${id}`);
+	return type;
+}
+
+/** Bytes of a type. */
+export function sizeOf(btf: Btf, id: number): number {
+	const type = resolve(btf, id);
+	if (type.kind === 'array') return type.length * sizeOf(btf, type.type);
+	if (type.kind === 'ref') return 8;
+	if ('size' in type) return type.size;
+	throw new RangeError(`BTF type ${type.name || id} has no size`);
+}
+
+/** The variables of a section (.rodata, .maps) by name: the variable's type, its offset and size in bytes. */
+export function datasec(
+	btf: Btf,
+	section: string,
+): Map<string, { type: number; offset: number; size: number }> {
+	const found = btf.find((type) => type.kind === 'datasec' && type.name === section);
+	const out = new Map<string, { type: number; offset: number; size: number }>();
+	if (found?.kind !== 'datasec') return out;
+	for (const item of found.vars) {
+		const variable = btf[item.type];
+		if (variable?.kind === 'var') out.set(variable.name, { ...item, type: variable.type });
+	}
+	return out;
+}

@@ -1,0 +1,130 @@
+import { type Codec, FieldError, show } from './codec.ts';
+
+/** One member of a C struct, padding included. */
+export interface FieldLayout {
+	/** Name in C. */
+	readonly name: string;
+	/** Bytes from the start of the struct. */
+	readonly offset: number;
+	readonly type: string;
+	/** Bytes. */
+	readonly size: number;
+}
+
+/** A C struct's shape: what can be compared between BTF and a codec. */
+export interface StructLayout {
+	/** Name in C. */
+	readonly type: string;
+	/** Bytes. */
+	readonly size: number;
+	readonly fields: readonly FieldLayout[];
+}
+
+/** The codec of a C struct. */
+export interface StructCodec<T extends object> extends Codec<T>, StructLayout {
+	/** A fresh array of `size` bytes; padding is zero. @throws FieldError naming the struct and the field. */
+	encode(value: T): Uint8Array;
+	/** @throws RangeError when the length is not `size`. */
+	decode(bytes: Uint8Array): T;
+	/** Values one after the other: what the batch calls of a map take. */
+	encodeAll(values: readonly T[]): Uint8Array;
+}
+
+/** [name in C, offset, codec]; padding, which has no value of its own, is [name, offset, bytes]. */
+export type FieldSpec<V> = readonly [name: string, offset: number, codec: Codec<V>];
+export type PadSpec = readonly [name: string, offset: number, size: number];
+
+/** A field by its name in TypeScript. */
+export type FieldSpecs<T extends object> = { readonly [K in keyof T]-?: FieldSpec<T[K]> };
+
+function layoutOf<T extends object>(fields: FieldSpecs<T>, pads: readonly PadSpec[]): FieldLayout[] {
+	const named = Object.values(fields as Record<string, FieldSpec<unknown>>).map(([name, offset, codec]) => ({
+		name,
+		offset,
+		type: codec.type,
+		size: codec.size,
+	}));
+	const padding = pads.map(([name, offset, size]) => ({ name, offset, type: `u8[${size}]`, size }));
+	return [...named, ...padding].sort((a, b) => a.offset - b.offset);
+}
+
+/** Every byte belongs to one field: a hole would be read by the kernel as part of a key. */
+function assertNoHoles(name: string, size: number, fields: readonly FieldLayout[]): void {
+	let end = 0;
+	for (const field of fields) {
+		if (field.offset !== end) {
+			throw new TypeError(`Layout of ${name} has a hole or overlap at byte ${end}, before ${field.name}`);
+		}
+		end += field.size;
+	}
+	if (end !== size) throw new TypeError(`Layout of ${name} ends at byte ${end}, expected ${size}`);
+}
+
+/** The codec of a struct of `size` bytes. @throws TypeError when the fields do not cover it exactly. */
+export function struct<T extends object>(
+	name: string,
+	size: number,
+	specs: FieldSpecs<T>,
+	pads: readonly PadSpec[] = [],
+): StructCodec<T> {
+	const layout = layoutOf(specs, pads);
+	assertNoHoles(name, size, layout);
+	const members = Object.entries(specs as Record<string, FieldSpec<unknown>>);
+	const write = (view: DataView, offset: number, value: T) => writeMembers(members, view, offset, value);
+	const read = (view: DataView, offset: number): T => {
+		const value: Record<string, unknown> = {};
+		for (const [key, [, at, codec]] of members) value[key] = codec.read(view, offset + at);
+		return value as T;
+	};
+	const encodeAll = (values: readonly T[]): Uint8Array => {
+		const out = new Uint8Array(size * values.length);
+		const view = new DataView(out.buffer);
+		for (const [i, value] of values.entries()) writeNamed(name, () => write(view, i * size, value));
+		return out;
+	};
+	return {
+		type: name,
+		size,
+		fields: layout,
+		write,
+		read,
+		encodeAll,
+		encode: (value) => encodeAll([value]),
+		decode(bytes) {
+			if (bytes.length !== size) {
+				throw new RangeError(`Cannot decode ${name}: expected ${size} bytes, got ${bytes.length}`);
+			}
+			return read(new DataView(bytes.buffer, bytes.byteOffset, size), 0);
+		},
+	};
+}
+
+function writeMembers(
+	members: readonly (readonly [string, FieldSpec<unknown>])[],
+	view: DataView,
+	offset: number,
+	value: object,
+): void {
+	if (typeof value !== 'object' || value === null) {
+		throw new FieldError([], `expected an object, got ${show(value)}`);
+	}
+	let current = '';
+	try {
+		for (const [key, [, at, codec]] of members) {
+			current = key;
+			codec.write(view, offset + at, (value as Record<string, unknown>)[key]);
+		}
+	} catch (error) {
+		if (error instanceof FieldError) throw new FieldError([current, ...error.path], error.reason);
+		throw error;
+	}
+}
+
+function writeNamed(name: string, write: () => void): void {
+	try {
+		write();
+	} catch (error) {
+		if (error instanceof FieldError) throw new FieldError([name, ...error.path], error.reason);
+		throw error;
+	}
+}

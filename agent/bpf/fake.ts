@@ -1,0 +1,73 @@
+/** Maps in memory with the kernel's semantics, for tests and for a run without BPF. */
+import { MAPS, TABLE_SEGMENT_CHUNKS, TABLE_SEGMENTS, tableChunkCodec } from '../abi/layout.ts';
+import { BpfError } from './error.ts';
+import { FakeKernel } from './fake-kernel.ts';
+import { FakeArray, FakeHash } from './fake-map.ts';
+import type { BpfMap, ServiceMaps, TableSegments } from './port.ts';
+
+/** Segments of Maglev tables in memory. */
+export class FakeTableSegments implements TableSegments {
+	readonly chunks: number;
+	readonly limit: number;
+	readonly #kernel: FakeKernel;
+	readonly #segments: BpfMap[] = [];
+
+	constructor(kernel: FakeKernel, chunks: number = TABLE_SEGMENT_CHUNKS, limit: number = TABLE_SEGMENTS) {
+		this.#kernel = kernel;
+		this.chunks = chunks;
+		this.limit = limit;
+	}
+
+	get count(): number {
+		return this.#segments.length;
+	}
+
+	segment(i: number): BpfMap {
+		const segment = this.#segments[i];
+		if (!segment) throw new BpfError({ operation: 'open', object: `map tables_${i}`, errno: 'ENOENT' });
+		return segment;
+	}
+
+	grow(): BpfMap {
+		const name = `tables_${this.count}`;
+		if (this.count >= this.limit) {
+			throw new BpfError({ operation: 'create', object: `map ${name}`, errno: 'E2BIG' });
+		}
+		this.#kernel.write({ operation: 'grow', map: name });
+		const size = { keySize: 4, valueSize: tableChunkCodec.size, maxEntries: this.chunks };
+		const segment = new FakeArray(this.#kernel, { name, ...size });
+		this.#segments.push(segment);
+		return segment;
+	}
+}
+
+/** Limits of the fake maps; the defaults are those of bpf/maps.h. */
+export interface FakeLimits {
+	readonly frontends?: number;
+	readonly backends?: number;
+	/** Chunks in a segment. */
+	readonly chunks?: number;
+	/** Segments. */
+	readonly segments?: number;
+}
+
+/** ServiceMaps in memory, and the kernel behind them, whose journal and failures tests use. */
+export interface FakeServiceMaps extends ServiceMaps {
+	readonly kernel: FakeKernel;
+}
+
+/** Fresh empty maps that share one journal. */
+export function fakeServiceMaps(limits: FakeLimits = {}): FakeServiceMaps {
+	const kernel = new FakeKernel();
+	const { frontends, backends, node_settings } = MAPS;
+	return {
+		kernel,
+		frontends: new FakeHash(kernel, { ...frontends, maxEntries: limits.frontends ?? frontends.maxEntries }),
+		backends: new FakeArray(kernel, { ...backends, maxEntries: limits.backends ?? backends.maxEntries }),
+		settings: new FakeArray(kernel, node_settings),
+		tables: new FakeTableSegments(kernel, limits.chunks, limits.segments),
+	};
+}
+
+export { FakeKernel, type FakeWrite } from './fake-kernel.ts';
+export { FakeArray, FakeHash, type FakeMapSpec } from './fake-map.ts';

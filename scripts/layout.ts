@@ -1,0 +1,91 @@
+/**
+ * Writes agent/abi/layout.ts from the BTF of bpf/abi.h and bpf/maps.h; with --check compares only, and exits with 1
+ * when the committed file is stale. Needs clang.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseBtf } from '../agent/abi/btf.ts';
+import { elfSection } from '../agent/abi/elf.ts';
+import { type LayoutSource, layoutText } from './layout-text.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const target = join(root, 'agent/abi/layout.ts');
+
+/** linux/types.h needs asm/types.h, which Debian keeps in a folder of the architecture. */
+function includeFlags(): string[] {
+	const arch = process.arch === 'x64' ? 'x86_64' : process.arch === 'arm64' ? 'aarch64' : process.arch;
+	const folder = `/usr/include/${arch}-linux-gnu`;
+	return [`-I${join(root, 'bpf')}`, ...(existsSync(folder) ? ['-idirafter', folder] : [])];
+}
+
+/** A type is in BTF only when something uses it: one variable of each. */
+function probe(structs: readonly string[], enums: readonly string[]): string {
+	const use = (kind: string) => (name: string) => `${kind} ${name} use_${kind}_${name};`;
+	return [
+		'#include "abi.h"',
+		'#include "maps.h"',
+		...structs.map(use('struct')),
+		...enums.map(use('enum')),
+		'',
+	].join('\n');
+}
+
+/** Compiles the probe and collects what the headers define, in their order. */
+export function collect(): LayoutSource {
+	const header = readFileSync(join(root, 'bpf/abi.h'), 'utf8');
+	const names = (pattern: RegExp) => [...header.matchAll(pattern)].map((match) => match[1]!);
+	const structs = names(/^struct (\w+) \{/gm);
+	const enums = names(/^enum (\w+) \{/gm);
+	const macros = names(/^#define (\w+) \d+\b/gm);
+	const folder = mkdtempSync(join(tmpdir(), 'maglane-layout-'));
+	try {
+		const source = join(folder, 'layout.c');
+		writeFileSync(source, probe(structs, enums));
+		const clang = (...args: string[]) =>
+			execFileSync('clang', ['-target', 'bpf', '-g', '-O2', '-Wall', '-Werror', ...includeFlags(), ...args], {
+				encoding: 'utf8',
+				stdio: ['ignore', 'pipe', 'inherit'],
+			});
+		clang('-c', source, '-o', join(folder, 'layout.o'));
+		const defined = clang('-E', '-dM', source);
+		const section = elfSection(readFileSync(join(folder, 'layout.o')), '.BTF');
+		if (!section) throw new Error('Cannot generate the layout: clang wrote no .BTF section');
+		const constants = macros.map((name): [string, number] => [
+			name,
+			Number(new RegExp(`^#define ${name} (\\d+)$`, 'm').exec(defined)?.[1]),
+		]);
+		return { btf: parseBtf(section), structs, enums, constants };
+	} finally {
+		rmSync(folder, { recursive: true });
+	}
+}
+
+/** Lines that differ, as `-` committed and `+` expected. */
+export function difference(committed: string, expected: string): string[] {
+	const old = committed.split('\n');
+	const fresh = expected.split('\n');
+	const had = new Set(old);
+	const has = new Set(fresh);
+	return [
+		...old.flatMap((line, i) => (has.has(line) ? [] : [`- ${i + 1}: ${line}`])),
+		...fresh.flatMap((line, i) => (had.has(line) ? [] : [`+ ${i + 1}: ${line}`])),
+	];
+}
+
+function main(): void {
+	const expected = layoutText(collect());
+	const committed = existsSync(target) ? readFileSync(target, 'utf8') : '';
+	if (!process.argv.includes('--check')) {
+		if (expected !== committed) writeFileSync(target, expected);
+		return;
+	}
+	if (expected === committed) return;
+	const lines = difference(committed, expected);
+	console.error('agent/abi/layout.ts is stale: bpf/abi.h or bpf/maps.h says otherwise. Run `make layout`.');
+	for (const line of lines.length > 0 ? lines : ['(the order of lines differs)']) console.error(line);
+	process.exitCode = 1;
+}
+
+if (import.meta.main) main();
