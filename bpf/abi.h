@@ -118,6 +118,7 @@ enum conn_flag {
 	CONN_ESTABLISHED = 1 << 5,
 	CONN_FIN = 1 << 6,
 	CONN_RST = 1 << 7,
+	CONN_PEER_FIN = 1 << 8, /* the other direction has sent its FIN */
 };
 
 /*
@@ -181,8 +182,10 @@ enum reason {
 	REASON_PASS_FIB,          /* XDP: no next hop known, left to TC */
 	REASON_PASS_DEVICE,       /* XDP: the way out takes no XDP frames */
 	REASON_TO_LOCAL,          /* translated, delivered by the stack */
-	REASON_TO_REMOTE,         /* translated, forwarded to another node */
+	REASON_TO_ROUTED,         /* translated, routed by the stack to another node */
+	REASON_TO_REMOTE,         /* translated both ways, forwarded to another node */
 	REASON_TO_CLIENT,         /* a reply, its source is the frontend again */
+	REASON_REPLY_ROUTED,      /* a reply on its way through the stack, likewise */
 	REASON_TO_SELF,           /* hairpin */
 	REASON_REJECT_NO_BACKEND, /* RST or ICMP port unreachable */
 	REASON_DROP_NO_BACKEND,   /* Local policy, backends elsewhere */

@@ -47,8 +47,9 @@ struct {
 struct table_segment {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, TABLE_SEGMENT_CHUNKS);
-	__type(key, __u32);
-	__type(value, struct table_chunk);
+	/* sizes, not types: libbpf 1.1 does not see the types of an inner map */
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct table_chunk));
 };
 
 struct {

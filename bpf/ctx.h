@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * ctx.h - the only difference between an XDP frame and a TC skb: where the
+ * bytes are, by which device they came, how an L4 checksum is mended.
+ *
+ * The entry file defines MAGLANE_XDP or not; every step is written once.
+ */
+#ifndef MAGLANE_CTX_H
+#define MAGLANE_CTX_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#ifdef MAGLANE_XDP
+typedef struct xdp_md ctx_t;
+#else
+typedef struct __sk_buff ctx_t;
+#endif
+
+static __always_inline void *ctx_data(const ctx_t *ctx)
+{
+	return (void *)(long)ctx->data;
+}
+
+static __always_inline void *ctx_data_end(const ctx_t *ctx)
+{
+	return (void *)(long)ctx->data_end;
+}
+
+/* Bytes of the whole frame, fragments of the skb included. */
+static __always_inline __u32 ctx_len(const ctx_t *ctx)
+{
+#ifdef MAGLANE_XDP
+	return (__u32)(ctx->data_end - ctx->data);
+#else
+	return ctx->len;
+#endif
+}
+
+static __always_inline __u32 ctx_ifindex(const ctx_t *ctx)
+{
+#ifdef MAGLANE_XDP
+	return ctx->ingress_ifindex;
+#else
+	return ctx->ifindex;
+#endif
+}
+
+/* Makes the first `len` bytes directly readable; XDP has them already. */
+static __always_inline void ctx_pull(ctx_t *ctx, __u32 len)
+{
+#ifdef MAGLANE_XDP
+	(void)ctx;
+	(void)len;
+#else
+	if (ctx_data(ctx) + len > ctx_data_end(ctx))
+		bpf_skb_pull_data(ctx, len < ctx->len ? len : ctx->len);
+#endif
+}
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * rewrite.h - puts a flow's translation into the packet: addresses, ports,
+ * checksums and, when we are the router, TTL.
+ */
+#ifndef MAGLANE_REWRITE_H
+#define MAGLANE_REWRITE_H
+
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <bpf/bpf_endian.h>
+
+#include "config.h"
+#include "csum.h"
+#include "ctx.h"
+#include "packet.h"
+
+/* Kernel 6.16: without it CHECKSUM_COMPLETE of IPv6 is corrupted. */
+#define L4_CSUM_IPV6 (1ULL << 7)
+
+/* hops: 1 when this node forwards the packet itself, else 0. */
+static __always_inline int rewrite_l3(void *data, void *end,
+				      const struct packet *p,
+				      const struct conn *c, __u8 hops)
+{
+	if (p->v4) {
+		struct iphdr *ip = data + L3_OFF;
+
+		if ((void *)(ip + 1) > end)
+			return -1;
+		ip->saddr = addr_v4(&c->nat.saddr);
+		ip->daddr = addr_v4(&c->nat.daddr);
+		/* TTL is the high byte of its 16-bit word */
+		ip->check = csum_update(ip->check,
+					(__u64)c->addr_diff +
+						(hops ? (__u16)~bpf_htons(0x0100) : 0));
+		ip->ttl -= hops;
+	} else {
+		struct ipv6hdr *ip = data + L3_OFF;
+
+		if ((void *)(ip + 1) > end)
+			return -1;
+		__builtin_memcpy(&ip->saddr, &c->nat.saddr, sizeof(ip->saddr));
+		__builtin_memcpy(&ip->daddr, &c->nat.daddr, sizeof(ip->daddr));
+		ip->hop_limit -= hops;
+	}
+	return 0;
+}
+
+static __always_inline __u32 rewrite_check_off(const struct packet *p)
+{
+	return p->tuple.proto == IPPROTO_TCP ?
+		       __builtin_offsetof(struct tcphdr, check) :
+		       __builtin_offsetof(struct udphdr, check);
+}
+
+#ifdef MAGLANE_XDP
+
+/* XDP sees bytes only: the whole difference goes into the field. */
+static __always_inline void rewrite_l4_csum(__u16 *check,
+					    const struct packet *p,
+					    const struct conn *c)
+{
+	int udp = p->tuple.proto == IPPROTO_UDP;
+
+	if (udp && !*check)
+		return; /* none was sent */
+	*check = csum_update(*check, (__u64)c->addr_diff + c->port_diff);
+	if (udp && !*check)
+		*check = 0xffff;
+}
+
+#endif
+
+/* 0, or -1 when the packet could not be changed. */
+static __always_inline int rewrite(ctx_t *ctx, const struct packet *p,
+				   const struct conn *c, __u8 hops)
+{
+	void *data = ctx_data(ctx), *end = ctx_data_end(ctx);
+	__u32 l4_off = p->l4_off & 0x7f;
+	struct ports *ports = data + l4_off;
+
+	if ((void *)(ports + 1) > end)
+		return -1;
+#ifdef MAGLANE_XDP
+	__u16 *check = data + l4_off + rewrite_check_off(p);
+
+	if ((void *)(check + 1) > end)
+		return -1;
+	rewrite_l4_csum(check, p, c);
+#endif
+	if (rewrite_l3(data, end, p, c, hops))
+		return -1;
+	ports->source = bpf_htons(c->nat.sport);
+	ports->dest = bpf_htons(c->nat.dport);
+#ifndef MAGLANE_XDP
+	/*
+	 * The helper knows what the field holds: of a CHECKSUM_PARTIAL skb only
+	 * the pseudo header's part, which the ports are no part of.
+	 */
+	__u32 off = l4_off + rewrite_check_off(p);
+	__u64 udp = p->tuple.proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	__u64 v6 = have_csum_ipv6 && !p->v4 ? L4_CSUM_IPV6 : 0;
+
+	if (bpf_l4_csum_replace(ctx, off, 0, c->addr_diff,
+				BPF_F_PSEUDO_HDR | udp | v6))
+		return -1;
+	if (bpf_l4_csum_replace(ctx, off, 0, c->port_diff, udp))
+		return -1;
+#endif
+	return 0;
+}
+
+#endif

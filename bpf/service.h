@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * service.h - a packet to a frontend, and a packet back: frontend lookup ->
+ * connection lookup -> else select and create -> rewrite -> way out.
+ */
+#ifndef MAGLANE_SERVICE_H
+#define MAGLANE_SERVICE_H
+
+#include "conn.h"
+#include "forward.h"
+#include "frontend.h"
+#include "select.h"
+
+/*
+ * What XDP leaves to TC: a checksum that its sender has not finished holds
+ * just the pseudo header's sum. A redirected frame would carry that to the
+ * wire. One finished checksum in 65536 looks the same, and takes the longer way.
+ */
+#ifdef MAGLANE_XDP
+static __always_inline int service_csum_partial(ctx_t *ctx,
+						const struct packet *p)
+{
+	__u32 l4_len = p->ip_len - (p->l4_off - L3_OFF);
+	__u16 *check = ctx_data(ctx) + (p->l4_off & 0x7f) + rewrite_check_off(p);
+
+	if ((void *)(check + 1) > ctx_data_end(ctx))
+		return 1;
+	return *check == csum_fold16(csum_pseudo(&p->tuple, l4_len, p->v4));
+}
+#endif
+
+/*
+ * Source of a flow that must come back through this node.
+ * 0, or -1 when the node has no address of the family.
+ */
+static __always_inline int service_snat_addr(const struct packet *p,
+					     struct addr *out)
+{
+	__u32 zero = 0;
+	struct settings *s = bpf_map_lookup_elem(&node_settings, &zero);
+
+	if (!s)
+		return -1;
+	*out = p->v4 ? s->snat_v4 : s->snat_v6;
+	return addr_is_zero(out) ? -1 : 0;
+}
+
+/* Fills *c with a new flow's translation, and enters it. */
+static __always_inline int service_connect(ctx_t *ctx, const struct packet *p,
+					   const struct frontend *f, __u8 scope,
+					   struct conn *c)
+{
+	__u32 hash = flow_hash(&p->tuple);
+	__u32 id = table_backend(f, hash);
+	struct backend *b = backend_lookup(id);
+
+	if (!b)
+		return REASON_DROP_STALE;
+#ifdef MAGLANE_XDP
+	if (b->flags & BACKEND_LOCAL)
+		return REASON_PASS_LOCAL;
+#endif
+	__builtin_memset(c, 0, sizeof(*c));
+	c->backend_id = id;
+	c->backend_generation = b->generation;
+	c->service_id = f->service_id;
+	c->flags = CONN_FORWARD;
+	if (b->flags & BACKEND_LOCAL)
+		c->flags |= CONN_LOCAL;
+	if (p->tcp_flags & TH_SYN)
+		c->flags |= CONN_SYN;
+	c->nat.saddr = p->tuple.saddr;
+	c->nat.daddr = b->addr;
+	c->nat.dport = b->port;
+	c->nat.proto = p->tuple.proto;
+	if (addr_equal(&p->tuple.saddr, &b->addr)) {
+		c->flags |= CONN_SNAT | CONN_HAIRPIN;
+		c->ifindex = ctx_ifindex(ctx);
+	} else if (scope == SCOPE_EXTERNAL && !(c->flags & CONN_LOCAL)) {
+		c->flags |= CONN_SNAT;
+	}
+	if ((c->flags & CONN_SNAT) && service_snat_addr(p, &c->nat.saddr))
+		return REASON_DROP_NO_SNAT_ADDR;
+	if (conn_create(p, c, hash))
+		return REASON_DROP_NO_PORT;
+	return STEP_NEXT;
+}
+
+/* Sends a packet of the client on to the backend of `c`. */
+static __always_inline int service_send(ctx_t *ctx, struct packet *p,
+					const struct conn *c, __u8 scope)
+{
+#ifdef MAGLANE_XDP
+	(void)scope;
+	if (c->flags & (CONN_LOCAL | CONN_HAIRPIN))
+		return REASON_PASS_LOCAL;
+	return forward(ctx, p, c, REASON_TO_REMOTE);
+#else
+	if ((c->flags & CONN_HAIRPIN) && scope == SCOPE_INTERNAL)
+		return forward_hairpin(ctx, p, c);
+	if (!(c->flags & CONN_LOCAL) && scope == SCOPE_EXTERNAL)
+		return forward(ctx, p, c, REASON_TO_REMOTE);
+	if (rewrite(ctx, p, c, 0))
+		return REASON_DROP_REWRITE;
+	return c->flags & CONN_LOCAL ? REASON_TO_LOCAL : REASON_TO_ROUTED;
+#endif
+}
+
+/* A packet to frontend `f`. */
+static __always_inline int service_forward(ctx_t *ctx, struct packet *p,
+					   const struct frontend *f, __u8 scope)
+{
+	struct conn *found, c;
+	int step;
+
+	found = conn_lookup(&p->tuple);
+	if (found && (found->flags & CONN_FORWARD) && conn_usable(found, p)) {
+		conn_touch(found, p);
+		return service_send(ctx, p, found, scope);
+	}
+	if (!f->table_size)
+		return f->flags & FRONTEND_DROP ? REASON_DROP_NO_BACKEND :
+						  REASON_REJECT_NO_BACKEND;
+	step = service_connect(ctx, p, f, scope, &c);
+	if (step != STEP_NEXT)
+		return step;
+	return service_send(ctx, p, &c, scope);
+}
+
+/* May this be a reply to a flow whose source we translated? */
+static __always_inline int service_snat_port(const struct packet *p)
+{
+	return p->tuple.dport >= snat_port_min &&
+	       p->tuple.dport <= snat_port_max;
+}
+
+/* The entry of a backend's reply, or NULL. */
+static __always_inline struct conn *service_reply(const struct packet *p)
+{
+	struct conn *c = conn_lookup(&p->tuple);
+
+	return c && !(c->flags & CONN_FORWARD) ? c : 0;
+}
+
+#endif

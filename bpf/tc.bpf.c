@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * tc.bpf.c - devices of the node and the host side of its pods' veths.
+ *
+ *   ml_from_netdev  in by a device of the node: frontends, and replies of
+ *                   backends on other nodes
+ *   ml_to_netdev    out by one: replies of this node's backends
+ *   ml_from_pod     out of a pod: frontends, for UDP and for pods whose
+ *                   sockets are not this kernel's
+ *   ml_to_pod       into a pod: the replies to that
+ */
+#include "finish.h"
+#include "parse.h"
+#include "reject.h"
+#include "service.h"
+
+/* A packet to a frontend, reached from `scope`; STEP_NEXT when it is none. */
+static __always_inline int tc_frontend(ctx_t *ctx, struct packet *p,
+				       __u8 scope)
+{
+	struct frontend *f;
+	int step;
+
+	f = frontend_lookup(&p->tuple.daddr, p->tuple.dport, p->tuple.proto,
+			    scope);
+	/* 127.0.0.1 in a packet is never the node's own */
+	if (!f || (f->flags & FRONTEND_LOOPBACK))
+		return STEP_NEXT;
+	step = service_forward(ctx, p, f, scope);
+	return step == REASON_REJECT_NO_BACKEND ? reject(ctx, p) : step;
+}
+
+static __always_inline int from_netdev_step(ctx_t *ctx, struct packet *p)
+{
+	struct conn *c;
+	int step;
+
+	step = packet_parse(ctx, p);
+	if (step != STEP_NEXT)
+		return step;
+	step = tc_frontend(ctx, p, SCOPE_EXTERNAL);
+	if (step != STEP_NEXT)
+		return step;
+	if (!service_snat_port(p))
+		return REASON_PASS_NOT_SERVICE;
+	c = service_reply(p);
+	if (!c || (c->flags & (CONN_HAIRPIN | CONN_LOCAL)))
+		return REASON_PASS_NOT_SERVICE;
+	conn_touch(c, p);
+	return forward(ctx, p, c, REASON_TO_CLIENT);
+}
+
+static __always_inline int from_pod_step(ctx_t *ctx, struct packet *p)
+{
+	struct conn *c;
+	int step;
+
+	step = packet_parse(ctx, p);
+	if (step != STEP_NEXT)
+		return step;
+	step = tc_frontend(ctx, p, SCOPE_INTERNAL);
+	if (step != STEP_NEXT)
+		return step;
+	if (!service_snat_port(p))
+		return REASON_PASS_NOT_SERVICE;
+	c = service_reply(p);
+	if (!c || !(c->flags & CONN_HAIRPIN))
+		return REASON_PASS_NOT_SERVICE;
+	conn_touch(c, p);
+	return forward_hairpin(ctx, p, c);
+}
+
+/* Replies that the stack has routed: the frontend is their source again. */
+static __always_inline int reply_step(ctx_t *ctx, struct packet *p)
+{
+	struct conn *c;
+	int step;
+
+	step = packet_parse(ctx, p);
+	if (step != STEP_NEXT)
+		return step;
+	c = service_reply(p);
+	if (!c || (c->flags & CONN_HAIRPIN))
+		return REASON_PASS_NOT_SERVICE;
+	conn_touch(c, p);
+	return rewrite(ctx, p, c, 0) ? REASON_DROP_REWRITE :
+				       REASON_REPLY_ROUTED;
+}
+
+SEC("tc")
+int ml_from_netdev(struct __sk_buff *ctx)
+{
+	struct packet p = {};
+
+	return finish(&p, from_netdev_step(ctx, &p));
+}
+
+SEC("tc")
+int ml_to_netdev(struct __sk_buff *ctx)
+{
+	struct packet p = {};
+
+	return finish(&p, reply_step(ctx, &p));
+}
+
+SEC("tc")
+int ml_from_pod(struct __sk_buff *ctx)
+{
+	struct packet p = {};
+
+	return finish(&p, from_pod_step(ctx, &p));
+}
+
+SEC("tc")
+int ml_to_pod(struct __sk_buff *ctx)
+{
+	struct packet p = {};
+
+	return finish(&p, reply_step(ctx, &p));
+}
+
+/* Test-run twice, a known time apart, this tells the agent how long a jiffy is. */
+SEC("tc")
+int ml_clock(struct __sk_buff *ctx)
+{
+	(void)ctx;
+	return (int)bpf_jiffies64();
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";
