@@ -1,0 +1,278 @@
+import { Backoff } from './backoff.ts';
+import { type Clock, pause } from './clock.ts';
+import { ApiStatusError, MalformedAnswerError } from './errors.ts';
+import { type Connection, listPages } from './list.ts';
+import { asObject, keyOf, type RawObject, type Resource } from './resources.ts';
+import type { Transport } from './transport.ts';
+import { type WatchEvent, watchEvents } from './watch.ts';
+
+/** Takes what is known of one resource. Calls are cheap: they store and mark, nothing more. */
+export interface Sink {
+	/** @param key `namespace/name`, or the name of a node */
+	upsert(key: string, object: RawObject): void;
+	remove(key: string): void;
+	/** A complete list has been passed on: what was not in it has been removed. */
+	listed(): void;
+}
+
+export interface ReflectorLog {
+	debug(fields: object, event: string): void;
+	info(fields: object, event: string): void;
+	warn(fields: object, event: string): void;
+}
+
+/** What is known of the connection to the API server; for status, metrics and logs. */
+export interface ReflectorState {
+	listed: boolean;
+	/** When the server last sent something for this resource, by the clock; undefined: never. */
+	lastContact?: number;
+	/** Why the last connection ended; absent while one is open. */
+	error?: string;
+	lists: number;
+	watches: number;
+	events: number;
+	/** Objects without a name and other things that are no object. */
+	malformed: number;
+}
+
+export interface ReflectorOptions {
+	readonly resource: Resource;
+	readonly transport: Transport;
+	readonly sink: Sink;
+	readonly clock: Clock;
+	/** Uniform in [0, 1). */
+	readonly random: () => number;
+	readonly log: ReflectorLog;
+	/** Milliseconds without a byte before a connection is given up; bookmarks come about once a minute. */
+	readonly stallMs?: number;
+	/** Objects a page of a list. */
+	readonly pageSize?: number;
+}
+
+interface Known {
+	readonly uid: string;
+	readonly version: string;
+}
+
+const STALL_MS = 150_000;
+const PAGE_SIZE = 500;
+/** The server is busy or the credentials are not good at present: a list would only add to its load. */
+const PASSING = new Set([401, 403, 429, 503]);
+
+/**
+ * Keeps a sink equal to one resource of the API: a list, then a watch, then either a watch from where the
+ * last one ended or, when the server cannot go on from there, a list again, whose difference is passed on.
+ * Written after client-go's tools/cache/reflector.go; client-node's informer gives up at the first reset.
+ */
+export class Reflector {
+	readonly state: ReflectorState = { listed: false, lists: 0, watches: 0, events: 0, malformed: 0 };
+	readonly #options: ReflectorOptions;
+	readonly #known = new Map<string, Known>();
+	readonly #backoff: Backoff;
+	/** Where a watch may begin; undefined: a list is needed first. */
+	#watchFrom: string | undefined;
+	/** resourceVersion of the next list. */
+	#listFrom = '0';
+
+	constructor(options: ReflectorOptions) {
+		this.#options = options;
+		this.#backoff = new Backoff(options.clock, options.random);
+	}
+
+	/** Runs until the signal aborts; never rejects. */
+	async run(signal: AbortSignal): Promise<void> {
+		const { clock, log, resource } = this.#options;
+		const connection: Connection = {
+			resource,
+			transport: this.#options.transport,
+			clock,
+			stallMs: this.#options.stallMs ?? STALL_MS,
+			signal,
+		};
+		while (!signal.aborted) {
+			let openedAt: number | undefined;
+			let wait = 0;
+			try {
+				this.#watchFrom ??= await this.#list(connection);
+				await this.#watch(connection, this.#watchFrom, () => {
+					openedAt = clock.now();
+				});
+			} catch (error) {
+				if (signal.aborted) return;
+				wait = this.#failed(error);
+			}
+			const delay = Math.max(wait, this.#backoff.next(openedAt));
+			log.debug({ resource: resource.name, delay: Math.round(delay) }, 'watch.again');
+			await pause(clock, delay, signal);
+		}
+	}
+
+	/** @returns ms that the server asked to wait */
+	#failed(error: unknown): number {
+		const { log, resource } = this.#options;
+		const status = error instanceof ApiStatusError ? error : undefined;
+		const relist =
+			error instanceof MalformedAnswerError || (status !== undefined && !PASSING.has(status.code));
+		if (relist) this.#watchFrom = undefined;
+		this.state.error = describe(error);
+		const fields = { resource: resource.name, error: this.state.error, relist };
+		// a version that has expired is part of the protocol, not a fault
+		if (status?.versionUnusable) log.info(fields, 'watch.expired');
+		else log.warn(fields, 'watch.failed');
+		return (status?.retryAfter ?? 0) * 1000;
+	}
+
+	/** @returns the resourceVersion from which to watch */
+	async #list(connection: Connection): Promise<string> {
+		const pageSize = this.#options.pageSize ?? PAGE_SIZE;
+		let from = this.#listFrom;
+		// the server answers from its cache only when nothing limits a list at a version
+		let limit = from === '0' || from === '' ? pageSize : 0;
+		for (;;) {
+			const progress = { pages: 0 };
+			try {
+				return await this.#listOnce(connection, from, limit, progress);
+			} catch (error) {
+				const again = error instanceof ApiStatusError && error.versionUnusable;
+				if (!again || (from === '' && limit === 0)) throw error;
+				// a continue token that expired once would expire again: the whole list in one answer then
+				if (progress.pages > 0 || from === '') limit = 0;
+				else limit = pageSize;
+				from = '';
+				this.#listFrom = '';
+			}
+		}
+	}
+
+	async #listOnce(
+		connection: Connection,
+		from: string,
+		limit: number,
+		progress: { pages: number },
+	): Promise<string> {
+		const { sink, log, resource, clock } = this.#options;
+		const started = clock.now();
+		const seen = new Set<string>();
+		let version = '';
+		for await (const page of listPages(connection, from, limit)) {
+			progress.pages++;
+			version = page.resourceVersion;
+			this.state.lastContact = clock.now();
+			for (const item of page.items) {
+				const key = this.#take(item);
+				if (key !== undefined) seen.add(key);
+			}
+		}
+		for (const key of [...this.#known.keys()]) {
+			if (!seen.has(key)) this.#drop(key);
+		}
+		this.#listFrom = version;
+		this.state.lists++;
+		this.state.listed = true;
+		log.info(
+			{ resource: resource.name, objects: seen.size, version, ms: Math.round(clock.now() - started) },
+			'list.done',
+		);
+		this.#guard('', () => sink.listed());
+		return version;
+	}
+
+	async #watch(connection: Connection, from: string, opened: () => void): Promise<void> {
+		const timeout = 300 + Math.floor(this.#options.random() * 300);
+		const onOpen = (): void => {
+			this.state.watches++;
+			delete this.state.error;
+			opened();
+		};
+		for await (const event of watchEvents(connection, from, timeout, onOpen)) {
+			this.state.lastContact = this.#options.clock.now();
+			this.state.events++;
+			const version = this.#apply(event);
+			if (version !== undefined) {
+				this.#watchFrom = version;
+				this.#listFrom = version;
+			}
+		}
+	}
+
+	/** @returns the event's resourceVersion, from which a later watch goes on */
+	#apply(event: WatchEvent): string | undefined {
+		if (event.type === 'BOOKMARK') {
+			const meta = event.object['metadata'] as { resourceVersion?: unknown } | undefined;
+			return typeof meta?.resourceVersion === 'string' ? meta.resourceVersion : undefined;
+		}
+		const object = asObject(event.object);
+		if (object === undefined) {
+			this.#reportMalformed(event.object);
+			return undefined;
+		}
+		const key = keyOf(object.metadata);
+		if (this.#older(key, object)) return undefined;
+		if (event.type === 'DELETED') this.#drop(key);
+		else this.#take(object);
+		return object.metadata.resourceVersion;
+	}
+
+	/** Whether an event tells of an earlier state than the one known, as from a server that lags behind. */
+	#older(key: string, object: RawObject): boolean {
+		const known = this.#known.get(key);
+		const { uid, resourceVersion } = object.metadata;
+		if (known === undefined || known.uid !== uid) return false;
+		return (
+			isNumber(known.version) && isNumber(resourceVersion) && BigInt(resourceVersion) < BigInt(known.version)
+		);
+	}
+
+	/** Passes an object on unless it is what is known already. @returns its key */
+	#take(item: unknown): string | undefined {
+		const { resource, sink } = this.#options;
+		const object = asObject(item);
+		if (object === undefined) {
+			this.#reportMalformed(item);
+			return undefined;
+		}
+		const key = keyOf(object.metadata);
+		const { uid = '', resourceVersion: version = '' } = object.metadata;
+		const known = this.#known.get(key);
+		if (known !== undefined && version !== '' && known.uid === uid && known.version === version) return key;
+		resource.trim(object as Record<string, unknown>);
+		this.#known.set(key, { uid, version });
+		this.#guard(key, () => sink.upsert(key, object));
+		return key;
+	}
+
+	#drop(key: string): void {
+		if (this.#known.delete(key)) this.#guard(key, () => this.#options.sink.remove(key));
+	}
+
+	/** A fault behind the sink must not end the watch of everything else. */
+	#guard(key: string, call: () => void): void {
+		try {
+			call();
+		} catch (error) {
+			const { log, resource } = this.#options;
+			log.warn({ resource: resource.name, object: key, error: describe(error) }, 'object.not-taken');
+		}
+	}
+
+	#reportMalformed(item: unknown): void {
+		this.state.malformed++;
+		const { log, resource } = this.#options;
+		const sample = JSON.stringify(item)?.slice(0, 200);
+		log.warn({ resource: resource.name, field: 'metadata.name', object: sample }, 'object.malformed');
+	}
+}
+
+function isNumber(version: string | undefined): version is string {
+	return version !== undefined && /^\d+$/.test(version);
+}
+
+/** The message with those of its causes: "GET https://... failed: connect ECONNREFUSED ...". */
+function describe(error: unknown): string {
+	const parts: string[] = [];
+	for (let e: unknown = error; e instanceof Error && parts.length < 4; e = e.cause) {
+		const code = (e as NodeJS.ErrnoException).code;
+		parts.push(e.message || code || e.name);
+	}
+	return parts.length > 0 ? parts.join(': ') : String(error);
+}

@@ -1,0 +1,86 @@
+import http from 'node:http';
+import https from 'node:https';
+import type { ApiTarget } from './kubeconfig.ts';
+
+export interface ApiAnswer {
+	readonly status: number;
+	/** Seconds of the Retry-After header, 0 when absent. */
+	readonly retryAfter: number;
+	/** Iterating it to the end, or destroying it, frees the connection. */
+	readonly body: http.IncomingMessage;
+}
+
+/** One finished request, for the rest_client metrics. */
+export interface RequestSample {
+	readonly verb: string;
+	readonly host: string;
+	/** HTTP status, or "<error>" as client-go names it. */
+	readonly code: string;
+	/** Seconds until the header of the answer. */
+	readonly seconds: number;
+}
+
+export interface Transport {
+	/** Resolves when the header has come. Rejects when the connection fails or the signal aborts. */
+	get(path: string, query: Readonly<Record<string, string>>, signal: AbortSignal): Promise<ApiAnswer>;
+	close(): void;
+}
+
+/** Without it a peer that vanished (a node that lost power) is noticed after two hours. */
+const TCP_KEEPALIVE_MS = 30_000;
+
+/**
+ * node:http and node:https alone: an idle watch costs one socket, and no client library's buffers.
+ *
+ * @param sample called once for each request
+ */
+export function openTransport(target: ApiTarget, sample: (s: RequestSample) => void = () => {}): Transport {
+	const secure = target.server.protocol === 'https:';
+	const agent = secure ? new https.Agent({ keepAlive: true }) : new http.Agent({ keepAlive: true });
+	const base = target.server.href.replace(/\/+$/, '');
+	const headers = { accept: 'application/json', 'user-agent': 'maglane' };
+
+	async function get(
+		path: string,
+		query: Readonly<Record<string, string>>,
+		signal: AbortSignal,
+	): Promise<ApiAnswer> {
+		const started = performance.now();
+		const report = (code: string): void =>
+			sample({ verb: 'GET', host: target.server.host, code, seconds: (performance.now() - started) / 1000 });
+		try {
+			const options = await target.options();
+			const url = new URL(`${base}${path}`);
+			url.search = new URLSearchParams(query).toString();
+			const answer = await send(url, {
+				agent,
+				...options,
+				headers: { ...headers, ...options.headers },
+				signal,
+			});
+			report(String(answer.status));
+			return answer;
+		} catch (cause) {
+			if (!signal.aborted) report('<error>');
+			throw new Error(`GET ${base}${path} failed`, { cause });
+		}
+	}
+
+	return { get, close: () => agent.destroy() };
+}
+
+function send(url: URL, options: https.RequestOptions): Promise<ApiAnswer> {
+	return new Promise((resolve, reject) => {
+		const request = (url.protocol === 'https:' ? https : http).get(url, options);
+		request.on('socket', (socket) => socket.setKeepAlive(true, TCP_KEEPALIVE_MS));
+		request.on('error', reject);
+		request.on('response', (body) => {
+			const retryAfter = Number(body.headers['retry-after']);
+			resolve({
+				status: body.statusCode ?? 0,
+				retryAfter: Number.isFinite(retryAfter) && retryAfter > 0 ? retryAfter : 0,
+				body,
+			});
+		});
+	});
+}
