@@ -1,0 +1,150 @@
+/** One open port of one pod. */
+import { createSocket, type RemoteInfo } from 'node:dgram';
+import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer, type Socket } from 'node:net';
+import type { NetnsSwitcher } from '../../bpf/netns.ts';
+import type { PortSpec } from './messages.ts';
+import { answerHttp, answerUdp, looksLikeHttp, plainAddress, type ServedPod } from './protocol.ts';
+
+export interface Listener {
+	/** Stops accepting and ends what is open. */
+	close(): void;
+}
+
+/** A request's head may take this long; public probes and load balancers keep idle connections. */
+const SILENT_CONNECTION_MS = 600_000;
+const MAX_HELD_BYTES = 4096;
+
+/** @param pod read at every request. @throws Error with the errno's name, e.g. EADDRINUSE. */
+export function openPort(
+	switcher: NetnsSwitcher,
+	netns: string,
+	{ protocol, port }: PortSpec,
+	pod: () => ServedPod,
+): Promise<Listener> {
+	return protocol === 'UDP' ? openUdp(switcher, netns, port, pod) : openTcp(switcher, netns, port, pod);
+}
+
+async function openTcp(
+	switcher: NetnsSwitcher,
+	netns: string,
+	port: number,
+	pod: () => ServedPod,
+): Promise<Listener> {
+	const connections = new Set<Socket>();
+	const http = httpServer(port, pod);
+	const server = createServer({ noDelay: true }, (socket) => {
+		connections.add(socket);
+		socket.on('error', () => {}); // a client that went away: 'close' follows
+		socket.on('close', () => connections.delete(socket));
+		socket.setTimeout(SILENT_CONNECTION_MS, () => socket.destroy());
+		receiveFirst(socket, http, pod);
+	});
+	const fd = switcher.listenTcp(netns, port);
+	await new Promise<void>((resolve, reject) => {
+		server.once('error', reject);
+		server.listen({ fd, backlog: 1024 }, resolve);
+	});
+	return {
+		close() {
+			server.close();
+			for (const socket of connections) socket.destroy();
+		},
+	};
+}
+
+/** Hands the connection to HTTP once its first bytes say so; otherwise answers single lines as UDP would. */
+function receiveFirst(socket: Socket, http: HttpServer, pod: () => ServedPod): void {
+	let held: Buffer = Buffer.alloc(0);
+	const onData = (chunk: Buffer) => {
+		held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+		const decision = looksLikeHttp(held);
+		if (decision === undefined) return;
+		socket.off('data', onData);
+		if (!decision) {
+			answerLines(socket, held, pod);
+			return;
+		}
+		socket.pause();
+		http.emit('connection', socket);
+		socket.unshift(held);
+		socket.resume();
+	};
+	socket.on('data', onData);
+}
+
+function answerLines(socket: Socket, first: Buffer, pod: () => ServedPod): void {
+	let held = '';
+	const onData = (chunk: Buffer) => {
+		held = (held + chunk.toString('latin1')).slice(-MAX_HELD_BYTES);
+		const lines = held.split('\n');
+		held = lines.pop() ?? '';
+		for (const line of lines) {
+			const answer = answerUdp(pod(), line, peerOf(socket));
+			if (answer !== undefined && socket.writable) socket.write(`${answer}\n`);
+		}
+	};
+	socket.on('data', onData);
+	onData(first);
+}
+
+function httpServer(port: number, pod: () => ServedPod): HttpServer {
+	const server = createHttpServer((request, response) => respond(request, response, port, pod()));
+	server.keepAliveTimeout = SILENT_CONNECTION_MS;
+	server.on('clientError', (_error, socket) => socket.destroy());
+	return server;
+}
+
+function respond(request: IncomingMessage, response: ServerResponse, port: number, pod: ServedPod): void {
+	request.resume();
+	const answer = answerHttp(pod, {
+		method: request.method ?? 'GET',
+		target: request.url ?? '/',
+		headers: request.headers,
+		peer: peerOf(request.socket),
+		port,
+		now: new Date(),
+	});
+	const body = Buffer.from(answer.body);
+	const send = () => {
+		response.writeHead(answer.status, {
+			'content-type': 'text/plain; charset=utf-8',
+			'content-length': body.length,
+			...answer.headers,
+		});
+		response.end(request.method === 'HEAD' ? undefined : body);
+	};
+	if (answer.delay) setTimeout(send, answer.delay).unref();
+	else send();
+}
+
+function peerOf(socket: Socket): { address: string; port: number } {
+	return { address: plainAddress(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 };
+}
+
+async function openUdp(
+	switcher: NetnsSwitcher,
+	netns: string,
+	port: number,
+	pod: () => ServedPod,
+): Promise<Listener> {
+	const fd = switcher.bindUdp(netns, port);
+	// Addresses here are numbers always: no resolver, whose threads know no namespaces
+	const socket = createSocket({ type: 'udp6', lookup: (address, _options, done) => done(null, address, 6) });
+	socket.on('message', (message: Buffer, from: RemoteInfo) => {
+		const peer = { address: plainAddress(from.address), port: from.port };
+		const answer = answerUdp(pod(), message.toString(), peer);
+		if (answer === undefined) return;
+		socket.send(answer, from.port, from.address, () => {}); // a client that is gone is no error of the pod
+	});
+	await new Promise<void>((resolve, reject) => {
+		socket.once('error', reject);
+		socket.bind({ fd }, () => {
+			socket.off('error', reject);
+			socket.on('error', () => {});
+			resolve();
+		});
+	});
+	return { close: () => socket.close() };
+}

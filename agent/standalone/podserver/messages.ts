@@ -1,0 +1,36 @@
+/** What the control plane and the pod server process say to each other over the IPC channel of fork(). */
+import type { Behaviour } from './protocol.ts';
+
+export type Protocol = 'TCP' | 'UDP';
+
+export interface PortSpec {
+	readonly protocol: Protocol;
+	readonly port: number;
+}
+
+export interface PodSpec {
+	/** Unique: the pod's uid. */
+	readonly id: string;
+	readonly netns: string;
+	readonly hostname: string;
+	readonly behaviour: Behaviour;
+	readonly terminating: boolean;
+	/** What is to be open: ports that are open and not in here are closed. */
+	readonly ports: readonly PortSpec[];
+}
+
+/** `serve` may come again with other ports for the same id. */
+export type Request =
+	| { readonly type: 'serve'; readonly sequence: number; readonly pod: PodSpec }
+	| { readonly type: 'stop'; readonly sequence: number; readonly id: string };
+
+export interface PortFailure extends PortSpec {
+	/** Why it is not open, with the errno's name. */
+	readonly reason: string;
+}
+
+export interface Reply {
+	readonly sequence: number;
+	/** Ports that could not be opened; the others are. */
+	readonly failures: readonly PortFailure[];
+}
