@@ -1,0 +1,246 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import * as z from 'zod';
+
+/** Where a server listens. */
+export interface ListenAddress {
+	readonly host: string;
+	readonly port: number;
+}
+
+export interface Config {
+	/** The Node object that this agent serves. */
+	readonly nodeName: string;
+	/** Absent: the service account that a pod is given. */
+	readonly kubeconfig?: string;
+	/** Overrides the address of the API server. */
+	readonly apiServer?: string;
+	/** `host:port` of the API server as a pod's environment names it. */
+	readonly inCluster?: string;
+	/** Directory of the pins, before the ABI version is appended. */
+	readonly pinPath: string;
+	/** cgroup v2 directory whose sockets are served; 'auto': the root of the cgroup2 mount. */
+	readonly cgroup: string;
+	/** Second cgroup in which only sockets of the node's own network namespace are served. */
+	readonly hostCgroup?: string;
+	readonly xdp: 'auto' | 'native' | 'generic' | 'off';
+	readonly devices: 'auto' | readonly string[];
+	readonly endpointsSource: 'auto' | 'endpointslices' | 'endpoints';
+	/** Absent: not served. */
+	readonly healthAddress?: ListenAddress;
+	readonly metricsAddress?: ListenAddress;
+	/** Source ports of what is forwarded to other nodes, both included. */
+	readonly snatPorts: { readonly min: number; readonly max: number };
+	/** Slots of a Maglev table; 'auto': by the number of backends. */
+	readonly tableSize: 'auto' | number;
+	readonly ffi: 'koffi' | 'ffi-napi';
+	/** Directory of compiled BPF objects. */
+	readonly bpfCache?: string;
+	readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+}
+
+export type ConfigKey = Exclude<keyof Config, 'inCluster'>;
+
+/** One setting: `--name` on the command line, MAGLANE_NAME in the environment, `key` in the file. */
+export interface Setting {
+	readonly key: ConfigKey;
+	readonly flag: string;
+	readonly env: string;
+	/** Placeholder of the value in the help. */
+	readonly value: string;
+	readonly help: string;
+	readonly fallback?: string;
+}
+
+/** A wrong setting: the message names it, where it came from and what would be right. Exit code 2. */
+export class ConfigError extends Error {
+	override readonly name = 'ConfigError';
+}
+
+const setting = (key: ConfigKey, value: string, help: string, fallback?: string): Setting => {
+	const kebab = key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+	const env = `MAGLANE_${kebab.replaceAll('-', '_').toUpperCase()}`;
+	return { key, flag: `--${kebab}`, env, value, help, ...(fallback !== undefined && { fallback }) };
+};
+
+/** In the order of the help. */
+export const SETTINGS: readonly Setting[] = [
+	setting('nodeName', '<name>', 'name of this Node object (default: the host name)'),
+	setting('kubeconfig', '<file>', 'kubeconfig (default: the service account of the pod)'),
+	setting('apiServer', '<url>', 'address of the API server, not the ClusterIP that this agent implements'),
+	setting('pinPath', '<dir>', 'bpffs directory of maps and links', '/sys/fs/bpf/maglane'),
+	setting('cgroup', '<dir>', 'cgroup v2 whose sockets are served; auto: the cgroup2 mount', 'auto'),
+	setting('hostCgroup', '<dir>', "second cgroup, where only sockets of the node's own netns are served"),
+	setting('xdp', '<mode>', 'auto, native, generic or off', 'auto'),
+	setting('devices', '<list>', 'auto, or devices that face other nodes: eth0,eth1', 'auto'),
+	setting('endpointsSource', '<kind>', 'auto, endpointslices or endpoints', 'auto'),
+	setting('healthAddress', '<host:port>', 'healthz, livez and readyz; off: none', '0.0.0.0:10256'),
+	setting('metricsAddress', '<host:port>', 'metrics for Prometheus; off: none', '127.0.0.1:10249'),
+	setting('snatPorts', '<min-max>', 'source ports of connections to other nodes', '61000-65535'),
+	setting('tableSize', '<prime>', 'slots of a Maglev table; auto: by the number of backends', 'auto'),
+	setting('ffi', '<library>', 'koffi or ffi-napi', 'koffi'),
+	setting('bpfCache', '<dir>', 'directory of compiled BPF objects'),
+	setting('logLevel', '<level>', 'trace, debug, info, warn, error, fatal or silent', 'info'),
+];
+
+const NODE_PORTS = { min: 30000, max: 32767 };
+const LARGEST_TABLE = 131_071;
+
+const path = z.string().startsWith('/', 'expected an absolute path');
+
+const listenAddress = z.string().transform((text, context): ListenAddress | undefined => {
+	if (text === 'off' || text === '') return undefined;
+	const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
+	const port = Number(match?.[3]);
+	if (match === null || port > 65_535) return fail(context, 'expected host:port, [ipv6]:port or off');
+	return { host: match[1] ?? (match[2] || '::'), port };
+});
+
+const portRange = z.string().transform((text, context) => {
+	const [min = 0, max = 0] = /^(\d+)-(\d+)$/.exec(text)?.slice(1).map(Number) ?? [];
+	if (min < 1024 || max > 65_535 || min > max) return fail(context, 'expected min-max within 1024-65535');
+	if (min <= NODE_PORTS.max && max >= NODE_PORTS.min) {
+		return fail(context, `must not meet the NodePort range ${NODE_PORTS.min}-${NODE_PORTS.max}`);
+	}
+	return { min, max };
+});
+
+const tableSize = z.string().transform((text, context): 'auto' | number => {
+	if (text === 'auto') return text;
+	const size = /^\d+$/.test(text) ? Number(text) : 0;
+	if (size > LARGEST_TABLE || !isPrime(size)) {
+		return fail(context, `expected auto or a prime up to ${LARGEST_TABLE}, for example 251, 2039 or 16381`);
+	}
+	return size;
+});
+
+const devices = z.string().transform((text, context): 'auto' | readonly string[] => {
+	if (text === 'auto') return text;
+	const names = text.split(',').map((name) => name.trim());
+	// IFNAMSIZ is 16 with the terminating zero
+	const wrong = names.find((name) => !/^[^\s/]{1,15}$/.test(name));
+	return wrong === undefined ? names : fail(context, `"${wrong}" is no device name`);
+});
+
+const schema = z.object({
+	nodeName: z.string().regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'expected a DNS subdomain in lower case'),
+	kubeconfig: z.string().min(1).optional(),
+	apiServer: z
+		.string()
+		.regex(/^https?:\/\/./, 'expected http://host:port or https://host:port')
+		.optional(),
+	pinPath: path,
+	cgroup: z.literal('auto', 'expected auto or an absolute path').or(path),
+	hostCgroup: path.optional(),
+	xdp: z.enum(['auto', 'native', 'generic', 'off']),
+	devices,
+	endpointsSource: z.enum(['auto', 'endpointslices', 'endpoints']),
+	healthAddress: listenAddress,
+	metricsAddress: listenAddress,
+	snatPorts: portRange,
+	tableSize,
+	ffi: z.enum(['koffi', 'ffi-napi']),
+	bpfCache: path.optional(),
+	logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+});
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The one place where the environment is read. */
+export function environment(): Environment {
+	return process.env;
+}
+
+interface Given {
+	readonly text: string;
+	/** What the user would look for: a flag, a variable, a field of the file. */
+	readonly origin: string;
+}
+
+/**
+ * Settings from flags, then the environment, then the YAML file (`--config`, MAGLANE_CONFIG), then defaults.
+ *
+ * @param flags by key, as commander gives them
+ * @throws ConfigError for the first wrong one
+ */
+export async function loadConfig(
+	flags: Readonly<Record<string, unknown>>,
+	env: Environment,
+): Promise<Config> {
+	const fileName = (flags['config'] as string | undefined) ?? env['MAGLANE_CONFIG'];
+	const file = fileName ? await readConfigFile(fileName) : {};
+	const given = new Map<string, Given>();
+	for (const { key, flag, env: variable, fallback } of SETTINGS) {
+		const candidates: [unknown, string][] = [
+			[flags[key], flag],
+			[env[variable] || undefined, variable],
+			[file[key], `field ${key} of ${fileName}`],
+			[key === 'nodeName' ? hostname().toLowerCase() : fallback, `default of ${flag}`],
+		];
+		const found = candidates.find(([value]) => value !== undefined);
+		if (found) given.set(key, { text: textOf(found[0]), origin: found[1] });
+	}
+	const parsed = schema.safeParse(Object.fromEntries([...given].map(([key, { text }]) => [key, text])));
+	if (!parsed.success) throw configError(parsed.error.issues[0], given);
+	const inCluster = inClusterAddress(env);
+	return deepFreeze(withoutUndefined({ ...parsed.data, inCluster }));
+}
+
+function withoutUndefined(settings: { [K in keyof Config]: Config[K] | undefined }): Config {
+	const defined = Object.entries(settings).filter(([, value]) => value !== undefined);
+	return Object.fromEntries(defined) as unknown as Config;
+}
+
+async function readConfigFile(name: string): Promise<Record<string, unknown>> {
+	let raw: unknown;
+	try {
+		raw = (await import('yaml')).parse(readFileSync(name, 'utf8'));
+	} catch (cause) {
+		throw new ConfigError(`Cannot read config file ${name} (--config): ${String(cause)}`, { cause });
+	}
+	if (raw === null) return {};
+	if (typeof raw !== 'object' || Array.isArray(raw)) {
+		throw new ConfigError(`Config file ${name} holds no mapping`);
+	}
+	const keys: readonly string[] = SETTINGS.map(({ key }) => key);
+	const unknown = Object.keys(raw).find((key) => !keys.includes(key));
+	if (unknown !== undefined) {
+		throw new ConfigError(`Config file ${name} has unknown field ${unknown}; known are ${keys.join(', ')}`);
+	}
+	return raw as Record<string, unknown>;
+}
+
+function textOf(value: unknown): string {
+	return Array.isArray(value) ? value.join(',') : String(value);
+}
+
+function configError(issue: z.core.$ZodIssue | undefined, given: ReadonlyMap<string, Given>): ConfigError {
+	const key = String(issue?.path[0]);
+	const { text, origin } = given.get(key) ?? { text: '', origin: key };
+	const wanted =
+		issue?.code === 'invalid_value' ? `expected one of ${issue.values.join(', ')}` : (issue?.message ?? '');
+	return new ConfigError(`Invalid ${origin} "${text}": ${wanted}`);
+}
+
+function inClusterAddress(env: Environment): string | undefined {
+	const host = env['KUBERNETES_SERVICE_HOST'];
+	if (!host) return undefined;
+	return `${host.includes(':') ? `[${host}]` : host}:${env['KUBERNETES_SERVICE_PORT'] ?? '443'}`;
+}
+
+function isPrime(n: number): boolean {
+	for (let d = 2; d * d <= n; d++) {
+		if (n % d === 0) return false;
+	}
+	return n > 1;
+}
+
+function fail(context: z.core.$RefinementCtx, message: string): never {
+	context.addIssue({ code: 'custom', message });
+	return z.NEVER;
+}
+
+function deepFreeze<T>(value: T): T {
+	if (typeof value === 'object' && value !== null) Object.values(value).forEach(deepFreeze);
+	return Object.freeze(value);
+}
