@@ -1,0 +1,45 @@
+# Every target but help and clean first runs setup, which takes no time when nothing is missing.
+SHELL := /bin/sh
+NODE := ./node_modules/.bin/node
+.DEFAULT_GOAL := help
+
+.PHONY: help setup demo up down test e2e check bpf layout bench kind-e2e clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: system tools (root on Debian or Ubuntu), npm packages, Node
+	@sh scripts/setup.sh
+
+demo: setup ## Start a cluster, apply an application (APP=file.yaml), show its Services answer, stop
+	@$(NODE) scripts/demo.ts $(APP)
+
+up: setup ## Start the standalone cluster; kubeconfig in .maglane/kubeconfig
+	@$(NODE) agent/main.ts standalone up
+
+down: setup ## Stop the standalone cluster and leave nothing behind
+	@$(NODE) agent/main.ts standalone down
+
+test: setup ## Run all tests, tier by tier (TIER="unit bpf" for some)
+	@$(NODE) scripts/test.ts $(TIER)
+
+e2e: setup ## Run the end-to-end scenarios against standalone, or any KUBECONFIG=file
+	@$(NODE) scripts/e2e.ts
+
+check: setup ## The gate: types, lint, format, generated files, headers, imports
+	@$(NODE) scripts/check.ts
+
+bpf: setup ## Compile the BPF programs into .cache/bpf
+	@$(NODE) scripts/bpf.ts
+
+layout: setup ## Generate agent/abi/layout.ts from bpf/abi.h
+	@$(NODE) scripts/layout.ts
+
+bench: setup ## Measure ns per packet, latency and throughput
+	@$(NODE) scripts/bench.ts
+
+kind-e2e: setup ## Run the end-to-end scenarios in a kind cluster without kube-proxy (needs docker and kind)
+	@$(NODE) scripts/kind.ts
+
+clean: ## Remove what was built and downloaded here
+	rm -rf .cache dist coverage node_modules

@@ -1,0 +1,128 @@
+#!/bin/sh
+# Brings a machine to where maglane runs: system tools, then npm packages and the pinned Node. Does nothing, in well
+# under a second, when all is there. Without root or apt it says what is missing and does the rest.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup: %s\n' "$*"; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# One line a tool: how it is recognised, then its package in Debian, Fedora, Arch and Alpine.
+missing() {
+	while read -r kind what debian fedora arch alpine; do
+		case $kind in
+		command) have "$what" || [ -x "/usr/sbin/$what" ] || [ -x "/sbin/$what" ] ;;
+		file) [ -e "$what" ] ;;
+		esac || printf '%s %s %s %s %s\n' "$what" "$debian" "$fedora" "$arch" "$alpine"
+	done <<-'TOOLS'
+		command npm npm nodejs-npm npm npm
+		command clang clang clang clang clang
+		file /usr/include/bpf/bpf_helpers.h libbpf-dev libbpf-devel libbpf libbpf-dev
+		file /usr/include/linux/bpf.h linux-libc-dev kernel-headers linux-api-headers linux-headers
+		command bpftool bpftool bpftool bpf bpftool
+		command ip iproute2 iproute iproute2 iproute2
+		command nsenter util-linux util-linux util-linux util-linux-misc
+		command ethtool ethtool ethtool ethtool ethtool
+		command tcpdump tcpdump tcpdump tcpdump tcpdump
+		command kubectl kubectl kubernetes-client kubectl kubectl
+		command g++ g++ gcc-c++ gcc g++
+		command python3 python3 python3 python python3
+	TOOLS
+}
+
+candidate() { apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ && $2 != "(none)" { found = 1 } END { exit !found }'; }
+
+# Debian's kubectl comes in kubernetes-client before release 13; Ubuntu's bpftool in linux-tools before 24.10.
+apt_name() {
+	case $1 in
+	kubectl) candidate kubectl && echo kubectl || echo kubernetes-client ;;
+	bpftool) candidate bpftool && echo bpftool || echo linux-tools-common linux-tools-generic ;;
+	*) echo "$1" ;;
+	esac
+}
+
+apt_install() {
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >"$apt_log" 2>&1
+}
+
+install_tools() {
+	apt_log=$(mktemp)
+	trap 'rm -f "$apt_log"' EXIT
+	say "reading the package lists (apt-get update)"
+	apt-get update >"$apt_log" 2>&1 || { cat "$apt_log"; say "apt-get update failed; going on with the lists at hand"; }
+	packages=$(echo "$1" | while read -r _ debian _; do apt_name "$debian"; done | tr '\n' ' ')
+	say "installing by apt: $packages"
+	# shellcheck disable=SC2086
+	apt_install $packages && return
+	say "that failed; trying the packages one by one"
+	for package in $packages; do
+		apt_install "$package" || { tail -n 3 "$apt_log"; say "could not install $package"; }
+	done
+}
+
+column() { echo "$1" | awk -v n="$2" '{ printf "%s ", $n }'; }
+
+print_remedy() {
+	say "missing here: $(column "$1" 1)"
+	say "  Debian, Ubuntu:  apt-get install $(column "$1" 2)"
+	say "  Fedora:          dnf install $(column "$1" 3)"
+	say "  Arch:            pacman -S $(column "$1" 4)"
+	say "  Alpine:          apk add $(column "$1" 5)"
+	say "what needs them is left out; the rest goes on"
+}
+
+tools() {
+	wanted=$(missing)
+	[ -n "$wanted" ] || return 0
+	if [ "$(id -u)" = 0 ] && have apt-get; then
+		install_tools "$wanted"
+		wanted=$(missing)
+		[ -n "$wanted" ] || return 0
+	fi
+	print_remedy "$wanted"
+}
+
+lock_hash() { cksum package.json package-lock.json; }
+
+# Install scripts run by name only: those of Node, esbuild and the FFIs.
+packages() {
+	stamp=node_modules/.maglane-setup
+	if [ -x node_modules/.bin/node ]; then
+		[ "$(cat "$stamp" 2>/dev/null)" != "$(lock_hash)" ] || return 0
+		# installed by hand with npm: nothing to do as long as the versions are those of the lock file
+		if node_modules/.bin/node scripts/packages-match.cjs; then
+			lock_hash >"$stamp"
+			return 0
+		fi
+	fi
+	if ! have npm; then
+		say "npm is missing: nothing can run without it (see the list above)"
+		exit 1
+	fi
+	say "installing npm packages"
+	npm ci --ignore-scripts --no-progress --loglevel=error
+	say "installing Node $(sed -n 's/.*"node": "\([0-9][0-9.]*\)".*/\1/p' package.json)"
+	npm rebuild node esbuild koffi --loglevel=error >/dev/null
+	build_second_ffi
+	lock_hash >"$stamp"
+}
+
+# The headers come with the pinned Node, so that node-gyp downloads nothing.
+build_second_ffi() {
+	headers=$(cd node_modules/node/node_modules/node-*-* 2>/dev/null && pwd) || headers=
+	[ -d "$headers/include/node" ] || headers=
+	log=$(mktemp)
+	say "building the second FFI adapter (ffi-napi)"
+	if ! npm_config_nodedir=$headers npm rebuild @2060.io/ref-napi ref-napi ffi-napi --loglevel=error >"$log" 2>&1; then
+		tail -n 5 "$log"
+		say "ffi-napi could not be built (it needs g++, make and python3): --ffi=ffi-napi is not there, koffi is"
+	fi
+	rm -f "$log"
+}
+
+tools
+packages
+if [ ! -x node_modules/.bin/node ]; then
+	say "node_modules/.bin/node is missing: npm could not install Node for $(uname -m); see the messages above"
+	exit 1
+fi
