@@ -23,6 +23,12 @@ const volatile __u32 hash_seed = 0x6d61676c;
 const volatile __u32 have_set_retval = 0;
 /* 1: the kernel's bpf_l4_csum_replace() knows BPF_F_IPV6 (6.16). */
 const volatile __u32 have_csum_ipv6 = 0;
+/*
+ * 1: leave by the device of entry with XDP_REDIRECT, not XDP_TX. A veth's
+ * XDP_TX wakes its peer only if that has an XDP program of its own
+ * (drivers/net/veth.c, veth_xdp_flush); a redirect needs just NAPI there (GRO on).
+ */
+const volatile __u32 xdp_tx_by_redirect = 0;
 /* Seconds without a packet after which a flow is forgotten. */
 const volatile __u32 timeout_tcp_syn = 20;
 const volatile __u32 timeout_tcp = 7200;

@@ -9,6 +9,7 @@
 #include <linux/if_ether.h>
 #include <bpf/bpf_endian.h>
 
+#include "config.h"
 #include "ctx.h"
 #include "maps.h"
 #include "packet.h"
@@ -76,9 +77,10 @@ static __always_inline int forward(ctx_t *ctx, struct packet *p,
 		return REASON_PASS_DEVICE;
 	if (rewrite(ctx, p, c, 1) || forward_macs(ctx, &fib))
 		return REASON_DROP_REWRITE;
-	p->action = ifindex == ctx->ingress_ifindex ?
-			    XDP_TX :
-			    (__u32)bpf_redirect(ifindex, 0);
+	if (ifindex == ctx->ingress_ifindex && !xdp_tx_by_redirect)
+		p->action = XDP_TX;
+	else
+		p->action = (__u32)bpf_redirect(ifindex, 0);
 	return reason;
 }
 
