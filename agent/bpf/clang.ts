@@ -1,0 +1,91 @@
+/** clang as a compiler for BPF: where it is, what it is told, and what it says. */
+import { execFile } from 'node:child_process';
+import { relative } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** Warnings are errors: what clang only warns of, the verifier refuses later and less readably. */
+const FLAGS = ['-O2', '-g', '-Wall', '-Wextra', '-Werror', '-target', 'bpf', '-mcpu=v3'] as const;
+const LONGEST_COMPILE_MS = 120_000;
+
+export interface Clang {
+	/** As it was called: a name looked up in PATH, or a path. */
+	readonly command: string;
+	/** First line of `clang --version`. */
+	readonly version: string;
+	/** `-idirafter` of each directory that the host's C compiler searches: linux/types.h needs the multiarch one. */
+	readonly includes: readonly string[];
+}
+
+/** @returns undefined when there is no clang, or none that runs. */
+export async function findClang(command = 'clang', signal?: AbortSignal): Promise<Clang | undefined> {
+	try {
+		const [version, search] = await Promise.all([
+			run(command, ['--version'], { signal }),
+			run(command, ['-v', '-E', '-x', 'c', '/dev/null'], { signal }),
+		]);
+		return {
+			command,
+			version: version.stdout.split('\n', 1)[0]!,
+			includes: searchList(search.stderr).flatMap((path) => ['-idirafter', path]),
+		};
+	} catch (cause) {
+		signal?.throwIfAborted();
+		if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+		throw new Error(`Cannot run ${command}; install clang 12 or later, or use the shipped objects`, {
+			cause,
+		});
+	}
+}
+
+/** The directories that `clang -v -E` lists for `#include <...>`, in its order. */
+export function searchList(output: string): string[] {
+	const [, list = ''] =
+		/search starts here:\n#include <\.\.\.> search starts here:\n([\s\S]*?)End of search list/.exec(output) ??
+		[];
+	return list
+		.split('\n')
+		.map((line) => line.trim())
+		.filter((line) => line !== '');
+}
+
+/** What follows `clang` on the command line to compile `source` in `directory` to `object`. */
+export function compileArguments(clang: Clang, directory: string, source: string, object: string): string[] {
+	// no path of this machine in the object: equal sources give equal bytes anywhere
+	const prefix = `-ffile-prefix-map=${directory}=bpf`;
+	return [...FLAGS, ...clang.includes, `-I${directory}`, prefix, '-c', source, '-o', object];
+}
+
+/** What follows `clang` on the command line to see whether a header compiles alone: nothing but it is included. */
+export function headerArguments(clang: Clang, directory: string, header: string): string[] {
+	const nothing = ['-x', 'c', '/dev/null'];
+	return [...FLAGS, ...clang.includes, `-I${directory}`, '-fsyntax-only', '-include', header, ...nothing];
+}
+
+/** What decides the object beside the sources. */
+export function compilerIdentity(clang: Clang): string {
+	return [clang.version, ...FLAGS].join(' ');
+}
+
+/** @throws Error with clang's own words and the command, so that it can be repeated by hand. */
+export async function compileFile(
+	clang: Clang,
+	directory: string,
+	source: string,
+	object: string,
+	signal?: AbortSignal,
+): Promise<void> {
+	const args = compileArguments(clang, directory, source, object);
+	try {
+		await run(clang.command, args, { signal, timeout: LONGEST_COMPILE_MS, maxBuffer: 1 << 24 });
+	} catch (cause) {
+		signal?.throwIfAborted();
+		const { stderr = '', code } = cause as { stderr?: string; code?: number | string };
+		const name = relative(`${directory}/..`, source);
+		const command = [clang.command, ...args].join(' ');
+		throw new Error(`Cannot compile ${name}: clang ended with ${code}\n${command}\n${stderr.trimEnd()}`, {
+			cause,
+		});
+	}
+}

@@ -1,0 +1,152 @@
+/**
+ * BPF objects for this machine: compiled with clang where there is one and kept by content hash, else those that were
+ * shipped. Runs child processes; nothing here blocks the event loop.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Clang, compileFile, compilerIdentity, findClang } from './clang.ts';
+
+/** The objects of the dataplane, in the order of loading. */
+export const OBJECT_NAMES = ['xdp', 'tc', 'sock'] as const;
+export type ObjectName = (typeof OBJECT_NAMES)[number];
+
+const SOURCES_FILE = 'sources.sha256';
+/** Agents of different versions may share a cache. */
+const KEPT = 4;
+
+export interface CompileOptions {
+	/** Directory of the C files. */
+	readonly sources: string;
+	/** Directory that results are kept in, one sub-directory a content hash. Made when absent. */
+	readonly cache: string;
+	/** Directory of objects that came with the agent. */
+	readonly shipped?: string;
+	/** Default clang. */
+	readonly clang?: string;
+}
+
+export interface BpfObjects {
+	readonly origin: 'compiled' | 'cached' | 'shipped';
+	readonly directory: string;
+	/** Path of `<name>.bpf.o`. */
+	readonly files: Readonly<Record<ObjectName, string>>;
+	/** What the compiler was, or why it was not used. */
+	readonly note: string;
+}
+
+/**
+ * The objects for these sources.
+ * @throws Error with clang's output when a source does not compile; when there is neither clang nor a shipped object.
+ */
+export async function bpfObjects(options: CompileOptions, signal?: AbortSignal): Promise<BpfObjects> {
+	const sources = await readSources(options.sources);
+	const clang = sources.size > 0 ? await findClang(options.clang, signal) : undefined;
+	if (!clang) return shippedObjects(options, sourcesHash(sources));
+	const directory = join(options.cache, hash(compilerIdentity(clang), sourcesHash(sources)).slice(0, 32));
+	if (await isComplete(directory)) {
+		const now = new Date();
+		// the age decides what is removed; a cache that is read-only needs no removal
+		await utimes(directory, now, now).catch(() => {});
+		return { origin: 'cached', directory, files: filesIn(directory), note: clang.version };
+	}
+	await compileInto(directory, options, clang, sources, signal);
+	await removeOld(options.cache);
+	return { origin: 'compiled', directory, files: filesIn(directory), note: clang.version };
+}
+
+/** Hash of the names and contents of all C files; recorded beside the objects as `sources.sha256`. */
+export function sourcesHash(sources: ReadonlyMap<string, Uint8Array>): string {
+	const parts = [...sources].sort(([a], [b]) => (a < b ? -1 : 1));
+	return hash(...parts.flatMap(([name, text]) => [name, String(text.length), text]));
+}
+
+function hash(...parts: readonly (string | Uint8Array)[]): string {
+	const sha = createHash('sha256');
+	for (const part of parts) sha.update(part).update('\0');
+	return sha.digest('hex');
+}
+
+async function readSources(directory: string): Promise<Map<string, Uint8Array>> {
+	const names = await readdir(directory).catch((): string[] => []);
+	const wanted = names.filter((name) => /\.[ch]$/.test(name));
+	return new Map(
+		await Promise.all(wanted.map(async (name) => [name, await readFile(join(directory, name))] as const)),
+	);
+}
+
+function filesIn(directory: string): Record<ObjectName, string> {
+	const path = (name: ObjectName) => join(directory, `${name}.bpf.o`);
+	return { xdp: path('xdp'), tc: path('tc'), sock: path('sock') };
+}
+
+async function isComplete(directory: string): Promise<boolean> {
+	const there = (path: string) =>
+		stat(path).then(
+			({ size }) => size > 0,
+			() => false,
+		);
+	return (await Promise.all(Object.values(filesIn(directory)).map(there))).every(Boolean);
+}
+
+/** Compiled beside, then renamed: another agent that does the same never sees half of it. */
+async function compileInto(
+	directory: string,
+	options: CompileOptions,
+	clang: Clang,
+	sources: ReadonlyMap<string, Uint8Array>,
+	signal?: AbortSignal,
+): Promise<void> {
+	const beside = `${directory}.${randomUUID()}`;
+	try {
+		await mkdir(beside, { recursive: true });
+	} catch (cause) {
+		throw new Error(`Cannot make the cache directory ${options.cache}; choose another with --bpf-cache`, {
+			cause,
+		});
+	}
+	try {
+		const compile = ([name, object]: [string, string]) =>
+			compileFile(clang, options.sources, join(options.sources, `${name}.bpf.c`), object, signal);
+		await Promise.all(Object.entries(filesIn(beside)).map(compile));
+		await writeFile(join(beside, SOURCES_FILE), `${sourcesHash(sources)}\n`);
+		if (!(await isComplete(directory))) await rm(directory, { recursive: true, force: true });
+		await rename(beside, directory).catch((cause: NodeJS.ErrnoException) => {
+			if (cause.code !== 'ENOTEMPTY' && cause.code !== 'EEXIST') throw cause;
+		});
+	} finally {
+		await rm(beside, { recursive: true, force: true });
+	}
+}
+
+/** Keeps the directories that were used last. What another agent removes meanwhile is as good as removed. */
+async function removeOld(cache: string): Promise<void> {
+	const names = (await readdir(cache)).filter((name) => /^[0-9a-f]{32}$/.test(name));
+	const aged = await Promise.all(
+		names.map(async (name) => ({
+			name,
+			used: await stat(join(cache, name)).then(
+				(s) => s.mtimeMs,
+				() => 0,
+			),
+		})),
+	);
+	const old = aged.sort((a, b) => b.used - a.used).slice(KEPT);
+	await Promise.all(old.map(({ name }) => rm(join(cache, name), { recursive: true, force: true })));
+}
+
+async function shippedObjects(options: CompileOptions, expected: string): Promise<BpfObjects> {
+	const directory = options.shipped;
+	if (!directory || !(await isComplete(directory))) {
+		const where = directory ? `, and ${directory} holds no BPF objects` : '';
+		throw new Error(`Cannot get BPF objects: there is no clang to compile them with${where}; install clang`);
+	}
+	const recorded = await readFile(join(directory, SOURCES_FILE), 'utf8').catch(() => '');
+	const differs = recorded.trim() !== '' && recorded.trim() !== expected;
+	return {
+		origin: 'shipped',
+		directory,
+		files: filesIn(directory),
+		note: `there is no clang${differs ? '; the sources differ from those of the shipped objects' : ''}`,
+	};
+}
