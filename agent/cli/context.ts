@@ -1,0 +1,57 @@
+import type { BpfMap, ServiceMaps } from '../bpf/port.ts';
+import type { Config, Environment } from '../config.ts';
+
+/** 0 ok, 1 error, 2 wrong usage, 3 working but degraded. */
+export const EXIT = { ok: 0, error: 1, usage: 2, degraded: 3 } as const;
+
+/** The maps of a node as they are pinned, opened to be read. */
+export interface PinnedMaps extends ServiceMaps, Disposable {
+	readonly connections: BpfMap;
+	readonly counters: BpfMap;
+	/** Programs and links that are pinned beside them. */
+	readonly links: readonly string[];
+}
+
+export interface CleanupReport {
+	/** Pins that were removed, links before maps. */
+	readonly removed: readonly string[];
+}
+
+export interface VersionInfo {
+	readonly version: string;
+	readonly abi: number;
+	readonly node: string;
+	readonly kernel: string;
+	readonly arch: string;
+}
+
+export interface Output {
+	write(text: string): unknown;
+	readonly isTTY?: boolean;
+}
+
+/** What the commands need of the world; agent/main.ts gives the real one, tests another. */
+export interface CliContext {
+	readonly env: Environment;
+	/** Data. */
+	readonly stdout: Output;
+	/** Messages. */
+	readonly stderr: Output;
+	readonly version: VersionInfo;
+	/** @throws Error that names the directory, when no maps are pinned there */
+	openPins(pinPath: string): Promise<PinnedMaps>;
+	cleanup(pinPath: string): Promise<CleanupReport>;
+	/** Runs until it is told to stop. @returns an exit code */
+	runAgent(config: Config): Promise<number>;
+}
+
+/** Ends a command with an exit code of its own. */
+export class ExitError extends Error {
+	override readonly name = 'ExitError';
+	readonly code: number;
+
+	constructor(message: string, code: number, options?: ErrorOptions) {
+		super(message, options);
+		this.code = code;
+	}
+}

@@ -1,0 +1,79 @@
+import { Command, CommanderError } from 'commander';
+import { registerAgent } from './agent.ts';
+import { registerCleanup } from './cleanup.ts';
+import { registerConn } from './conn.ts';
+import { type CliContext, EXIT, ExitError } from './context.ts';
+import { registerCounters } from './counters.ts';
+import { registerService } from './service.ts';
+import { registerStatus } from './status.ts';
+import { registerVersion } from './version.ts';
+
+/** Adds commands that are loaded only when they are called, such as the standalone cluster. */
+export type LateCommands = Readonly<
+	Record<string, { summary: string; load: () => Promise<(p: Command) => void> }>
+>;
+
+/** The whole command line. `first` is the first argument: of the late commands only that one is loaded. */
+export async function buildProgram(
+	context: CliContext,
+	late: LateCommands,
+	first: string | undefined,
+): Promise<Command> {
+	const program = new Command('maglane')
+		.description('Kubernetes Services on this node by XDP, TC and cgroup BPF programs')
+		.exitOverride()
+		.configureOutput({
+			writeOut: (text) => void context.stdout.write(text),
+			writeErr: (text) => void context.stderr.write(text),
+		})
+		.addHelpText(
+			'after',
+			'\nExit codes: 0 ok, 1 error, 2 wrong usage, 3 working but degraded.\nEvery setting of the agent can be given as MAGLANE_<NAME> too.',
+		);
+	registerAgent(program, context);
+	registerStatus(program, context);
+	registerService(program, context);
+	registerConn(program, context);
+	registerCounters(program, context);
+	registerCleanup(program, context);
+	registerVersion(program, context);
+	for (const [name, { summary, load }] of Object.entries(late)) {
+		if (name === first) (await load())(program);
+		else program.command(name).summary(summary).description(summary);
+	}
+	return program;
+}
+
+/** Runs one command line. @returns the exit code; problems are told on stderr */
+export async function runCli(
+	context: CliContext,
+	late: LateCommands,
+	args: readonly string[],
+): Promise<number> {
+	try {
+		const program = await buildProgram(context, late, args[0]);
+		await program.parseAsync([...args], { from: 'user' });
+		return EXIT.ok;
+	} catch (error) {
+		return report(context, error);
+	}
+}
+
+function report(context: CliContext, error: unknown): number {
+	// commander has written its own message
+	if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+	if (error instanceof ExitError && error.message === '') return error.code;
+	context.stderr.write(`maglane: ${messages(error)}\n`);
+	if (error instanceof ExitError) return error.code;
+	return error instanceof Error && error.name === 'ConfigError' ? EXIT.usage : EXIT.error;
+}
+
+/** An error's message and those of its causes, each on a line. */
+function messages(error: unknown): string {
+	const lines: string[] = [];
+	for (let e: unknown = error; e !== undefined && lines.length < 5; ) {
+		lines.push(e instanceof Error ? e.message : String(e));
+		e = e instanceof Error ? e.cause : undefined;
+	}
+	return lines.join('\n  because: ');
+}

@@ -1,0 +1,79 @@
+import type { Command } from 'commander';
+import { type AgentStatus, agentStatus, metricsAddressOption } from './agent-status.ts';
+import { type CliContext, EXIT, ExitError } from './context.ts';
+import { counterRows } from './counter-rows.ts';
+import { frontendRows } from './frontend-rows.ts';
+import { colors, type Format, formatOption, printValue } from './output.ts';
+import { pinPathOption, withPins } from './pin-path.ts';
+
+interface KernelStatus {
+	readonly frontends: number;
+	readonly services: number;
+	readonly withoutBackends: number;
+	readonly tableSegments: number;
+	/** Links and programs by the names of their pins. */
+	readonly links: readonly string[];
+	/** Packets that were dropped, by reason. */
+	readonly drops: Readonly<Record<string, number>>;
+}
+
+/** `maglane status`: what the kernel holds, and what the agent says if one runs. Exit code 3 when degraded. */
+export function registerStatus(program: Command, context: CliContext): void {
+	program
+		.command('status')
+		.summary('show whether this node serves Services, and how well')
+		.addOption(pinPathOption())
+		.addOption(metricsAddressOption())
+		.addOption(formatOption())
+		.action(async (options: { pinPath: string; metricsAddress: string; output: Format }) => {
+			const kernel = await kernelStatus(context, options.pinPath);
+			const agent = await agentStatus(options.metricsAddress);
+			const status = { kernel, agent: agent ?? null };
+			if (options.output === 'table') context.stdout.write(describe(context, kernel, agent));
+			else await printValue(context, options.output, status);
+			if (agent === undefined || !agent.synced || agent.degradations.length > 0) {
+				throw new ExitError('', EXIT.degraded);
+			}
+		});
+}
+
+function kernelStatus(context: CliContext, pinPath: string): Promise<KernelStatus> {
+	return withPins(context, pinPath, (maps) => {
+		const rows = frontendRows(maps);
+		const drops = counterRows(maps.counters).filter((c) => c.reason.startsWith('drop_') && c.packets > 0n);
+		return {
+			frontends: rows.reduce((sum, row) => sum + row.scopes.length, 0),
+			services: new Set(rows.map((row) => row.serviceId)).size,
+			withoutBackends: rows.filter((row) => row.backends.length === 0).length,
+			tableSegments: maps.tables.count,
+			links: maps.links,
+			drops: Object.fromEntries(drops.map(({ reason, packets }) => [reason, Number(packets)])),
+		};
+	});
+}
+
+function describe(context: CliContext, kernel: KernelStatus, agent: AgentStatus | undefined): string {
+	const { bold, green, yellow } = colors(context);
+	const lines: string[] = [];
+	const field = (name: string, value: string): void => {
+		lines.push(`${bold(name.padEnd(12))}${value}`);
+	};
+	if (agent === undefined) field('Agent', yellow('none answers; the kernel goes on with what it has'));
+	else
+		field('Agent', agent.synced ? green(`in sync (${agent.node})`) : yellow(`not in sync (${agent.node})`));
+	field(
+		'Services',
+		`${kernel.services} ports, ${kernel.frontends} frontends, ${kernel.withoutBackends} without backends`,
+	);
+	field('Attached', kernel.links.join(' ') || yellow('nothing'));
+	for (const [reason, packets] of Object.entries(kernel.drops)) field('Dropped', `${packets} ${reason}`);
+	for (const [resource, watch] of Object.entries(agent?.watches ?? {})) {
+		const state = watch.error ? yellow(watch.error) : watch.listed ? 'watching' : yellow('not listed yet');
+		field('Watch', `${resource}: ${state}`);
+	}
+	for (const degradation of agent?.degradations ?? []) field('Degraded', yellow(degradation));
+	for (const { object, field: path, message } of agent?.problems ?? []) {
+		field('Problem', yellow(`${object}${path ? ` ${path}` : ''}: ${message}`));
+	}
+	return `${lines.join('\n')}\n`;
+}
