@@ -1,0 +1,60 @@
+import type { KubeObject, OwnerReference } from '../port.ts';
+
+/** `namespace/name`, or `name` for objects of the cluster. */
+export function keyOf(object: KubeObject): string {
+	return keyFor(object.metadata.namespace, object.metadata.name);
+}
+
+export function keyFor(namespace: string | undefined, name: string): string {
+	return namespace ? `${namespace}/${name}` : name;
+}
+
+export function splitKey(key: string): { namespace: string | undefined; name: string } {
+	const slash = key.indexOf('/');
+	return slash < 0
+		? { namespace: undefined, name: key }
+		: { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
+}
+
+/** The one owner that manages the object, if any. */
+export function controllerOf(object: KubeObject): OwnerReference | undefined {
+	return object.metadata.ownerReferences?.find((owner) => owner.controller);
+}
+
+export function ownedBy(object: KubeObject, owner: KubeObject): boolean {
+	return controllerOf(object)?.uid === owner.metadata.uid;
+}
+
+/** A controller reference, as metav1.NewControllerRef makes it. */
+export function controllerRef(owner: KubeObject, apiVersion: string, kind: string): OwnerReference {
+	return {
+		apiVersion,
+		kind,
+		name: owner.metadata.name,
+		uid: owner.metadata.uid ?? '',
+		controller: true,
+		blockOwnerDeletion: true,
+	};
+}
+
+export function isTerminating(object: KubeObject): boolean {
+	return object.metadata.deletionTimestamp !== undefined;
+}
+
+/** The HTTP-like status code of an error of the object API; 0 for any other error. */
+export function errorCode(error: unknown): number {
+	if (typeof error !== 'object' || error === null || !('code' in error)) return 0;
+	return typeof error.code === 'number' ? error.code : 0;
+}
+
+/** JSON with sorted keys and without absent fields: equal texts mean equal objects. */
+export function canonical(value: unknown): string {
+	return JSON.stringify(value, (_key, field: unknown) => {
+		if (typeof field !== 'object' || field === null || Array.isArray(field)) return field;
+		return Object.fromEntries(Object.entries(field).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
+	});
+}
+
+export function byName(a: KubeObject, b: KubeObject): number {
+	return a.metadata.name < b.metadata.name ? -1 : a.metadata.name > b.metadata.name ? 1 : 0;
+}

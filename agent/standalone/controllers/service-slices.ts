@@ -1,0 +1,103 @@
+import type { KubeObject } from '../port.ts';
+import { SERVICE_NAME_LABEL } from './caches.ts';
+import { belongs, endpointOf, podAddress } from './endpoint.ts';
+import { hintsMode, withHints } from './endpoint-hints.ts';
+import { portsKey, portsOfPod } from './endpoint-ports.ts';
+import { controllerRef } from './meta.ts';
+import { type Family, familiesOf, isHeadless } from './service-info.ts';
+import {
+	type Group,
+	HEADLESS_LABEL,
+	hasLabels,
+	MANAGED_BY_LABEL,
+	merge,
+	planGroups,
+	recycle,
+	type SlicePlan,
+	type SliceShape,
+} from './slice-plan.ts';
+
+export const SLICE_CONTROLLER = 'endpointslice-controller.k8s.io';
+export const MAX_ENDPOINTS_PER_SLICE = 100;
+
+export interface SliceInput {
+	service: KubeObject;
+	/** Selected by the Service. */
+	pods: readonly KubeObject[];
+	nodeOf: (pod: KubeObject) => KubeObject | undefined;
+	/** The controller's slices of the Service, of all families. */
+	existing: readonly KubeObject[];
+	/** Endpoints in a slice at most. */
+	limit?: number;
+}
+
+/** Slices of every family of the Service, each with at least one slice (an empty one stands for no endpoints). */
+export function planSlices(input: SliceInput): SlicePlan {
+	const families = familiesOf(input.service);
+	const foreign = input.existing.filter((slice) => !families.includes(slice.addressType));
+	return merge([
+		{ create: [], update: [], remove: foreign },
+		...families.map((family) => planFamily(input, family)),
+	]);
+}
+
+function planFamily(input: SliceInput, family: Family): SlicePlan {
+	const shape = shapeOf(input.service, family, input.limit ?? MAX_ENDPOINTS_PER_SLICE);
+	const existing = input.existing.filter((slice) => slice.addressType === family);
+	const plan = planGroups(existing, groupByPorts(input, family), shape);
+	return recycle(keepOne(plan, existing.length, shape), shape.labels);
+}
+
+function groupByPorts({ service, pods, nodeOf }: SliceInput, family: Family): Map<string, Group> {
+	const mode = hintsMode(service);
+	const groups = new Map<string, Group>();
+	for (const pod of pods) {
+		const address = belongs(pod, true) ? podAddress(pod, family) : undefined;
+		if (!address) continue;
+		const ports = portsOfPod(service, pod);
+		const key = portsKey(ports);
+		const group = groups.get(key) ?? { ports, endpoints: [] };
+		group.endpoints.push(withHints(endpointOf(service, pod, address, nodeOf(pod)), mode));
+		groups.set(key, group);
+	}
+	return groups;
+}
+
+/** A Service without endpoints has one slice without endpoints and ports. */
+function keepOne(plan: SlicePlan, existing: number, shape: SliceShape): SlicePlan {
+	if (existing > plan.remove.length || plan.create.length > 0) return plan;
+	const empty = (slice: KubeObject) => !slice.endpoints?.length && !slice.ports?.length;
+	const kept = plan.remove.find((slice) => empty(slice) && hasLabels(slice, shape.labels));
+	if (kept) return { ...plan, remove: plan.remove.filter((slice) => slice !== kept) };
+	return { ...plan, create: [shape.make([], [])] };
+}
+
+function shapeOf(service: KubeObject, family: Family, limit: number): SliceShape {
+	const labels = sliceLabels(service);
+	const make: SliceShape['make'] = (ports, endpoints) => ({
+		apiVersion: 'discovery.k8s.io/v1',
+		kind: 'EndpointSlice',
+		metadata: {
+			name: '',
+			generateName: `${service.metadata.name}-`,
+			namespace: service.metadata.namespace!,
+			labels,
+			ownerReferences: [controllerRef(service, 'v1', 'Service')],
+		},
+		addressType: family,
+		endpoints,
+		ports,
+	});
+	return { labels, make, limit };
+}
+
+/** The Service's labels without those that say something about slices, and the slices' own. */
+function sliceLabels(service: KubeObject): Record<string, string> {
+	const { [HEADLESS_LABEL]: _headless, ...labels } = service.metadata.labels ?? {};
+	return {
+		...labels,
+		...(isHeadless(service) ? { [HEADLESS_LABEL]: '' } : {}),
+		[MANAGED_BY_LABEL]: SLICE_CONTROLLER,
+		[SERVICE_NAME_LABEL]: service.metadata.name,
+	};
+}

@@ -1,0 +1,66 @@
+import { setMaxListeners } from 'node:events';
+import type { Logger } from 'pino';
+import type { ObjectApi } from '../port.ts';
+import type { Cache } from './cache.ts';
+import { createCaches } from './caches.ts';
+import { type Clock, systemClock } from './clock.ts';
+import type { ControllerContext } from './context.ts';
+import { startDeployments } from './deployment.ts';
+import { startEndpoints } from './endpoint-controller.ts';
+import { startLostNodes } from './lost-node.ts';
+import { type ApiAddress, startMasterService } from './master-service.ts';
+import { startMirroring } from './mirror-controller.ts';
+import { randomSuffix } from './names.ts';
+import { createQueue, type WorkQueue } from './queue.ts';
+import { startReplicaSets } from './replicaset.ts';
+import { startScheduler } from './scheduler.ts';
+import { startStatefulSets } from './statefulset.ts';
+
+export interface ControllersOptions {
+	log: Logger;
+	clock?: Clock;
+	/** Random part of generated names; 5 characters. */
+	suffix?: () => string;
+	/** When given, default/kubernetes gets these as its endpoints; else they are somebody else's. */
+	apiAddress?: ApiAddress;
+}
+
+export interface Controllers {
+	/** Nothing is queued; changes that wait for a time do not count. */
+	idle(): boolean;
+}
+
+/**
+ * Starts the controllers behind Services: Deployment, ReplicaSet and StatefulSet to Pods, the scheduler, Endpoints and
+ * EndpointSlices, and pods of lost nodes. They run in this process until the signal aborts.
+ */
+export function startControllers(
+	api: ObjectApi,
+	options: ControllersOptions,
+	stop: AbortSignal,
+): Controllers {
+	// Every queue and every cache listens to it.
+	const signal = AbortSignal.any([stop]);
+	setMaxListeners(0, signal);
+	const { log, clock = systemClock, suffix = randomSuffix, apiAddress } = options;
+	const caches = createCaches(api);
+	const ctx: ControllerContext = {
+		caches,
+		clock,
+		log,
+		suffix,
+		queue: (name, sync) => createQueue({ name, sync, clock, log, signal }),
+	};
+	const queues: WorkQueue[] = [
+		startDeployments(ctx),
+		startReplicaSets(ctx),
+		startStatefulSets(ctx),
+		startScheduler(ctx),
+		startEndpoints(ctx),
+		startMirroring(ctx),
+		startLostNodes(ctx),
+		...(apiAddress ? [startMasterService(ctx, apiAddress)] : []),
+	];
+	for (const cache of Object.values(caches) as Cache[]) cache.start(signal);
+	return { idle: () => queues.every((queue) => queue.idle()) };
+}

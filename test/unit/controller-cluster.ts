@@ -1,0 +1,163 @@
+import { pino } from 'pino';
+import { createRanges, serviceStrategy } from '../../agent/standalone/alloc/service-strategy.ts';
+import { Objects } from '../../agent/standalone/api/objects.ts';
+import { seed } from '../../agent/standalone/api/seed.ts';
+import { Store } from '../../agent/standalone/api/store.ts';
+import { createStrategies } from '../../agent/standalone/api/strategies.ts';
+import { type Clock, timestamp } from '../../agent/standalone/controllers/clock.ts';
+import { type ControllersOptions, startControllers } from '../../agent/standalone/controllers/start.ts';
+import type { KubeObject } from '../../agent/standalone/port.ts';
+
+/** A clock that moves when told. */
+export class ManualClock implements Clock {
+	#now = Date.parse('2026-01-01T00:00:00Z');
+	readonly #timers = new Set<{ at: number; run: () => void }>();
+
+	now = (): number => this.#now;
+
+	after = (ms: number, run: () => void): (() => void) => {
+		const timer = { at: this.#now + ms, run };
+		this.#timers.add(timer);
+		return () => void this.#timers.delete(timer);
+	};
+
+	advance(ms: number): void {
+		this.#now += ms;
+		for (const timer of [...this.#timers].sort((a, b) => a.at - b.at)) {
+			if (timer.at > this.#now) continue;
+			this.#timers.delete(timer);
+			timer.run();
+		}
+	}
+}
+
+export interface TestCluster {
+	api: Objects;
+	clock: ManualClock;
+	/** Until the controllers have nothing to do. */
+	settle: () => Promise<void>;
+	/** Writes that reached the store so far. */
+	writes: () => number;
+	addNode: (name: string, zone?: string) => KubeObject;
+	/** Plays the nodes once: starts pods that were given a node, ends those that are terminating. @returns what it did. */
+	kubelet: (ready?: boolean) => number;
+	/** kubelet() and settle() until nothing happens any more. */
+	converge: () => Promise<void>;
+	setReady: (pod: KubeObject, ready: boolean) => void;
+	apply: (resource: string, object: KubeObject) => KubeObject;
+	stop: () => void;
+}
+
+export function createTestCluster(options: Partial<ControllersOptions> = {}): TestCluster {
+	const clock = new ManualClock();
+	const store = new Store({ history: 1000, firstRevision: 1 });
+	const ranges = createRanges({
+		families: ['IPv4', 'IPv6'],
+		serviceCidrs: ['10.96.0.0/16', 'fd00:10:96::/112'],
+		nodePortRange: '30000-32767',
+		random: () => 0.5,
+	});
+	let count = 0;
+	const uid = () => `uid-${++count}`;
+	const strategies = createStrategies(serviceStrategy(ranges));
+	const api = new Objects({ store, strategies, clock: clock.now, uid, random: Math.random });
+	seed(api, { first: '10.96.0.1' });
+	let written = 0;
+	store.subscribe(() => void written++);
+	const abort = new AbortController();
+	let suffixes = 0;
+	const suffix = () => `s${(++suffixes).toString(36).padStart(4, '0')}`;
+	const controllers = startControllers(
+		api,
+		{ log: pino({ level: 'silent' }), clock, suffix, ...options },
+		abort.signal,
+	);
+	const settle = async () => {
+		do await new Promise(setImmediate);
+		while (!controllers.idle());
+	};
+	let pods = 0;
+	const kubelet = (ready = true) => {
+		let done = 0;
+		for (const pod of api.list('pods')) {
+			if (pod.metadata.deletionTimestamp) {
+				api.delete('pods', pod.metadata.namespace, pod.metadata.name, 0);
+				done++;
+			} else if (pod.spec.nodeName && !pod.status?.podIP) {
+				api.update('pods', running(pod, ++pods, ready, timestamp(clock.now())), 'status');
+				done++;
+			}
+		}
+		return done;
+	};
+	const converge = async () => {
+		do await settle();
+		while (kubelet() > 0);
+	};
+	return {
+		api,
+		clock,
+		settle,
+		writes: () => written,
+		addNode: (name, zone) => api.create('nodes', node(name, zone)),
+		kubelet,
+		converge,
+		setReady: (pod, ready) => {
+			const { namespace, name } = pod.metadata;
+			const stored = api.get('pods', namespace, name)!;
+			const conditions = [
+				{ type: 'Ready', status: ready ? 'True' : 'False', lastTransitionTime: timestamp(clock.now()) },
+			];
+			api.update('pods', { ...stored, status: { ...stored.status, conditions } }, 'status');
+		},
+		apply: (resource, object) => {
+			const { namespace, name } = object.metadata;
+			return api.get(resource, namespace, name) ? api.update(resource, object) : api.create(resource, object);
+		},
+		stop: () => abort.abort(),
+	};
+}
+
+function running(pod: KubeObject, index: number, ready: boolean, now: string): KubeObject {
+	const [high, low] = [Math.floor(index / 250) + 1, (index % 250) + 1];
+	const podIPs = [{ ip: `10.244.${high}.${low}` }, { ip: `fd00:244:${high}::${low}` }];
+	const conditions = [{ type: 'Ready', status: ready ? 'True' : 'False', lastTransitionTime: now }];
+	return { ...pod, status: { ...pod.status, phase: 'Running', podIP: podIPs[0]!.ip, podIPs, conditions } };
+}
+
+function node(name: string, zone?: string): KubeObject {
+	const labels = zone ? { 'topology.kubernetes.io/zone': zone } : {};
+	return {
+		metadata: { name, labels },
+		spec: {},
+		status: { conditions: [{ type: 'Ready', status: 'True' }] },
+	};
+}
+
+export function deployment(name: string, replicas: number, spec: Record<string, unknown> = {}): KubeObject {
+	return {
+		apiVersion: 'apps/v1',
+		kind: 'Deployment',
+		metadata: { name, namespace: 'default' },
+		spec: {
+			replicas,
+			selector: { matchLabels: { app: name } },
+			template: {
+				metadata: { labels: { app: name } },
+				spec: {
+					containers: [{ name: 'server', image: 'agnhost:1', ports: [{ name: 'web', containerPort: 8080 }] }],
+				},
+			},
+			...spec,
+		},
+	};
+}
+
+export function service(name: string, spec: Record<string, unknown> = {}): KubeObject {
+	return {
+		apiVersion: 'v1',
+		kind: 'Service',
+		metadata: { name, namespace: 'default' },
+		spec: { selector: { app: name }, ports: [{ port: 80, targetPort: 8080 }], ...spec },
+	};
+}
