@@ -108,7 +108,10 @@ async function compileInto(
 	try {
 		const compile = ([name, object]: [string, string]) =>
 			compileFile(clang, options.sources, join(options.sources, `${name}.bpf.c`), object, signal);
-		await Promise.all(Object.entries(filesIn(beside)).map(compile));
+		// all have ended before the directory goes, also when one failed
+		const results = await Promise.allSettled(Object.entries(filesIn(beside)).map(compile));
+		const failed = results.find((result) => result.status === 'rejected');
+		if (failed) throw failed.reason;
 		await writeFile(join(beside, SOURCES_FILE), `${sourcesHash(sources)}\n`);
 		if (!(await isComplete(directory))) await rm(directory, { recursive: true, force: true });
 		await rename(beside, directory).catch((cause: NodeJS.ErrnoException) => {

@@ -1,0 +1,224 @@
+/**
+ * rtnetlink messages as bytes (rtnetlink(7), <linux/rtnetlink.h>): pure, no socket. Integers are in the machine's
+ * order, little endian on every machine that is supported; addresses are as they stand in a packet.
+ */
+import { ipOfBytes } from '../model/ip.ts';
+
+export const MessageType = {
+	ERROR: 2,
+	DONE: 3,
+	OVERRUN: 4,
+	NEW_LINK: 16,
+	DELETE_LINK: 17,
+	GET_LINK: 18,
+	NEW_ADDRESS: 20,
+	DELETE_ADDRESS: 21,
+	GET_ADDRESS: 22,
+	NEW_ROUTE: 24,
+	DELETE_ROUTE: 25,
+	GET_ROUTE: 26,
+} as const;
+
+/** Groups of rtnetlink (RTMGRP_*), as bits of the address that a socket is bound to. */
+export const Group = {
+	LINK: 0x1,
+	IPV4_ADDRESS: 0x10,
+	IPV4_ROUTE: 0x40,
+	IPV6_ADDRESS: 0x100,
+	IPV6_ROUTE: 0x400,
+} as const;
+
+const HEADER = 16;
+const REQUEST_DUMP = 0x301;
+const FLAG_DUMP_INTERRUPTED = 0x10;
+const AF_INET = 2;
+const AF_INET6 = 10;
+const IFF_UP = 0x1;
+const IFF_LOOPBACK = 0x8;
+const ARPHRD_ETHER = 1;
+const RT_TABLE_MAIN = 254;
+const RTN_UNICAST = 1;
+const ATTRIBUTE_MASK = 0x3fff;
+
+export interface Message {
+	readonly type: number;
+	/** Of the request that it answers; 0 for an event. */
+	readonly sequence: number;
+	/** The table changed while it was dumped: ask again. */
+	readonly interrupted: boolean;
+	readonly body: Uint8Array;
+}
+
+export interface Link {
+	readonly index: number;
+	readonly name: string;
+	/** IFLA_INFO_KIND: veth, bridge, vxlan, ...; empty for hardware and for lo. */
+	readonly kind: string;
+	readonly up: boolean;
+	readonly loopback: boolean;
+	/** Its frames begin with an Ethernet header. */
+	readonly ethernet: boolean;
+	/** Bytes of the largest packet, without the Ethernet header. */
+	readonly mtu: number;
+	/** aa:bb:cc:dd:ee:ff; empty where it has none. */
+	readonly mac: string;
+	/** ifindex of the bridge or bond that it is a port of, or 0. */
+	readonly master: number;
+	/** The other end of the veth (or the lower device) is in another network namespace. */
+	readonly peerElsewhere: boolean;
+}
+
+export interface LinkAddress {
+	/** ifindex. */
+	readonly index: number;
+	readonly family: 4 | 6;
+	/** As model/ip.ts writes it. */
+	readonly address: string;
+	readonly prefix: number;
+	/** enum rt_scope_t: 0 global, 253 link, 254 host. */
+	readonly scope: number;
+}
+
+export interface Route {
+	readonly family: 4 | 6;
+	/** Every destination, in the main table. */
+	readonly isDefault: boolean;
+	/** ifindexes of the ways out; several for ECMP. */
+	readonly devices: readonly number[];
+}
+
+const view = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const aligned = (length: number) => (length + 3) & ~3;
+
+/** A request for all objects of a kind; `family` 4 or 6 where that is a choice. */
+export function dumpRequest(type: number, sequence: number, family?: 4 | 6): Uint8Array {
+	const bodySize = type === MessageType.GET_LINK ? 16 : type === MessageType.GET_ROUTE ? 12 : 8;
+	const bytes = new Uint8Array(HEADER + bodySize);
+	const header = view(bytes);
+	header.setUint32(0, bytes.length, true);
+	header.setUint16(4, type, true);
+	header.setUint16(6, REQUEST_DUMP, true);
+	header.setUint32(8, sequence, true);
+	bytes[HEADER] = family === 4 ? AF_INET : family === 6 ? AF_INET6 : 0;
+	return bytes;
+}
+
+/** The messages of a datagram. A truncated tail ends it. */
+export function* messages(datagram: Uint8Array): Generator<Message> {
+	const all = view(datagram);
+	let at = 0;
+	while (at + HEADER <= datagram.length) {
+		const length = all.getUint32(at, true);
+		if (length < HEADER || at + length > datagram.length) return;
+		yield {
+			type: all.getUint16(at + 4, true),
+			sequence: all.getUint32(at + 8, true),
+			interrupted: (all.getUint16(at + 6, true) & FLAG_DUMP_INTERRUPTED) !== 0,
+			body: datagram.subarray(at + HEADER, at + length),
+		};
+		at += aligned(length);
+	}
+}
+
+/** Positive errno of an ERROR message or of the DONE that ends a dump; 0 is success. */
+export function errnoOf(body: Uint8Array): number {
+	return body.length >= 4 ? 0 - view(body).getInt32(0, true) : 0;
+}
+
+/** Attributes by type; nested ones are read by another call on the value. */
+export function attributes(bytes: Uint8Array): Map<number, Uint8Array> {
+	const found = new Map<number, Uint8Array>();
+	const all = view(bytes);
+	let at = 0;
+	while (at + 4 <= bytes.length) {
+		const length = all.getUint16(at, true);
+		if (length < 4 || at + length > bytes.length) break;
+		found.set(all.getUint16(at + 2, true) & ATTRIBUTE_MASK, bytes.subarray(at + 4, at + length));
+		at += aligned(length);
+	}
+	return found;
+}
+
+const Ifla = { ADDRESS: 1, NAME: 3, MTU: 4, MASTER: 10, INFO: 18, NETNS_ID: 37 } as const;
+const INFO_KIND = 1;
+
+const text = (bytes?: Uint8Array) => (bytes ? new TextDecoder().decode(bytes).replace(/\0.*$/s, '') : '');
+const number = (bytes?: Uint8Array) => (bytes && bytes.length >= 4 ? view(bytes).getUint32(0, true) : 0);
+
+/** struct ifinfomsg and its attributes. @returns undefined for a message that is too short. */
+export function parseLink(body: Uint8Array): Link | undefined {
+	if (body.length < 16) return undefined;
+	const head = view(body);
+	const flags = head.getUint32(8, true);
+	const found = attributes(body.subarray(16));
+	const info = found.get(Ifla.INFO);
+	const mac = found.get(Ifla.ADDRESS) ?? new Uint8Array();
+	return {
+		index: head.getInt32(4, true),
+		name: text(found.get(Ifla.NAME)),
+		kind: info ? text(attributes(info).get(INFO_KIND)) : '',
+		up: (flags & IFF_UP) !== 0,
+		loopback: (flags & IFF_LOOPBACK) !== 0,
+		ethernet: head.getUint16(2, true) === ARPHRD_ETHER,
+		mtu: number(found.get(Ifla.MTU)),
+		mac: Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':'),
+		master: number(found.get(Ifla.MASTER)),
+		peerElsewhere: found.has(Ifla.NETNS_ID),
+	};
+}
+
+const Ifa = { ADDRESS: 1, LOCAL: 2 } as const;
+
+function familyOf(value: number | undefined): 4 | 6 | undefined {
+	return value === AF_INET ? 4 : value === AF_INET6 ? 6 : undefined;
+}
+
+/** struct ifaddrmsg. On a point-to-point device IFA_LOCAL is this end. @returns undefined for other families. */
+export function parseAddress(body: Uint8Array): LinkAddress | undefined {
+	const family = familyOf(body[0]);
+	if (!family || body.length < 8) return undefined;
+	const found = attributes(body.subarray(8));
+	const bytes = found.get(Ifa.LOCAL) ?? found.get(Ifa.ADDRESS);
+	if (bytes?.length !== (family === 4 ? 4 : 16)) return undefined;
+	return {
+		index: view(body).getUint32(4, true),
+		family,
+		address: addressText(bytes),
+		prefix: body[1]!,
+		scope: body[3]!,
+	};
+}
+
+function addressText(bytes: Uint8Array): string {
+	const mapped = Uint8Array.from([...new Array<number>(10).fill(0), 0xff, 0xff, ...bytes]);
+	return ipOfBytes(bytes.length === 4 ? mapped : Uint8Array.from(bytes)).text;
+}
+
+const Rta = { OUT: 4, MULTIPATH: 9, TABLE: 15 } as const;
+
+/** struct rtmsg: whether it is a default route and where it leads. @returns undefined for other families. */
+export function parseRoute(body: Uint8Array): Route | undefined {
+	const family = familyOf(body[0]);
+	if (!family || body.length < 12) return undefined;
+	const found = attributes(body.subarray(12));
+	const table = found.has(Rta.TABLE) ? number(found.get(Rta.TABLE)) : body[4];
+	const out = number(found.get(Rta.OUT));
+	return {
+		family,
+		isDefault: body[1] === 0 && table === RT_TABLE_MAIN && body[7] === RTN_UNICAST,
+		devices: out !== 0 ? [out] : nextHops(found.get(Rta.MULTIPATH)),
+	};
+}
+
+/** struct rtnexthop: length, flags, hops, ifindex. */
+function nextHops(bytes: Uint8Array = new Uint8Array()): number[] {
+	const devices: number[] = [];
+	let at = 0;
+	while (at + 8 <= bytes.length) {
+		const length = view(bytes).getUint16(at, true);
+		devices.push(view(bytes).getInt32(at + 4, true));
+		if (length < 8) break;
+		at += aligned(length);
+	}
+	return devices;
+}

@@ -1,0 +1,168 @@
+import { describe, expect, it } from 'vitest';
+import { chooseDevices, type DeviceChoice } from '../../agent/bpf/devices.ts';
+import type { Network } from '../../agent/bpf/netlink.ts';
+import type { Link, LinkAddress } from '../../agent/bpf/netlink-message.ts';
+
+type Device = Partial<Link> & { name: string; addresses?: string[]; isDefault?: boolean };
+
+const LO: Device = { name: 'lo', loopback: true, ethernet: false, addresses: ['127.0.0.1/8', '::1/128'] };
+
+const pod = (name: string, more: Partial<Device> = {}): Device => ({
+	name,
+	kind: 'veth',
+	peerElsewhere: true,
+	...more,
+});
+
+/** Devices in the order of their ifindex, from 1. */
+function network(devices: readonly Device[]): Network {
+	const addresses = devices.flatMap((device, i) =>
+		(device.addresses ?? []).map((text): LinkAddress => {
+			const [address, prefix] = text.split('/') as [string, string];
+			const scope = device.loopback ? 254 : address.startsWith('fe80') ? 253 : 0;
+			return { index: i + 1, family: address.includes(':') ? 6 : 4, address, prefix: Number(prefix), scope };
+		}),
+	);
+	return {
+		links: devices.map((device, i) => ({
+			index: i + 1,
+			name: device.name,
+			kind: device.kind ?? '',
+			up: true,
+			loopback: device.loopback ?? false,
+			ethernet: device.ethernet ?? true,
+			mtu: 1500,
+			mac: '',
+			master: device.master ?? 0,
+			peerElsewhere: device.peerElsewhere ?? false,
+		})),
+		addresses,
+		defaultDevices: devices.flatMap((device, i) => (device.isDefault ? [i + 1] : [])),
+	};
+}
+
+function choose(devices: readonly Device[], choice: Partial<DeviceChoice> = {}) {
+	const { uplinks, pods, problems } = chooseDevices(network(devices), { devices: 'auto', ...choice });
+	const names = (links: readonly Link[]) => links.map((link) => link.name);
+	return { uplinks: names(uplinks), pods: names(pods), problems };
+}
+
+describe('chooseDevices() by itself', () => {
+	it.each<[string, Device[], { uplinks: string[]; pods: string[] }]>([
+		[
+			'kind: a veth with the default route, ptp pods whose veths hold the gateway',
+			[
+				LO,
+				{ name: 'eth0', kind: 'veth', peerElsewhere: true, isDefault: true, addresses: ['172.18.0.2/16'] },
+				pod('veth7c', { addresses: ['10.244.1.1/32'] }),
+				pod('veth9e', { addresses: ['10.244.1.1/32'] }),
+			],
+			{ uplinks: ['eth0'], pods: ['veth7c', 'veth9e'] },
+		],
+		[
+			'a bridge CNI: ports of cni0 are pods, the bridge is none',
+			[
+				LO,
+				{ name: 'ens3', isDefault: true, addresses: ['192.0.2.10/24', 'fe80::1/64'] },
+				{ name: 'cni0', kind: 'bridge', addresses: ['10.244.1.1/24'] },
+				pod('veth01', { master: 3 }),
+				pod('veth02', { master: 3 }),
+			],
+			{ uplinks: ['ens3'], pods: ['veth01', 'veth02'] },
+		],
+		[
+			'docker beside: its veths count as pods, docker0 as nothing',
+			[
+				LO,
+				{ name: 'eth0', isDefault: true, addresses: ['192.0.2.10/24'] },
+				{ name: 'docker0', kind: 'bridge', addresses: ['172.17.0.1/16'] },
+				pod('vethd0', { master: 3 }),
+			],
+			{ uplinks: ['eth0'], pods: ['vethd0'] },
+		],
+		[
+			'two NICs and a VLAN: hardware with a global address is an uplink, a port of the bond is not',
+			[
+				LO,
+				{ name: 'eth0', master: 4 },
+				{ name: 'eth1', addresses: ['198.51.100.7/24'] },
+				{ name: 'bond0', kind: 'bond', isDefault: true, addresses: ['192.0.2.10/24'] },
+				{ name: 'bond0.7', kind: 'vlan', addresses: ['203.0.113.5/24'] },
+				{ name: 'eth2', addresses: ['fe80::2/64'] },
+			],
+			{ uplinks: ['eth1', 'bond0', 'bond0.7'], pods: [] },
+		],
+		[
+			'the host bridge of a hypervisor: the bridge holds the route',
+			[LO, { name: 'eno1', master: 3 }, { name: 'br0', kind: 'bridge', isDefault: true }, pod('veth1')],
+			{ uplinks: ['br0'], pods: ['veth1'] },
+		],
+		[
+			'a veth pair within the namespace and the tunnels of a CNI are neither',
+			[
+				LO,
+				{ name: 'eth0', isDefault: true },
+				{ name: 'patch0', kind: 'veth', addresses: ['10.9.9.1/24'] },
+				{ name: 'flannel.1', kind: 'vxlan', addresses: ['10.244.1.0/32'] },
+			],
+			{ uplinks: ['eth0'], pods: [] },
+		],
+		[
+			'netkit pods',
+			[LO, { name: 'eth0', isDefault: true }, pod('lxc1', { kind: 'netkit' })],
+			{ uplinks: ['eth0'], pods: ['lxc1'] },
+		],
+	])('%s', (_, devices, expected) => {
+		expect(choose(devices)).toEqual({ ...expected, problems: [] });
+	});
+
+	it("takes a veth without a route for an uplink when it holds the node's address", () => {
+		const devices = [LO, pod('net0', { addresses: ['192.168.10.11/24'] }), pod('veth1')];
+		expect(choose(devices, { nodeAddresses: ['192.168.10.11'] })).toEqual({
+			uplinks: ['net0'],
+			pods: ['veth1'],
+			problems: [],
+		});
+	});
+
+	it('says so when no device faces other nodes', () => {
+		const { uplinks, pods, problems } = choose([LO, pod('veth1')]);
+		expect({ uplinks, pods }).toEqual({ uplinks: [], pods: ['veth1'] });
+		expect(problems).toEqual([expect.stringContaining('--devices')]);
+	});
+
+	it('leaves out a device without Ethernet and names it', () => {
+		const { uplinks, problems } = choose([
+			LO,
+			{ name: 'eth0', isDefault: true },
+			{ name: 'wg0', kind: 'wireguard', ethernet: false, isDefault: true },
+		]);
+		expect(uplinks).toEqual(['eth0']);
+		expect(problems).toEqual(['Device wg0 carries no Ethernet frames']);
+	});
+});
+
+describe('chooseDevices() by name', () => {
+	const devices = [
+		LO,
+		{ name: 'eth0', isDefault: true, addresses: ['192.0.2.10/24'] },
+		pod('ext0', { addresses: ['192.0.2.99/24'] }),
+		pod('veth1'),
+	];
+
+	it('takes exactly the named ones, veths too, and the rest of the veths for pods', () => {
+		expect(choose(devices, { devices: ['ext0'] })).toEqual({
+			uplinks: ['ext0'],
+			pods: ['veth1'],
+			problems: [],
+		});
+	});
+
+	it('names what there is not', () => {
+		expect(choose(devices, { devices: ['eth0', 'eth7'] })).toEqual({
+			uplinks: ['eth0'],
+			pods: ['ext0', 'veth1'],
+			problems: ['There is no device eth7'],
+		});
+	});
+});
