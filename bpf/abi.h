@@ -188,6 +188,7 @@ enum reason {
 	REASON_REPLY_ROUTED,      /* a reply on its way through the stack, likewise */
 	REASON_TO_SELF,           /* hairpin */
 	REASON_REJECT_NO_BACKEND, /* RST or ICMP port unreachable */
+	REASON_REJECT_TOO_BIG,    /* fragmentation needed, or packet too big */
 	REASON_DROP_NO_BACKEND,   /* Local policy, backends elsewhere */
 	REASON_DROP_MALFORMED,
 	REASON_DROP_TTL,

@@ -17,14 +17,28 @@ typedef struct xdp_md ctx_t;
 typedef struct __sk_buff ctx_t;
 #endif
 
+/*
+ * By hand, because clang computes &ctx->data once and keeps the pointer, and
+ * the verifier takes loads from the context at constant offsets only.
+ */
+#define CTX_POINTER(ctx, field)                                          \
+	({                                                               \
+		void *__p;                                               \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                  \
+			     : "=r"(__p)                                 \
+			     : "r"(ctx),                                 \
+			       "i"(__builtin_offsetof(ctx_t, field)));   \
+		__p;                                                     \
+	})
+
 static __always_inline void *ctx_data(const ctx_t *ctx)
 {
-	return (void *)(long)ctx->data;
+	return CTX_POINTER(ctx, data);
 }
 
 static __always_inline void *ctx_data_end(const ctx_t *ctx)
 {
-	return (void *)(long)ctx->data_end;
+	return CTX_POINTER(ctx, data_end);
 }
 
 /* Bytes of the whole frame, fragments of the skb included. */
@@ -43,6 +57,17 @@ static __always_inline __u32 ctx_ifindex(const ctx_t *ctx)
 	return ctx->ingress_ifindex;
 #else
 	return ctx->ifindex;
+#endif
+}
+
+/* A packet that stands for several, each no longer than the path takes. */
+static __always_inline int ctx_is_gso(const ctx_t *ctx)
+{
+#ifdef MAGLANE_XDP
+	(void)ctx;
+	return 0;
+#else
+	return ctx->gso_size != 0;
 #endif
 }
 

@@ -13,7 +13,10 @@
 #include "ctx.h"
 #include "maps.h"
 #include "packet.h"
-#include "rewrite.h"
+#include "translate.h"
+#ifndef MAGLANE_XDP
+#include "reject.h"
+#endif
 
 /* From <sys/socket.h>, which has no place in a BPF program. */
 #define AF_INET 2
@@ -39,9 +42,8 @@ static __always_inline long forward_lookup(ctx_t *ctx, const struct packet *p,
 		__builtin_memcpy(fib->ipv6_src, &to->saddr, 16);
 		__builtin_memcpy(fib->ipv6_dst, &to->daddr, 16);
 	}
-#ifdef MAGLANE_XDP
-	fib->tot_len = (__u16)p->ip_len;
-#endif
+	/* what the device will cut into segments itself has no size of its own */
+	fib->tot_len = ctx_is_gso(ctx) ? 0 : (__u16)p->ip_len;
 	return bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
 }
 
@@ -75,7 +77,7 @@ static __always_inline int forward(ctx_t *ctx, struct packet *p,
 	if (ifindex != ctx->ingress_ifindex &&
 	    !bpf_map_lookup_elem(&xdp_devices, &ifindex))
 		return REASON_PASS_DEVICE;
-	if (rewrite(ctx, p, c, 1) || forward_macs(ctx, &fib))
+	if (translate(ctx, p, c, 1) || forward_macs(ctx, &fib))
 		return REASON_DROP_REWRITE;
 	if (ifindex == ctx->ingress_ifindex && !xdp_tx_by_redirect)
 		p->action = XDP_TX;
@@ -96,10 +98,12 @@ static __always_inline int forward(ctx_t *ctx, struct packet *p,
 	if (p->ttl <= 1)
 		return REASON_DROP_TTL;
 	found = forward_lookup(ctx, p, &c->nat, &fib);
+	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return reject_too_big(ctx, p, fib.mtu_result);
 	if (found != BPF_FIB_LKUP_RET_SUCCESS &&
 	    found != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return REASON_DROP_NO_ROUTE;
-	if (rewrite(ctx, p, c, 1))
+	if (translate(ctx, p, c, 1))
 		return REASON_DROP_REWRITE;
 	/* NO_NEIGH, or a device without link layer: the kernel fills it in */
 	if (found == BPF_FIB_LKUP_RET_NO_NEIGH ||
@@ -120,7 +124,7 @@ static __always_inline int forward_hairpin(ctx_t *ctx, struct packet *p,
 	__u8 mac[ETH_ALEN];
 	struct ethhdr *eth;
 
-	if (rewrite(ctx, p, c, 0))
+	if (translate(ctx, p, c, 0))
 		return REASON_DROP_REWRITE;
 	eth = ctx_data(ctx);
 	if ((void *)(eth + 1) > ctx_data_end(ctx))

@@ -27,10 +27,18 @@ struct packet {
 	__u32 len;    /* bytes of the frame */
 	__u32 ip_len; /* bytes of the IP packet by its own header */
 	__u32 l4_off; /* bytes from the start of the frame */
+	__u32 inner_l4_off; /* related: of the quoted packet */
 	__u8 v4;
+	/*
+	 * An ICMP error about a flow: l4_off is ICMP's, and the tuple that of the
+	 * packet it quotes turned round, which is the way the error goes.
+	 */
+	__u8 related;
 	__u8 tcp_flags;
 	__u8 ttl;
 	__u8 tos;
+	__u8 df; /* must not be cut: IPv4 with DF, IPv6 always */
+	__u8 pad[2];
 	__u32 action; /* set by the step that sends: what finish() returns */
 };
 

@@ -17,6 +17,7 @@
 #include "ctx.h"
 #include "packet.h"
 
+#define IP_DF 0x4000
 #define IP_MF 0x2000
 #define IP_OFFSET 0x1fff
 #define NEXTHDR_FRAGMENT 44
@@ -40,6 +41,7 @@ static __always_inline int parse_ipv4(void *data, void *end, struct packet *p)
 	p->tuple.proto = ip->protocol;
 	p->ttl = ip->ttl;
 	p->tos = ip->tos;
+	p->df = !!(ip->frag_off & bpf_htons(IP_DF));
 	p->l4_off = L3_OFF + header;
 	p->v4 = 1;
 	return STEP_NEXT;
@@ -59,6 +61,7 @@ static __always_inline int parse_ipv6(void *data, void *end, struct packet *p)
 	p->tuple.proto = ip->nexthdr;
 	p->ip_len = sizeof(*ip) + bpf_ntohs(ip->payload_len);
 	p->ttl = ip->hop_limit;
+	p->df = 1;
 	p->tos = (__u8)(ip->priority << 4 | ip->flow_lbl[0] >> 4);
 	p->l4_off = L3_OFF + sizeof(*ip);
 	p->v4 = 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * reject.h - the answer for a frontend without a backend, sent back by the
- * device it came from: TCP RST (RFC 9293 section 3.10.7.1), or ICMP port
- * unreachable (RFC 792, RFC 4443) for UDP. Its source is the frontend.
+ * reject.h - answers to the sender by the device that the packet came from,
+ * with the packet's destination as source: for a frontend without a backend a
+ * TCP RST (RFC 9293 section 3.10.7.1) or ICMP port unreachable (RFC 792, RFC
+ * 4443); for what the way out does not take, the size it takes (RFC 1191, 8201).
  *
  * The checksums are written whole. Where the incoming skb was CHECKSUM_PARTIAL
  * its sender is on this machine behind a veth, and takes them unread.
@@ -19,26 +20,12 @@
 
 #include "csum.h"
 #include "ctx.h"
+#include "icmp.h"
 #include "packet.h"
 
 #define REJECT_TTL 64
 /* Of the packet in error: its IP header and this much behind it. */
 #define REJECT_L4_BYTES 8
-#define NEXTHDR_ICMPV6 58
-
-/* RFC 792 and RFC 4443; <linux/icmp.h> pulls in libc's headers. */
-#define ICMP_DEST_UNREACH 3
-#define ICMP_PORT_UNREACH 3
-#define ICMPV6_DEST_UNREACH 1
-#define ICMPV6_PORT_UNREACH 4
-
-struct icmp_header {
-	__u8 type;
-	__u8 code;
-	__sum16 checksum;
-	__be32 unused;
-};
-
 static __always_inline void reject_macs(struct ethhdr *eth)
 {
 	__u8 mac[ETH_ALEN];
@@ -161,11 +148,10 @@ static __always_inline int reject_room(ctx_t *ctx, __u32 quoted, __s32 room)
 	return (int)bpf_skb_adjust_room(ctx, room, BPF_ADJ_ROOM_MAC, 0);
 }
 
-static __always_inline int reject_udp4(ctx_t *ctx, const struct packet *p)
+static __always_inline int reject_icmp4(ctx_t *ctx, const struct packet *p,
+					const struct icmp_header *icmp)
 {
-	struct reject_icmp4 m = {
-		.icmp = { .type = ICMP_DEST_UNREACH, .code = ICMP_PORT_UNREACH },
-	};
+	struct reject_icmp4 m = { .icmp = *icmp };
 
 	if (bpf_skb_load_bytes(ctx, L3_OFF, m.original, sizeof(m.original)))
 		return -1;
@@ -180,12 +166,10 @@ static __always_inline int reject_udp4(ctx_t *ctx, const struct packet *p)
 	return reject_headers(ctx, p, sizeof(m), IPPROTO_ICMP);
 }
 
-static __always_inline int reject_udp6(ctx_t *ctx, const struct packet *p)
+static __always_inline int reject_icmp6(ctx_t *ctx, const struct packet *p,
+					const struct icmp_header *icmp)
 {
-	struct reject_icmp6 m = {
-		.icmp = { .type = ICMPV6_DEST_UNREACH,
-			  .code = ICMPV6_PORT_UNREACH },
-	};
+	struct reject_icmp6 m = { .icmp = *icmp };
 	struct tuple back;
 
 	if (bpf_skb_load_bytes(ctx, L3_OFF, m.original, sizeof(m.original)))
@@ -204,6 +188,42 @@ static __always_inline int reject_udp6(ctx_t *ctx, const struct packet *p)
 	return reject_headers(ctx, p, sizeof(m), NEXTHDR_ICMPV6);
 }
 
+static __always_inline int reject_unreachable(ctx_t *ctx,
+					      const struct packet *p)
+{
+	struct icmp_header icmp = {
+		.type = p->v4 ? ICMP_DEST_UNREACH : ICMPV6_DEST_UNREACH,
+		.code = p->v4 ? ICMP_PORT_UNREACH : ICMPV6_PORT_UNREACH,
+	};
+
+	return p->v4 ? reject_icmp4(ctx, p, &icmp) : reject_icmp6(ctx, p, &icmp);
+}
+
+/*
+ * Turns a packet that its way out does not take into the news of that, `mtu` in
+ * bytes of IP. What may be cut, but cannot be here, is dropped.
+ */
+static __always_inline int reject_too_big(ctx_t *ctx, struct packet *p,
+					  __u16 mtu)
+{
+	struct icmp_header icmp = {
+		.type = p->v4 ? ICMP_DEST_UNREACH : ICMPV6_PKT_TOOBIG,
+		.code = p->v4 ? ICMP_FRAG_NEEDED : 0,
+		.unused = bpf_htonl(mtu),
+	};
+	int failed;
+
+	p->action = TC_ACT_SHOT;
+	if (p->related || !p->df ||
+	    (p->v4 && p->l4_off != L3_OFF + sizeof(struct iphdr)))
+		return REASON_REJECT_TOO_BIG;
+	failed = p->v4 ? reject_icmp4(ctx, p, &icmp) :
+			 reject_icmp6(ctx, p, &icmp);
+	if (!failed)
+		p->action = (__u32)bpf_redirect(ctx->ifindex, 0);
+	return REASON_REJECT_TOO_BIG;
+}
+
 /*
  * Turns the packet into its own refusal and sends it. Where that cannot be
  * done (options, GSO, an RST) the packet is dropped.
@@ -218,7 +238,7 @@ static __always_inline int reject(ctx_t *ctx, struct packet *p)
 	if (p->tuple.proto == IPPROTO_TCP)
 		failed = reject_tcp(ctx, p);
 	else
-		failed = p->v4 ? reject_udp4(ctx, p) : reject_udp6(ctx, p);
+		failed = reject_unreachable(ctx, p);
 	if (!failed)
 		p->action = (__u32)bpf_redirect(ctx->ifindex, 0);
 	return REASON_REJECT_NO_BACKEND;

@@ -24,18 +24,19 @@
 /* hops: 1 when this node forwards the packet itself, else 0. */
 static __always_inline int rewrite_l3(void *data, void *end,
 				      const struct packet *p,
-				      const struct conn *c, __u8 hops)
+				      const struct tuple *to, __u32 addr_diff,
+				      __u8 hops)
 {
 	if (p->v4) {
 		struct iphdr *ip = data + L3_OFF;
 
 		if ((void *)(ip + 1) > end)
 			return -1;
-		ip->saddr = addr_v4(&c->nat.saddr);
-		ip->daddr = addr_v4(&c->nat.daddr);
+		ip->saddr = addr_v4(&to->saddr);
+		ip->daddr = addr_v4(&to->daddr);
 		/* TTL is the high byte of its 16-bit word */
 		ip->check = csum_update(ip->check,
-					(__u64)c->addr_diff +
+					(__u64)addr_diff +
 						(hops ? (__u16)~bpf_htons(0x0100) : 0));
 		ip->ttl -= hops;
 	} else {
@@ -43,8 +44,8 @@ static __always_inline int rewrite_l3(void *data, void *end,
 
 		if ((void *)(ip + 1) > end)
 			return -1;
-		__builtin_memcpy(&ip->saddr, &c->nat.saddr, sizeof(ip->saddr));
-		__builtin_memcpy(&ip->daddr, &c->nat.daddr, sizeof(ip->daddr));
+		__builtin_memcpy(&ip->saddr, &to->saddr, sizeof(ip->saddr));
+		__builtin_memcpy(&ip->daddr, &to->daddr, sizeof(ip->daddr));
 		ip->hop_limit -= hops;
 	}
 	return 0;
@@ -92,7 +93,7 @@ static __always_inline int rewrite(ctx_t *ctx, const struct packet *p,
 		return -1;
 	rewrite_l4_csum(check, p, c);
 #endif
-	if (rewrite_l3(data, end, p, c, hops))
+	if (rewrite_l3(data, end, p, &c->nat, c->addr_diff, hops))
 		return -1;
 	ports->source = bpf_htons(c->nat.sport);
 	ports->dest = bpf_htons(c->nat.dport);

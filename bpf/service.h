@@ -100,7 +100,7 @@ static __always_inline int service_send(ctx_t *ctx, struct packet *p,
 		return forward_hairpin(ctx, p, c);
 	if (!(c->flags & CONN_LOCAL) && scope == SCOPE_EXTERNAL)
 		return forward(ctx, p, c, REASON_TO_REMOTE);
-	if (rewrite(ctx, p, c, 0))
+	if (translate(ctx, p, c, 0))
 		return REASON_DROP_REWRITE;
 	return c->flags & CONN_LOCAL ? REASON_TO_LOCAL : REASON_TO_ROUTED;
 #endif
@@ -133,6 +133,18 @@ static __always_inline int service_snat_port(const struct packet *p)
 	return p->tuple.dport >= snat_port_min &&
 	       p->tuple.dport <= snat_port_max;
 }
+
+#ifndef MAGLANE_XDP
+/*
+ * The entry that an ICMP error travels by, or NULL. Errors tell nothing of the
+ * flow's age, so it is not touched.
+ */
+static __always_inline struct conn *service_related(ctx_t *ctx,
+						    struct packet *p)
+{
+	return related_parse(ctx, p) ? conn_lookup(&p->tuple) : 0;
+}
+#endif
 
 /* The entry of a backend's reply, or NULL. */
 static __always_inline struct conn *service_reply(const struct packet *p)

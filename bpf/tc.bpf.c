@@ -30,12 +30,28 @@ static __always_inline int tc_frontend(ctx_t *ctx, struct packet *p,
 	return step == REASON_REJECT_NO_BACKEND ? reject(ctx, p) : step;
 }
 
+/* An ICMP error that came in by a device of the node. */
+static __always_inline int from_netdev_related(ctx_t *ctx, struct packet *p)
+{
+	struct conn *c = service_related(ctx, p);
+
+	if (!c)
+		return REASON_PASS_PROTOCOL;
+	if (c->flags & CONN_FORWARD)
+		return service_send(ctx, p, c, SCOPE_EXTERNAL);
+	if (!(c->flags & CONN_SNAT) || (c->flags & (CONN_HAIRPIN | CONN_LOCAL)))
+		return REASON_PASS_PROTOCOL;
+	return forward(ctx, p, c, REASON_TO_CLIENT);
+}
+
 static __always_inline int from_netdev_step(ctx_t *ctx, struct packet *p)
 {
 	struct conn *c;
 	int step;
 
 	step = packet_parse(ctx, p);
+	if (step == REASON_PASS_PROTOCOL)
+		return from_netdev_related(ctx, p);
 	if (step != STEP_NEXT)
 		return step;
 	step = tc_frontend(ctx, p, SCOPE_EXTERNAL);
@@ -50,12 +66,27 @@ static __always_inline int from_netdev_step(ctx_t *ctx, struct packet *p)
 	return forward(ctx, p, c, REASON_TO_CLIENT);
 }
 
+/* An ICMP error that a pod sends about a reply to it. */
+static __always_inline int from_pod_related(ctx_t *ctx, struct packet *p)
+{
+	struct conn *c = service_related(ctx, p);
+
+	if (!c)
+		return REASON_PASS_PROTOCOL;
+	if (c->flags & CONN_FORWARD)
+		return service_send(ctx, p, c, SCOPE_INTERNAL);
+	return c->flags & CONN_HAIRPIN ? forward_hairpin(ctx, p, c) :
+					 REASON_PASS_PROTOCOL;
+}
+
 static __always_inline int from_pod_step(ctx_t *ctx, struct packet *p)
 {
 	struct conn *c;
 	int step;
 
 	step = packet_parse(ctx, p);
+	if (step == REASON_PASS_PROTOCOL)
+		return from_pod_related(ctx, p);
 	if (step != STEP_NEXT)
 		return step;
 	step = tc_frontend(ctx, p, SCOPE_INTERNAL);
@@ -70,20 +101,26 @@ static __always_inline int from_pod_step(ctx_t *ctx, struct packet *p)
 	return forward_hairpin(ctx, p, c);
 }
 
-/* Replies that the stack has routed: the frontend is their source again. */
+/*
+ * Replies that the stack has routed, and errors about what they answer: the
+ * frontend is their source again.
+ */
 static __always_inline int reply_step(ctx_t *ctx, struct packet *p)
 {
 	struct conn *c;
 	int step;
 
 	step = packet_parse(ctx, p);
-	if (step != STEP_NEXT)
+	if (step == REASON_PASS_PROTOCOL && !related_parse(ctx, p))
+		return step;
+	if (step != STEP_NEXT && !p->related)
 		return step;
 	c = service_reply(p);
 	if (!c || (c->flags & CONN_HAIRPIN))
 		return REASON_PASS_NOT_SERVICE;
-	conn_touch(c, p);
-	return rewrite(ctx, p, c, 0) ? REASON_DROP_REWRITE :
+	if (!p->related)
+		conn_touch(c, p);
+	return translate(ctx, p, c, 0) ? REASON_DROP_REWRITE :
 				       REASON_REPLY_ROUTED;
 }
 
