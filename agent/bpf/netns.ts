@@ -8,7 +8,9 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
-import koffi from 'koffi';
+import { koffiDriver } from './ffi/koffi.ts';
+import { SIGNATURES, SONAMES } from './ffi/signatures.ts';
+import type { Driver, RawArg } from './ffi/types.ts';
 
 const NETNS_DIRECTORY = '/run/netns';
 const CLONE_NEWNET = 0x40000000;
@@ -38,7 +40,8 @@ export function netnsExists(name: string): boolean {
 
 /** The calls, and a descriptor of the namespace to come back to. Make one per process, on the main thread. */
 export class NetnsSwitcher implements Disposable {
-	readonly #libc = loadLibc();
+	readonly #driver = koffiDriver();
+	readonly #libc = bindLibc(this.#driver);
 	readonly #home = openSync('/proc/self/ns/net', 'r');
 
 	/**
@@ -150,7 +153,7 @@ export class NetnsSwitcher implements Disposable {
 
 	#check(result: number, operation: string): number {
 		if (result >= 0) return result;
-		const errno = koffi.errno();
+		const errno = this.#driver.errno();
 		const code = getSystemErrorName(-errno);
 		throw Object.assign(new Error(`Cannot ${operation}: ${code}`), { code, errno });
 	}
@@ -175,27 +178,19 @@ function encodeSockaddr(family: Family, port: number, address?: string): Uint8Ar
 	return bytes;
 }
 
-interface Libc {
-	setns(fd: number, type: number): number;
-	unshare(flags: number): number;
-	mount(source: string, target: string, type: string, flags: number, data: null): number;
-	umount2(target: string, flags: number): number;
-	socket(domain: number, type: number, protocol: number): number;
-	bind(fd: number, address: Uint8Array, length: number): number;
-	listen(fd: number, backlog: number): number;
-	setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
-}
+type Call = 'setns' | 'unshare' | 'mount' | 'umount2' | 'socket' | 'bind' | 'listen' | 'setsockopt';
 
-function loadLibc(): Libc {
-	const libc = koffi.load('libc.so.6');
-	return {
-		setns: libc.func('int setns(int, int)'),
-		unshare: libc.func('int unshare(int)'),
-		mount: libc.func('int mount(const char *, const char *, const char *, unsigned long, void *)'),
-		umount2: libc.func('int umount2(const char *, int)'),
-		socket: libc.func('int socket(int, int, int)'),
-		bind: libc.func('int bind(int, const uint8_t *, uint32_t)'),
-		listen: libc.func('int listen(int, int)'),
-		setsockopt: libc.func('int setsockopt(int, int, int, const uint8_t *, uint32_t)'),
+/** A libc function as it is in C: -1 is failure, errno in the driver. */
+type Libc = Readonly<Record<Call, (...args: (RawArg | string)[]) => number>>;
+
+/** libc alone, without libbpf: namespaces are for machines without BPF too. */
+function bindLibc(driver: Driver): Libc {
+	const bind = (name: Call) => {
+		const raw = driver.symbol(SONAMES.libc, name, SIGNATURES[name]);
+		if (!raw) throw new Error(`Cannot use ${SONAMES.libc}: it lacks ${name}`);
+		return (...args: (RawArg | string)[]) =>
+			Number(raw(args.map((arg) => (typeof arg === 'string' ? Buffer.from(`${arg}\0`) : arg))));
 	};
+	const names: Call[] = ['setns', 'unshare', 'mount', 'umount2', 'socket', 'bind', 'listen', 'setsockopt'];
+	return Object.fromEntries(names.map((name) => [name, bind(name)])) as unknown as Libc;
 }

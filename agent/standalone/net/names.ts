@@ -3,6 +3,9 @@ import { createHash } from 'node:crypto';
 
 /** No hyphen: `a` and `a-b` side by side could not be told apart when everything of one is removed. */
 const PREFIX = /^[a-z][a-z0-9]{0,14}$/;
+/** On a pod: the name of the network namespace that it is in. */
+export const NETNS_ANNOTATION = 'maglane.io/netns';
+
 const NAME_LIMIT = 200;
 
 /** @throws RangeError for a prefix that could be part of other names. */

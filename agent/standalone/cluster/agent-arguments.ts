@@ -1,0 +1,24 @@
+/** The command line of a node's agent: the shipped agent, told where this node's things are. */
+import { dirname, join } from 'node:path';
+import type { Cgroups } from './cgroups.ts';
+import { BPFFS } from './mounts.ts';
+import type { Paths } from './paths.ts';
+
+export const HEALTH_PORT = 10256;
+export const METRICS_PORT = 10249;
+
+export function agentArguments(prefix: string, node: string, paths: Paths, cgroups: Cgroups): string[] {
+	return [
+		'agent',
+		`--node-name=${node}`,
+		`--kubeconfig=${paths.nodeKubeconfig}`,
+		`--pin-path=${join(BPFFS, prefix, node)}`,
+		`--cgroup=${cgroups.node(node)}`,
+		// Programs that a user starts in the node's namespace by other means are in the root cgroup
+		`--host-cgroup=${dirname(cgroups.root)}`,
+		'--xdp=native',
+		`--health-address=0.0.0.0:${HEALTH_PORT}`,
+		`--metrics-address=127.0.0.1:${METRICS_PORT}`,
+		`--bpf-cache=${paths.bpfCache}`,
+	];
+}

@@ -1,0 +1,134 @@
+/**
+ * The control plane in one process: API server and controllers, and the node side of every node. Started by
+ * daemon.ts; the order is that of dependence, and each step is told.
+ */
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Logger } from 'pino';
+import { NetnsSwitcher } from '../../bpf/netns.ts';
+import { type Api, createApi } from '../api/index.ts';
+import { startControllers } from '../controllers/start.ts';
+import { nodeAddresses, SERVICE_CIDRS } from '../net/addresses.ts';
+import { clientNamespace, nodeName, nodeNamespace } from '../net/names.ts';
+import { createTopology } from '../net/topology.ts';
+import { AgentProcess } from '../node/agent-process.ts';
+import { NodeManager } from '../node/node-manager.ts';
+import { nodeObject } from '../node/node-object.ts';
+import { PodServer } from '../podserver/client.ts';
+import { agentArguments } from './agent-arguments.ts';
+import { Cgroups } from './cgroups.ts';
+import { writeKubeconfig } from './kubeconfig.ts';
+import { cgroup2Mount } from './mounts.ts';
+import type { ClusterOptions } from './options.ts';
+import type { Paths } from './paths.ts';
+
+/** Port of the API server inside every node's namespace. */
+export const NODE_API_PORT = 6443;
+const MAIN = fileURLToPath(new URL('../../main.ts', import.meta.url));
+
+export interface ControlPlane {
+	readonly api: Api;
+	/** On the machine's loopback. */
+	readonly port: number;
+	readonly agents: ReadonlyMap<string, AgentProcess>;
+	readonly switcher: NetnsSwitcher | undefined;
+	stop(): Promise<void>;
+}
+
+export async function startControlPlane(
+	options: ClusterOptions,
+	paths: Paths,
+	log: Logger,
+	tell: (step: string) => void,
+): Promise<ControlPlane> {
+	const stopping = new AbortController();
+	const names = Array.from({ length: options.nodes }, (_, i) => nodeName(i + 1));
+	const switcher = options.network ? new NetnsSwitcher() : undefined;
+	const cgroups = options.network ? enterCgroups(options.prefix, names) : undefined;
+
+	const api = createApi({
+		families: options.families.map((family) => (family === 'v4' ? 'IPv4' : 'IPv6')),
+		serviceCidrs: options.families.map((family) => SERVICE_CIDRS[family]),
+	});
+	const { port = 0 } = await api.listen({ socketPath: paths.apiSocket, port: options.port });
+	writeKubeconfig(paths.kubeconfig, `http://127.0.0.1:${port}`);
+	writeKubeconfig(paths.nodeKubeconfig, `http://127.0.0.1:${NODE_API_PORT}`);
+	tell(`API server on http://127.0.0.1:${port}`);
+
+	if (switcher) {
+		await createTopology(switcher, options);
+		for (const name of names) serveInNode(switcher, api, nodeNamespace(options.prefix, name), log);
+		tell(`Nodes ${names.join(', ')} and ${clientNamespace(options.prefix)} as network namespaces`);
+	}
+	const addresses = names.flatMap((_, i) => options.families.map((family) => nodeAddresses(i + 1)[family]));
+	const apiAddress = { addresses, port: NODE_API_PORT };
+	startControllers(api.objects, { log, ...(switcher ? { apiAddress } : {}) }, stopping.signal);
+
+	const server = switcher ? new PodServer((how) => log.warn({ event: 'pod_server_ended', how })) : undefined;
+	const manager = new NodeManager({
+		...options,
+		objects: api.objects,
+		switcher,
+		server,
+		cgroupOf: (node) => cgroups?.node(node),
+		logDirectory: paths.podLogs,
+		log,
+	});
+	manager.start();
+	const now = `${new Date().toISOString().slice(0, 19)}Z`;
+	for (const i of names.keys()) api.objects.create('nodes', nodeObject(i + 1, options.families, now));
+
+	const agents = cgroups && options.agents ? startAgents(options, paths, cgroups, names, log) : new Map();
+	return {
+		api,
+		port,
+		agents,
+		switcher,
+		async stop() {
+			stopping.abort();
+			await Promise.all([...agents.values()].map((agent) => agent.stop()));
+			await manager.stop();
+			server?.[Symbol.dispose]();
+			await api.close();
+		},
+	};
+}
+
+function enterCgroups(prefix: string, nodes: readonly string[]): Cgroups {
+	const mount = cgroup2Mount();
+	if (mount === undefined) throw new Error('Cannot place nodes: cgroup v2 is not mounted');
+	const cgroups = new Cgroups(mount, prefix);
+	cgroups.enter(nodes);
+	return cgroups;
+}
+
+/** The node's agent reaches the API over its own loopback, pods over the node's addresses. */
+function serveInNode(switcher: NetnsSwitcher, api: Api, netns: string, log: Logger): void {
+	// Watches stay open for as long as their client wants
+	const server = createServer({ requestTimeout: 0, keepAliveTimeout: 60_000 }, api.handler);
+	server.on('error', (err) => log.error({ event: 'node_api_failed', netns, err }));
+	server.listen({ fd: switcher.listenTcp(netns, NODE_API_PORT) });
+}
+
+function startAgents(
+	options: ClusterOptions,
+	paths: Paths,
+	cgroups: Cgroups,
+	names: readonly string[],
+	log: Logger,
+): Map<string, AgentProcess> {
+	const agents = new Map<string, AgentProcess>();
+	for (const node of names) {
+		const agent = new AgentProcess({
+			node,
+			argv: [process.execPath, MAIN, ...agentArguments(options.prefix, node, paths, cgroups)],
+			place: { netns: nodeNamespace(options.prefix, node), cgroup: cgroups.node(node) },
+			logFile: join(paths.logs, `agent-${node}.log`),
+			log,
+		});
+		agent.start();
+		agents.set(node, agent);
+	}
+	return agents;
+}

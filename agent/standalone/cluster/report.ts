@@ -1,0 +1,79 @@
+/** What `status` tells of a running cluster. */
+
+import { nodeNamespace } from '../net/names.ts';
+import type { KubeObject } from '../port.ts';
+import type { ControlPlane } from './control-plane.ts';
+import { agentReady } from './health.ts';
+import type { ClusterOptions } from './options.ts';
+
+export interface NodeReport {
+	readonly name: string;
+	readonly addresses: readonly string[];
+	readonly netns: string;
+	readonly pods: number;
+	readonly agent:
+		| {
+				readonly pid: number | undefined;
+				readonly ready: boolean;
+				readonly restarts: number;
+				readonly lastEnd?: string;
+		  }
+		| undefined;
+}
+
+export interface Report {
+	readonly pid: number;
+	readonly prefix: string;
+	readonly server: string;
+	readonly network: boolean;
+	readonly nodes: readonly NodeReport[];
+	readonly pods: number;
+	readonly readyPods: number;
+	readonly services: number;
+}
+
+export async function report(options: ClusterOptions, plane: ControlPlane): Promise<Report> {
+	const { objects } = plane.api;
+	const pods = objects.list('pods');
+	const nodes = objects.list('nodes').map((node) => nodeReport(options, plane, node, pods));
+	return {
+		pid: process.pid,
+		prefix: options.prefix,
+		server: `http://127.0.0.1:${plane.port}`,
+		network: options.network,
+		nodes: await Promise.all(nodes),
+		pods: pods.length,
+		readyPods: pods.filter(isReady).length,
+		services: objects.list('services').length,
+	};
+}
+
+async function nodeReport(
+	options: ClusterOptions,
+	plane: ControlPlane,
+	node: KubeObject,
+	pods: readonly KubeObject[],
+): Promise<NodeReport> {
+	const { name } = node.metadata;
+	const netns = nodeNamespace(options.prefix, name);
+	const agent = plane.agents.get(name);
+	const addresses: { type: string; address: string }[] = node.status?.addresses ?? [];
+	return {
+		name,
+		addresses: addresses.filter(({ type }) => type === 'InternalIP').map(({ address }) => address),
+		netns,
+		pods: pods.filter((pod) => pod.spec?.nodeName === name).length,
+		agent: agent && {
+			pid: agent.pid,
+			ready:
+				plane.switcher !== undefined && agent.pid !== undefined && (await agentReady(plane.switcher, netns)),
+			restarts: agent.restarts,
+			...(agent.lastEnd === undefined ? {} : { lastEnd: agent.lastEnd }),
+		},
+	};
+}
+
+function isReady(pod: KubeObject): boolean {
+	const conditions: { type: string; status: string }[] = pod.status?.conditions ?? [];
+	return conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
+}

@@ -1,0 +1,65 @@
+/** Where `exec` runs: a node, the outside client, or a pod. */
+import { request } from 'node:http';
+import { netnsExists } from '../../bpf/netns.ts';
+import { clientNamespace, NETNS_ANNOTATION, nodeName, nodeNamespace } from '../net/names.ts';
+import type { Place } from '../node/spawn.ts';
+import { Cgroups } from './cgroups.ts';
+import { cgroup2Mount } from './mounts.ts';
+import { pathsOf } from './paths.ts';
+import type { ClusterState } from './state.ts';
+
+/**
+ * @param target `client`, `node<N>`, `<namespace>/<pod>`, or `<pod>` of the namespace default.
+ * @throws Error naming what there is instead.
+ */
+export async function findTarget(target: string, state: ClusterState, directory: string): Promise<Place> {
+	if (!state.network) throw new Error(`Cannot run in ${target}: the cluster runs without a network`);
+	// The outside client is no part of the cluster: its sockets are not balanced
+	if (target === 'client') return { netns: clientNamespace(state.prefix), cgroup: undefined };
+	const mount = cgroup2Mount();
+	const cgroups = mount === undefined ? undefined : new Cgroups(mount, state.prefix);
+	const nodes = Array.from({ length: state.nodes }, (_, i) => nodeName(i + 1));
+	if (nodes.includes(target))
+		return { netns: nodeNamespace(state.prefix, target), cgroup: cgroups?.node(target) };
+	const [namespace, name] = target.includes('/')
+		? (target.split('/', 2) as [string, string])
+		: ['default', target];
+	const pod = await getPod(pathsOf(directory).apiSocket, namespace, name);
+	const netns = pod?.metadata?.annotations?.[NETNS_ANNOTATION];
+	if (!netns || !netnsExists(netns))
+		throw new Error(
+			`Cannot run in ${target}: no pod ${namespace}/${name} with a network; or name ${nodes.join(', ')} or client`,
+		);
+	return { netns, cgroup: cgroups?.node(pod.spec?.nodeName ?? '') };
+}
+
+interface PodAnswer {
+	readonly metadata?: { readonly annotations?: Record<string, string> };
+	readonly spec?: { readonly nodeName?: string };
+}
+
+/** @returns undefined when there is no such pod. */
+function getPod(socketPath: string, namespace: string, name: string): Promise<PodAnswer | undefined> {
+	const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
+	return getJson<PodAnswer>(socketPath, path);
+}
+
+/** GET over a unix socket. @returns undefined for 404. */
+export function getJson<T>(socketPath: string, path: string): Promise<T | undefined> {
+	return new Promise((resolve, reject) => {
+		const call = request({ socketPath, path, headers: { accept: 'application/json' } }, (response) => {
+			let body = '';
+			response.setEncoding('utf8');
+			response.on('data', (chunk: string) => (body += chunk));
+			response.on('end', () => {
+				if (response.statusCode === 404) resolve(undefined);
+				else if (response.statusCode === 200) resolve(JSON.parse(body) as T);
+				else reject(new Error(`Cannot get ${path}: status ${response.statusCode}`));
+			});
+		});
+		call.once('error', (cause) =>
+			reject(new Error('Cannot reach the control plane: is the cluster up?', { cause })),
+		);
+		call.end();
+	});
+}

@@ -1,0 +1,88 @@
+/** Starts a cluster in the background and waits until it serves. */
+import { fork } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Progress } from './daemon.ts';
+import { down } from './down.ts';
+import type { ClusterOptions } from './options.ts';
+import { type Paths, pathsOf } from './paths.ts';
+import { isAlive, readState } from './state.ts';
+import { remains } from './sweep.ts';
+
+const DAEMON = fileURLToPath(new URL('./daemon.ts', import.meta.url));
+
+export interface UpResult {
+	readonly port: number;
+	readonly kubeconfig: string;
+	/** It ran before: nothing was done. */
+	readonly already: boolean;
+}
+
+/**
+ * @param tell called with each step as it happens.
+ * @throws Error with the last lines of the control plane's log when it does not come up; what it made is removed.
+ */
+export async function up(options: ClusterOptions, tell: (step: string) => void): Promise<UpResult> {
+	const paths = pathsOf(options.directory);
+	const state = readState(paths.state);
+	if (state && isAlive(state) && state.ready) {
+		if (state.prefix !== options.prefix)
+			throw new Error(`Cannot start ${options.prefix}: ${paths.directory} is in use by ${state.prefix}`);
+		return { port: state.port, kubeconfig: paths.kubeconfig, already: true };
+	}
+	if (state || (options.network && remains(options.prefix).length > 0)) {
+		tell('Removing what an earlier cluster left');
+		await down({ prefix: options.prefix, directory: options.directory });
+	}
+	mkdirSync(paths.logs, { recursive: true });
+	try {
+		const port = await startDaemon(options, paths, tell);
+		return { port, kubeconfig: paths.kubeconfig, already: false };
+	} catch (cause) {
+		const said = logTails(paths, options);
+		await down({ prefix: options.prefix, directory: options.directory });
+		throw new Error(`Cannot start the cluster: ${(cause as Error).message}${said}`, { cause });
+	}
+}
+
+function startDaemon(options: ClusterOptions, paths: Paths, tell: (step: string) => void): Promise<number> {
+	const log = openSync(paths.controlPlaneLog, 'w');
+	const child = fork(DAEMON, [JSON.stringify({ ...options, directory: paths.directory })], {
+		detached: true,
+		cwd: '/',
+		execArgv: [],
+		stdio: ['ignore', log, log, 'ipc'],
+	});
+	closeSync(log);
+	return new Promise((resolve, reject) => {
+		child.once('error', reject);
+		child.once('exit', (code, signal) =>
+			reject(new Error(`the control plane ended with ${signal ?? `status ${code}`}`)),
+		);
+		child.on('message', (progress: Progress) => {
+			if (progress.type === 'step') tell(progress.text);
+			else if (progress.type === 'failed') reject(new Error(progress.message));
+			else {
+				child.disconnect();
+				child.unref();
+				resolve(progress.port);
+			}
+		});
+	});
+}
+
+const TAIL_LINES = 8;
+
+function logTails(paths: Paths, options: ClusterOptions): string {
+	const files = [paths.controlPlaneLog];
+	if (options.agents) files.push(`${paths.logs}/agent-node1.log`);
+	return files.map((file) => `\n--- ${file}\n${tail(file)}`).join('');
+}
+
+function tail(file: string): string {
+	try {
+		return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-TAIL_LINES).join('\n');
+	} catch {
+		return '(no such file)';
+	}
+}

@@ -1,0 +1,155 @@
+/** What kubelets do: for every pod with a node of ours, a runner; for every pod that was deleted, its end. */
+import type { Logger } from 'pino';
+import type { NetnsSwitcher } from '../../bpf/netns.ts';
+import { PodNumbers } from '../net/addresses.ts';
+import { NETNS_ANNOTATION, nodeName, nodeNamespace, podNamespace } from '../net/names.ts';
+import type { PodServer } from '../podserver/client.ts';
+import type { KubeObject, ObjectApi, ObjectEvent } from '../port.ts';
+import { createLimit } from './limit.ts';
+import { type Family, gracePeriodOf, type NodePlace, PodRunner, type RunnerDeps } from './pod-runner.ts';
+import { type PodFacts, podStatus } from './status.ts';
+
+export interface NodeManagerOptions {
+	readonly objects: ObjectApi;
+	readonly prefix: string;
+	readonly nodes: number;
+	readonly families: readonly Family[];
+	/** Undefined: no network, pods are only described. */
+	readonly switcher: NetnsSwitcher | undefined;
+	readonly server: PodServer | undefined;
+	/** Directory of the cgroup of a node, or undefined without cgroup v2. */
+	readonly cgroupOf: (node: string) => string | undefined;
+	/** For output of pods' programs. */
+	readonly logDirectory: string;
+	readonly log: Logger;
+}
+
+const NETWORKS_AT_ONCE = 6;
+
+export class NodeManager {
+	readonly #options: NodeManagerOptions;
+	readonly #places = new Map<string, NodePlace>();
+	readonly #runners = new Map<string, PodRunner>();
+	readonly #deps: RunnerDeps;
+	readonly #stops: (() => void)[] = [];
+	#stopping = false;
+
+	constructor(options: NodeManagerOptions) {
+		this.#options = options;
+		const { objects, switcher, server, families, logDirectory, log } = options;
+		for (let number = 1; number <= options.nodes; number++) {
+			const name = nodeName(number);
+			this.#places.set(name, {
+				name,
+				number,
+				netns: nodeNamespace(options.prefix, name),
+				cgroup: options.cgroupOf(name),
+				numbers: new PodNumbers(),
+			});
+		}
+		this.#deps = {
+			switcher,
+			server,
+			families,
+			logDirectory,
+			log,
+			services: () => objects.list('services'),
+			keyOf: (namespace, kind, name, key) => readKey(objects, namespace, kind, name, key),
+			publish: (pod, facts, netns) => this.#publish(pod, facts, netns),
+			limit: createLimit(NETWORKS_AT_ONCE),
+		};
+	}
+
+	start(): void {
+		const { objects } = this.#options;
+		this.#stops.push(objects.watch('pods', (event) => this.#onPod(event)));
+		this.#stops.push(objects.watch('services', (event) => this.#onService(event)));
+	}
+
+	/** The runner of a pod, for its namespace. */
+	runner(namespace: string, name: string): PodRunner | undefined {
+		for (const runner of this.#runners.values()) {
+			const { metadata } = runner.pod;
+			if (metadata.name === name && metadata.namespace === namespace) return runner;
+		}
+		return undefined;
+	}
+
+	/** Ends all pods at once, without touching their objects. */
+	async stop(): Promise<void> {
+		this.#stopping = true;
+		for (const stop of this.#stops) stop();
+		await Promise.all([...this.#runners.values()].map((runner) => runner.end(0)));
+	}
+
+	#onPod({ type, object }: ObjectEvent): void {
+		const { uid = '', deletionTimestamp } = object.metadata;
+		const place = this.#places.get(object.spec?.nodeName ?? '');
+		const runner = this.#runners.get(uid);
+		if (type === 'DELETED') {
+			if (runner) void this.#finish(uid, runner, 0);
+		} else if (runner) {
+			if (deletionTimestamp) void this.#finish(uid, runner, gracePeriodOf(object));
+			else runner.refresh(object);
+		} else if (place) {
+			if (deletionTimestamp) this.#forget(object);
+			else this.#begin(uid, place, object);
+		}
+	}
+
+	#begin(uid: string, place: NodePlace, pod: KubeObject): void {
+		const { namespace = 'default', name } = pod.metadata;
+		const used = new Set([...this.#runners.values()].map((runner) => runner.netns));
+		const netns = pod.spec?.hostNetwork
+			? place.netns
+			: podNamespace(this.#options.prefix, namespace, name, (taken) => used.has(taken));
+		const runner = new PodRunner(this.#deps, place, netns, pod);
+		this.#runners.set(uid, runner);
+		runner.start();
+	}
+
+	async #finish(uid: string, runner: PodRunner, grace: number): Promise<void> {
+		await runner.end(grace);
+		if (!this.#runners.delete(uid) || this.#stopping) return;
+		this.#forget(runner.pod);
+	}
+
+	/** Confirms to the API that nothing of the pod is left; it may be gone there already, or be another of that name. */
+	#forget(pod: KubeObject): void {
+		const { namespace, name, uid } = pod.metadata;
+		const stored = this.#options.objects.get('pods', namespace, name);
+		if (stored?.metadata.uid === uid) this.#options.objects.delete('pods', namespace, name, 0);
+	}
+
+	#onService({ object }: ObjectEvent): void {
+		for (const runner of this.#runners.values())
+			if (runner.pod.metadata.namespace === object.metadata.namespace) runner.refresh();
+	}
+
+	#publish(pod: KubeObject, facts: PodFacts, netns: string | undefined): void {
+		const { objects, log } = this.#options;
+		const { namespace, name, uid } = pod.metadata;
+		const stored = objects.get('pods', namespace, name);
+		if (!stored || stored.metadata.uid !== uid || this.#stopping) return;
+		try {
+			const annotations = netns && { ...stored.metadata.annotations, [NETNS_ANNOTATION]: netns };
+			const metadata = annotations ? { ...stored.metadata, annotations } : stored.metadata;
+			objects.update('pods', { ...stored, metadata, status: podStatus(stored, facts) }, 'status');
+		} catch (err) {
+			log.error({ event: 'pod_status_failed', namespace, pod: name, err });
+		}
+	}
+}
+
+function readKey(
+	objects: ObjectApi,
+	namespace: string,
+	kind: 'configmaps' | 'secrets',
+	name: string,
+	key: string,
+): string | undefined {
+	const object = objects.get(kind, namespace, name);
+	if (kind === 'configmaps') return object?.['data']?.[key];
+	const encoded = object?.['data']?.[key];
+	return encoded === undefined ? object?.['stringData']?.[key] : Buffer.from(encoded, 'base64').toString();
+}

@@ -1,0 +1,313 @@
+/** One pod on one node, from its network to its end. Steps of a pod never overlap. */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { NetnsSwitcher } from '../../bpf/netns.ts';
+import { nodeAddresses, type PodNumbers, podAddresses } from '../net/addresses.ts';
+import { podLinkName } from '../net/names.ts';
+import { createPodNetwork, destroyPodNetwork, type PodNetwork } from '../net/pod-network.ts';
+import type { PodServer } from '../podserver/client.ts';
+import type { PortFailure } from '../podserver/messages.ts';
+import type { KubeObject } from '../port.ts';
+import { Container, type RestartPolicy } from './container.ts';
+import { hostnameOf } from './env.ts';
+import { isProbed, watchProbe } from './probe.ts';
+import { resolveProgram } from './spawn.ts';
+import type { ContainerFacts, PodFacts } from './status.ts';
+import { planWorkload, servicePorts, unique, type Workload } from './workload.ts';
+
+/** A node as its pods see it. */
+export interface NodePlace {
+	readonly name: string;
+	readonly number: number;
+	readonly netns: string;
+	readonly cgroup: string | undefined;
+	readonly numbers: PodNumbers;
+}
+
+export type Family = 'v4' | 'v6';
+
+export interface RunnerDeps {
+	/** Undefined without a network: pods are then only described. */
+	readonly switcher: NetnsSwitcher | undefined;
+	readonly server: PodServer | undefined;
+	/** Primary family first. */
+	readonly families: readonly Family[];
+	readonly logDirectory: string;
+	readonly log: Logger;
+	services(): Iterable<KubeObject>;
+	keyOf(namespace: string, kind: 'configmaps' | 'secrets', name: string, key: string): string | undefined;
+	/** Writes the status of the pod, and where it is. */
+	publish(pod: KubeObject, facts: PodFacts, netns: string | undefined): void;
+	/** Limits how many pods' networks are made at the same time. */
+	limit<T>(action: () => Promise<T>): Promise<T>;
+}
+
+const DEFAULT_GRACE_SECONDS = 30;
+
+export class PodRunner {
+	readonly #deps: RunnerDeps;
+	readonly #node: NodePlace;
+	readonly #netns: string;
+	readonly #startTime = new Date();
+	readonly #stopped = new AbortController();
+	#pod: KubeObject;
+	#work: Promise<void> = Promise.resolve();
+	#number: number | undefined;
+	#network: PodNetwork | undefined;
+	#plan: Workload | undefined;
+	#containers: Container[] = [];
+	#failures: readonly PortFailure[] = [];
+	#served = '';
+	#error: string | undefined;
+	#probed = new Map<string, boolean>();
+	#ending = false;
+
+	constructor(deps: RunnerDeps, node: NodePlace, netns: string, pod: KubeObject) {
+		this.#deps = deps;
+		this.#node = node;
+		this.#netns = netns;
+		this.#pod = pod;
+	}
+
+	get netns(): string {
+		return this.#netns;
+	}
+
+	get pod(): KubeObject {
+		return this.#pod;
+	}
+
+	start(): void {
+		this.#enqueue('start', async () => {
+			if (this.#ending) return;
+			await this.#makeNetwork();
+			this.#planWork();
+			await this.#serve();
+			this.#startPrograms();
+			this.#publish();
+		});
+	}
+
+	/** The pod or a Service changed. */
+	refresh(pod: KubeObject = this.#pod): void {
+		this.#pod = pod;
+		this.#enqueue('refresh', async () => {
+			if (!this.#plan || this.#ending) return;
+			await this.#serve();
+			this.#publish();
+		});
+	}
+
+	/**
+	 * Lets what runs finish within the pod's grace period (0: at once), then removes everything. @returns when all is
+	 * gone. A second call with less grace shortens the first.
+	 */
+	async end(graceSeconds: number): Promise<void> {
+		const first = !this.#ending;
+		this.#ending = true;
+		if (graceSeconds <= 0) this.#stopped.abort();
+		if (first) this.#enqueue('end', () => this.#end(graceSeconds * 1000));
+		await this.#work;
+	}
+
+	#enqueue(step: string, action: () => Promise<void>): void {
+		this.#work = this.#work.then(action).catch((cause: Error) => {
+			this.#error = cause.message;
+			const { namespace, name } = this.#pod.metadata;
+			this.#deps.log.error({ event: 'pod_step_failed', step, namespace, pod: name, err: cause });
+			if (!this.#ending) this.#publish();
+		});
+	}
+
+	async #makeNetwork(): Promise<void> {
+		if (this.#pod.spec?.hostNetwork) return;
+		this.#number = this.#node.numbers.take();
+		const { switcher } = this.#deps;
+		if (!switcher) return;
+		const { namespace = 'default', name, uid = '' } = this.#pod.metadata;
+		const network: PodNetwork = {
+			netns: this.#netns,
+			nodeNetns: this.#node.netns,
+			node: this.#node.number,
+			link: podLinkName(namespace, name, uid),
+			addresses: podAddresses(this.#node.number, this.#number),
+		};
+		this.#network = network;
+		await this.#deps.limit(() => createPodNetwork(switcher, network));
+	}
+
+	#planWork(): void {
+		const namespace = this.#pod.metadata.namespace ?? 'default';
+		this.#plan = planWorkload(this.#pod, {
+			podIPs: this.#podIPs(),
+			hostIP: this.#hostIPs()[0] ?? '',
+			resolve: resolveProgram,
+			keyOf: (kind, name, key) => this.#deps.keyOf(namespace, kind, name, key),
+		});
+	}
+
+	/** Opens what is missing; asks the server only when the answer differs from the last one. */
+	async #serve(): Promise<void> {
+		const { server } = this.#deps;
+		const plan = this.#plan;
+		if (!server || !plan) return;
+		const fromServices = plan.opensServicePorts ? servicePorts(this.#pod, this.#deps.services()) : [];
+		const ports = unique([...plan.ports, ...fromServices]);
+		const spec = {
+			id: this.#pod.metadata.uid ?? '',
+			netns: this.#netns,
+			hostname: hostnameOf(this.#pod),
+			behaviour: plan.behaviour,
+			terminating: this.#ending,
+			ports,
+		};
+		const wanted = JSON.stringify(spec);
+		if (wanted === this.#served || (ports.length === 0 && this.#served === '')) return;
+		this.#failures = await server.serve(spec);
+		this.#served = wanted;
+	}
+
+	#startPrograms(): void {
+		const { switcher, logDirectory } = this.#deps;
+		const plan = this.#plan;
+		if (!switcher || !plan) return;
+		const { namespace, name } = this.#pod.metadata;
+		const place = { netns: this.#netns, cgroup: this.#node.cgroup };
+		this.#containers = plan.commands.map(
+			(command) =>
+				new Container({
+					plan: command,
+					place,
+					policy: (this.#pod.spec?.restartPolicy ?? 'Always') as RestartPolicy,
+					logFile: join(logDirectory, `${namespace}_${name}_${command.container}.log`),
+					onChange: () => this.refresh(),
+				}),
+		);
+		for (const container of this.#containers) container.start();
+		for (const { container, probe, env } of plan.commands) this.#probe(switcher, container, probe, env);
+		this.#probe(switcher, '', plan.serverProbe, {});
+	}
+
+	/** @param name of the container; empty for those that the built-in server stands for. */
+	#probe(
+		switcher: NetnsSwitcher,
+		name: string,
+		probe: Workload['serverProbe'],
+		env: Readonly<Record<string, string>>,
+	): void {
+		if (!isProbed(probe)) return;
+		this.#probed.set(name, false);
+		const target = {
+			place: { netns: this.#netns, cgroup: this.#node.cgroup },
+			address: this.#podIPs()[0] ?? '127.0.0.1',
+			env,
+			port: (wanted: string) => this.#namedPort(wanted),
+		};
+		const onVerdict = (ready: boolean) => {
+			this.#probed.set(name, ready);
+			this.refresh();
+		};
+		void watchProbe(switcher, probe, target, onVerdict, this.#stopped.signal);
+	}
+
+	#namedPort(wanted: string): number | undefined {
+		for (const container of this.#pod.spec?.containers ?? [])
+			for (const { name, containerPort } of container.ports ?? []) if (name === wanted) return containerPort;
+		return undefined;
+	}
+
+	async #end(graceMs: number): Promise<void> {
+		const plan = this.#plan;
+		const uid = this.#pod.metadata.uid ?? '';
+		if (plan && graceMs > 0) {
+			await this.#serve();
+			const linger = Math.min(graceMs, plan.lingerSeconds * 1000);
+			const serving = this.#served === '' ? 0 : linger;
+			await Promise.race([
+				Promise.all([
+					sleep(serving, undefined, { signal: this.#stopped.signal }),
+					...this.#containers.map((container) => container.stop(graceMs)),
+				]),
+				aborted(this.#stopped.signal),
+			]).catch(() => {}); // shortened
+		}
+		this.#stopped.abort();
+		await Promise.all(this.#containers.map((container) => container.stop(0)));
+		await this.#deps.server?.stop(uid);
+		const network = this.#network;
+		const { switcher } = this.#deps;
+		if (network && switcher) await this.#deps.limit(() => destroyPodNetwork(switcher, network));
+		if (this.#number !== undefined) this.#node.numbers.release(this.#number);
+	}
+
+	#publish(): void {
+		const facts = {
+			podIPs: this.#plan ? this.#podIPs() : [],
+			hostIPs: this.#hostIPs(),
+			startTime: timestamp(this.#startTime),
+			containers: this.#plan ? this.#containerFacts() : new Map(),
+			now: timestamp(new Date()),
+			...this.#message(),
+		};
+		this.#deps.publish(this.#pod, facts, this.#deps.switcher && this.#plan ? this.#netns : undefined);
+	}
+
+	#containerFacts(): Map<string, ContainerFacts> {
+		const facts = new Map<string, ContainerFacts>();
+		const byName = new Map(this.#containers.map((container) => [container.name, container]));
+		for (const { name } of this.#pod.spec?.containers ?? []) {
+			const container = byName.get(name);
+			const ready = this.#probed.get(container ? name : '') ?? true;
+			facts.set(
+				name,
+				container
+					? {
+							state: container.state,
+							...(container.lastState ? { lastState: container.lastState } : {}),
+							restarts: container.restarts,
+							ready,
+						}
+					: { state: { kind: 'running', startedAt: timestamp(this.#startTime) }, restarts: 0, ready },
+			);
+		}
+		return facts;
+	}
+
+	#message(): { message?: string } {
+		const failed = this.#failures.map(({ reason }) => reason);
+		const notes = [...(this.#error ? [this.#error] : []), ...failed, ...(this.#plan?.notes ?? [])];
+		return notes.length === 0 ? {} : { message: notes.join('; ') };
+	}
+
+	#podIPs(): string[] {
+		if (this.#pod.spec?.hostNetwork) return this.#hostIPs();
+		if (this.#number === undefined) return [];
+		const addresses = podAddresses(this.#node.number, this.#number);
+		return this.#deps.families.map((family) => addresses[family]);
+	}
+
+	#hostIPs(): string[] {
+		const addresses = nodeAddresses(this.#node.number);
+		return this.#deps.families.map((family) => addresses[family]);
+	}
+}
+
+export function gracePeriodOf(pod: KubeObject): number {
+	return (
+		pod.metadata.deletionGracePeriodSeconds ??
+		pod.spec?.terminationGracePeriodSeconds ??
+		DEFAULT_GRACE_SECONDS
+	);
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+	return new Promise((resolve) => {
+		if (signal.aborted) resolve();
+		else signal.addEventListener('abort', () => resolve(), { once: true });
+	});
+}
+
+function timestamp(date: Date): string {
+	return `${date.toISOString().slice(0, 19)}Z`;
+}
