@@ -1,6 +1,7 @@
 import { BpfError } from './error.ts';
 import type { FakeKernel } from './fake-kernel.ts';
 import type { BpfMap, UpdateMode } from './port.ts';
+import { countKeys, expectBytes, part, perCpuSize } from './sizes.ts';
 
 export interface FakeMapSpec {
 	readonly name: string;
@@ -24,7 +25,7 @@ abstract class FakeMap implements BpfMap {
 		this.kernel = kernel;
 		this.name = spec.name;
 		this.keySize = spec.keySize;
-		this.valueSize = spec.cpus ? Math.ceil(spec.valueSize / 8) * 8 * spec.cpus : spec.valueSize;
+		this.valueSize = spec.cpus ? perCpuSize(spec.valueSize, spec.cpus) : spec.valueSize;
 		this.maxEntries = spec.maxEntries;
 	}
 
@@ -35,13 +36,13 @@ abstract class FakeMap implements BpfMap {
 	abstract entries(): Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
 
 	lookup(key: Uint8Array): Uint8Array | undefined {
-		this.expect('lookup', 'key', key.length, this.keySize);
+		expectBytes('lookup', this.name, 'key', key.length, this.keySize);
 		return this.read(key)?.slice();
 	}
 
 	update(key: Uint8Array, value: Uint8Array, mode: UpdateMode = 'any'): void {
-		this.expect('update', 'key', key.length, this.keySize);
-		this.expect('update', 'value', value.length, this.valueSize);
+		expectBytes('update', this.name, 'key', key.length, this.keySize);
+		expectBytes('update', this.name, 'value', value.length, this.valueSize);
 		this.kernel.check('update', this.name);
 		const code = this.put(key, value.slice(), mode);
 		if (code) throw this.error('update', code);
@@ -49,7 +50,7 @@ abstract class FakeMap implements BpfMap {
 	}
 
 	delete(key: Uint8Array): boolean {
-		this.expect('delete', 'key', key.length, this.keySize);
+		expectBytes('delete', this.name, 'key', key.length, this.keySize);
 		this.kernel.check('delete', this.name);
 		const had = this.remove(key);
 		if (had) this.kernel.journal.push({ operation: 'delete', map: this.name, key: key.slice() });
@@ -57,15 +58,15 @@ abstract class FakeMap implements BpfMap {
 	}
 
 	updateBatch(keys: Uint8Array, values: Uint8Array): void {
-		const count = this.entriesOf('update', keys);
-		this.expect('update', 'values', values.length, count * this.valueSize);
+		const count = countKeys('update', this.name, keys, this.keySize);
+		expectBytes('update', this.name, 'values', values.length, count * this.valueSize);
 		for (let i = 0; i < count; i++) {
 			this.counted(i, () => this.update(part(keys, i, this.keySize), part(values, i, this.valueSize)));
 		}
 	}
 
 	deleteBatch(keys: Uint8Array): number {
-		const count = this.entriesOf('delete', keys);
+		const count = countKeys('delete', this.name, keys, this.keySize);
 		let deleted = 0;
 		for (let i = 0; i < count; i++) {
 			this.counted(i, () => {
@@ -77,18 +78,6 @@ abstract class FakeMap implements BpfMap {
 
 	protected error(operation: string, errno: string, detail?: string): BpfError {
 		return new BpfError({ operation, object: `map ${this.name}`, errno, ...(detail ? { detail } : {}) });
-	}
-
-	private expect(operation: string, what: string, got: number, expected: number): void {
-		if (got !== expected) {
-			throw this.error(operation, 'EINVAL', `expected ${expected} bytes of ${what}, got ${got}`);
-		}
-	}
-
-	private entriesOf(operation: string, keys: Uint8Array): number {
-		const count = Math.floor(keys.length / this.keySize);
-		this.expect(operation, 'keys', keys.length, count * this.keySize);
-		return count;
 	}
 
 	/** Gives the failure of one entry the number of those before it, as a batch call does. */
@@ -106,10 +95,6 @@ abstract class FakeMap implements BpfMap {
 			});
 		}
 	}
-}
-
-function part(all: Uint8Array, i: number, size: number): Uint8Array {
-	return all.subarray(i * size, (i + 1) * size);
 }
 
 /** BPF_MAP_TYPE_HASH, or LRU_HASH when `lru`: the entry written longest ago makes room. */

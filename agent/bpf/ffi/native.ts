@@ -1,5 +1,6 @@
 import { ffiNapiDriver } from './ffi-napi.ts';
 import { koffiDriver } from './koffi.ts';
+import { type LibbpfLog, type LogSink, routeLog } from './log.ts';
 import { SIGNATURES, SONAMES } from './signatures.ts';
 import type { ArgClass, CallsOf, Driver, Pointer, PrintCallback, RawArg, Signature } from './types.ts';
 
@@ -27,25 +28,26 @@ export interface Native {
 	readString(pointer: bigint): string;
 	/** A C function pointer for libbpf_set_print, valid until released. */
 	callback(callback: PrintCallback): { readonly pointer: bigint; release(): void };
+	readonly log: LibbpfLog;
 }
 
 /**
- * Loads libbpf and libc by the named FFI. @throws Error that names the library or the functions that are missing, and
+ * Loads libbpf and libc by the named FFI; libbpf's messages go to `sink`. @throws Error that names the library or the functions that are missing, and
  * the remedy.
  */
-export function openNative(name: FfiName): Native {
+export function openNative(name: FfiName, sink?: LogSink): Native {
 	const driver = openDriver(name);
 	const failed = { errno: 0 };
 	const call = bindAll(driver, failed);
 	const held = new Set<object>();
 	const pinned = new Set<{ release(): void }>();
-	return {
+	const native = {
 		ffi: driver.name,
 		libbpfVersion: call.libbpf_version_string() ?? '',
 		call,
 		errno: () => failed.errno,
-		address: (memory) => driver.address(memory),
-		hold(memory, action) {
+		address: (memory: Uint8Array) => driver.address(memory),
+		hold<T>(memory: readonly (Uint8Array | undefined)[], action: () => T): T {
 			const token = { memory };
 			held.add(token);
 			try {
@@ -54,9 +56,9 @@ export function openNative(name: FfiName): Native {
 				held.delete(token);
 			}
 		},
-		read: (pointer, length) => copy(call, pointer, length),
-		readString: (pointer) => textAt(call, pointer),
-		callback(callback) {
+		read: (pointer: bigint, length: number) => copy(call, pointer, length),
+		readString: (pointer: bigint) => textAt(call, pointer),
+		callback(callback: PrintCallback) {
 			const made = driver.callback(callback);
 			pinned.add(made);
 			return {
@@ -67,6 +69,7 @@ export function openNative(name: FfiName): Native {
 			};
 		},
 	};
+	return { ...native, log: routeLog(native, sink) };
 }
 
 function openDriver(name: FfiName): Driver {

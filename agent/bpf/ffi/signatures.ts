@@ -16,7 +16,7 @@ function get<const R extends ResultClass, const A extends readonly ArgClass[]>(r
 }
 
 function libc<const R extends ResultClass, const A extends readonly ArgClass[]>(result: R, ...args: A) {
-	return { library: 'libc', result, args, failure: 'errno' } as const satisfies Signature;
+	return { library: 'libc', result, args, failure: 'errno' as Failure } as const;
 }
 
 function optional<const S extends Signature>(signature: S) {

@@ -1,0 +1,73 @@
+import type { Native } from './native.ts';
+
+/** Where libbpf's messages go; pino's logger is one. */
+export interface LogSink {
+	warn(fields: object, event: string): void;
+	debug(fields: object, event: string): void;
+}
+
+/** Longest message that is formatted: a verifier log may be 16 MiB. */
+const LONGEST = 1 << 24;
+/** va_list is 24 bytes on x86-64 and 32 on arm64, plain data in both. */
+const VA_LIST = 32;
+
+/** libbpf's messages: to the log, and to whoever captures those of one call. */
+export interface LibbpfLog {
+	/** Runs `action`; everything that libbpf says meanwhile is returned, and reaches the log at debug only. */
+	capture<T>(action: () => T): { readonly result: T; readonly messages: string };
+	/** Gives messages back to libbpf's own printer on stderr. */
+	close(): void;
+}
+
+/**
+ * Takes libbpf's messages over: warnings go to `sink.warn`, all else to `sink.debug`, as event `libbpf`. Without a
+ * sink they are only captured.
+ */
+export function routeLog(native: Omit<Native, 'log'>, sink?: LogSink): LibbpfLog {
+	let captured: string[] | undefined;
+	const callback = native.callback((level, format, args) => {
+		try {
+			const message = formatted(native, format, args);
+			captured?.push(message);
+			const fields = { message: message.trimEnd().replace(/^libbpf: /, '') };
+			if (level === 0 && !captured) sink?.warn(fields, 'libbpf');
+			else sink?.debug(fields, 'libbpf');
+		} catch {
+			// Nothing may be thrown through C.
+		}
+		return 0;
+	});
+	const old = native.call.libbpf_set_print(callback.pointer);
+	return {
+		capture(action) {
+			const outer = captured;
+			const mine: string[] = [];
+			captured = mine;
+			// Another instance in this process may have taken the printer.
+			const other = native.call.libbpf_set_print(callback.pointer);
+			try {
+				return { result: action(), messages: mine.join('') };
+			} finally {
+				captured = outer;
+				native.call.libbpf_set_print(other);
+			}
+		},
+		close() {
+			native.call.libbpf_set_print(old);
+			callback.release();
+		},
+	};
+}
+
+/** vsnprintf() uses a va_list up: each call gets a copy, the second with the room that the first asked for. */
+function formatted(native: Omit<Native, 'log'>, format: bigint, args: bigint): string {
+	const list = native.read(args, VA_LIST);
+	let text = new Uint8Array(1024);
+	const needed = native.call.vsnprintf(text, text.length, format, list.slice());
+	if (needed < 0) return '';
+	if (needed >= text.length) {
+		text = new Uint8Array(Math.min(needed + 1, LONGEST));
+		native.call.vsnprintf(text, text.length, format, list);
+	}
+	return new TextDecoder().decode(text.subarray(0, Math.min(needed, text.length - 1)));
+}

@@ -1,0 +1,49 @@
+import { type Btf, datasec, resolve, sizeOf } from '../abi/btf.ts';
+import { bytes, type Codec, FieldError, u8, u16, u32, u64 } from '../abi/codec.ts';
+
+/** Values of `const volatile` variables by their names in C. 64-bit ones are bigint. */
+export type RodataValues = Readonly<Record<string, number | bigint | Uint8Array>>;
+
+/** What to write where in section .rodata. */
+export interface RodataWrite {
+	readonly name: string;
+	/** Bytes from the start of the section. */
+	readonly offset: number;
+	readonly bytes: Uint8Array;
+}
+
+function codecOf(btf: Btf, type: number): Codec<never> | undefined {
+	const resolved = resolve(btf, type);
+	if (resolved.kind === 'int' && !resolved.signed) {
+		return { 1: u8, 2: u16, 4: u32, 8: u64 }[resolved.size] as Codec<never> | undefined;
+	}
+	return resolved.kind === 'array' ? (bytes(sizeOf(btf, type)) as Codec<never>) : undefined;
+}
+
+/**
+ * Places values by the BTF of an opened object, where libbpf has filled in the section's offsets.
+ * @throws RangeError that names the object, and the variable that is unknown or does not fit.
+ */
+export function rodataWrites(object: string, btf: Btf, values: RodataValues): RodataWrite[] {
+	const variables = datasec(btf, '.rodata');
+	return Object.entries(values).map(([name, value]) => {
+		const variable = variables.get(name);
+		if (!variable) {
+			const known = [...variables.keys()].join(', ') || 'none';
+			throw new RangeError(`Cannot set ${name} in ${object}: it has no such variable; it has ${known}`);
+		}
+		const codec = codecOf(btf, variable.type);
+		if (!codec)
+			throw new RangeError(
+				`Cannot set ${name} in ${object}: only unsigned integers and byte arrays can be set`,
+			);
+		const out = new Uint8Array(codec.size);
+		try {
+			codec.write(new DataView(out.buffer), 0, value as never);
+		} catch (cause) {
+			if (!(cause instanceof FieldError)) throw cause;
+			throw new RangeError(`Cannot set ${name} in ${object}: ${cause.reason}`, { cause });
+		}
+		return { name, offset: variable.offset, bytes: out };
+	});
+}

@@ -1,0 +1,146 @@
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Btf } from '../abi/btf.ts';
+import { TABLE_SEGMENT_CHUNKS, TABLE_SEGMENTS, tableChunkCodec } from '../abi/layout.ts';
+import { check } from './call.ts';
+import { BpfError } from './error.ts';
+import type { Native } from './ffi/native.ts';
+import { KernelMap, openPinnedMap } from './kernel-map.ts';
+import { checkPinnedLayout } from './layout-check.ts';
+import type { BpfObject } from './object.ts';
+import type { BpfMap, TableSegments } from './port.ts';
+import { MapType, mapCreateOptsCodec } from './uapi.ts';
+
+/** Where inner maps get their types from, so that bpftool dumps them by field; a loaded object that declares `tables`. */
+export interface SegmentTypes {
+	/** Descriptor of the BTF in the kernel. */
+	readonly btfFd: number;
+	readonly keyType: number;
+	readonly valueType: number;
+}
+
+/** Finds the types of a segment in a loaded object. @returns undefined when the kernel took no BTF. */
+export function segmentTypes(object: BpfObject): SegmentTypes | undefined {
+	const find = (fits: (type: Btf[number]) => boolean) => object.btf.findIndex(fits);
+	const keyType = find((type) => type.kind === 'int' && type.size === 4 && !type.signed);
+	const valueType = find((type) => type.kind === 'struct' && type.name === tableChunkCodec.type);
+	const btfFd = object.btfFd;
+	return btfFd < 0 || keyType < 0 || valueType < 0 ? undefined : { btfFd, keyType, valueType };
+}
+
+/**
+ * Segments in the kernel: the outer map, and inner maps pinned beside it as tables_<n>, so that they can be found again
+ * without object ids. Existing ones are adopted.
+ */
+export class KernelTableSegments implements TableSegments, Disposable {
+	readonly chunks = TABLE_SEGMENT_CHUNKS;
+	readonly limit = TABLE_SEGMENTS;
+	readonly #native: Native;
+	readonly #outer: KernelMap;
+	readonly #directory: string;
+	readonly #types: SegmentTypes | undefined;
+	readonly #segments: KernelMap[] = [];
+
+	/** @throws BpfError, LayoutError when a pinned segment does not fit. */
+	constructor(native: Native, outer: KernelMap, directory: string, types?: SegmentTypes) {
+		this.#native = native;
+		this.#outer = outer;
+		this.#directory = directory;
+		this.#types = types;
+		try {
+			while (this.count < this.limit && existsSync(this.#path(this.count))) this.#adopt();
+		} catch (error) {
+			this.close();
+			throw error;
+		}
+	}
+
+	get count(): number {
+		return this.#segments.length;
+	}
+
+	segment(i: number): BpfMap {
+		const segment = this.#segments[i];
+		if (!segment) throw new BpfError({ operation: 'open', object: `map tables_${i}`, errno: 'ENOENT' });
+		return segment;
+	}
+
+	/** Pins before it links: a segment that programs see is always found again. */
+	grow(): BpfMap {
+		const name = `tables_${this.count}`;
+		if (this.count >= this.limit) {
+			const detail = `there are ${this.limit} segments, the most there can be`;
+			throw new BpfError({ operation: 'create', object: `map ${name}`, errno: 'E2BIG', detail });
+		}
+		const map = new KernelMap(this.#native, this.#create(name), { name });
+		const path = this.#path(this.count);
+		let pinned = false;
+		try {
+			mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+			check(this.#native.call.bpf_obj_pin(map.fd, path), 'pin', `map ${name} at ${path}`);
+			pinned = true;
+			this.#link(this.count, map);
+		} catch (error) {
+			if (pinned) rmSync(path, { force: true });
+			map.close();
+			throw error;
+		}
+		this.#segments.push(map);
+		return map;
+	}
+
+	/** Closes the segments; the kernel keeps them. */
+	close(): void {
+		for (const segment of this.#segments.splice(0)) segment.close();
+	}
+
+	[Symbol.dispose](): void {
+		this.close();
+	}
+
+	#path(i: number): string {
+		return join(this.#directory, `tables_${i}`);
+	}
+
+	#create(name: string): number {
+		const types = this.#types;
+		const opts = mapCreateOptsCodec.encode({
+			sz: BigInt(mapCreateOptsCodec.size),
+			btfFd: types?.btfFd ?? 0,
+			btfKeyTypeId: types?.keyType ?? 0,
+			btfValueTypeId: types?.valueType ?? 0,
+			mapFlags: 0,
+		});
+		const { call } = this.#native;
+		const fd = call.bpf_map_create(MapType.ARRAY, name, 4, tableChunkCodec.size, this.chunks, opts);
+		return check(fd, 'create', `map ${name}`);
+	}
+
+	#adopt(): void {
+		const i = this.count;
+		const map = openPinnedMap(this.#native, this.#path(i), `tables_${i}`);
+		if (!map) throw new BpfError({ operation: 'open', object: `map tables_${i}`, errno: 'ENOENT' });
+		this.#segments.push(map);
+		if (map.maxEntries !== this.chunks || map.valueSize !== tableChunkCodec.size) {
+			const found = `${map.maxEntries} entries of ${map.valueSize} bytes`;
+			const detail = `it has ${found}, expected ${this.chunks} of ${tableChunkCodec.size}; run \`maglane cleanup\``;
+			throw new BpfError({ operation: 'adopt', object: `map tables_${i}`, errno: 'EINVAL', detail });
+		}
+		checkPinnedLayout(this.#native, map, this.#path(i));
+		this.#link(i, map);
+	}
+
+	/** Makes slot i of the outer map refer to the segment; a slot that does already is left alone. */
+	#link(i: number, map: KernelMap): void {
+		const key = u32(i);
+		const linked = this.#outer.lookup(key);
+		if (linked && new DataView(linked.buffer).getUint32(0, true) === map.info.id) return;
+		this.#outer.update(key, u32(map.fd));
+	}
+}
+
+function u32(value: number): Uint8Array {
+	const bytes = new Uint8Array(4);
+	new DataView(bytes.buffer).setUint32(0, value, true);
+	return bytes;
+}
