@@ -1,0 +1,140 @@
+import type { Ip } from './ip.ts';
+import { child, isJson, type Json, Reader, show } from './read.ts';
+import type { Parsed, Service, ServicePort } from './types.ts';
+
+/** Labels that take a Service away from this proxy (KEP-2447, and headless ones of EndpointSlice mirroring). */
+const NOT_OURS = ['service.kubernetes.io/service-proxy-name', 'service.kubernetes.io/headless'];
+
+/** Seconds; API default and limits of sessionAffinityConfig.clientIP.timeoutSeconds. */
+const AFFINITY_DEFAULT = 10_800;
+const AFFINITY_MAX = 86_400;
+
+/** Reads a Service (core/v1). A bad port, address or option is reported and left out; the rest is served. */
+export function parseService(raw: unknown, key: string): Parsed<Service> {
+	const reader = new Reader(`Service ${key}`);
+	const json = isJson(raw) ? raw : {};
+	if (!isJson(raw)) reader.report('', `is ${show(raw)}, expected an object`);
+	const meta = child(json, 'metadata');
+	const spec = child(json, 'spec');
+	const [namespace, name] = splitKey(key);
+	const type = serviceType(reader, spec);
+	const served = isServed(meta, spec, type);
+	const outside = type === 'NodePort' || type === 'LoadBalancer';
+	const value: Service = {
+		key,
+		namespace,
+		name,
+		created: createdAt(meta),
+		served,
+		ports: served ? parsePorts(reader, spec, outside) : [],
+		clusterIps: served ? clusterIps(reader, spec) : [],
+		externalIps: served ? ips(reader, spec, 'externalIPs') : [],
+		ingressIps: served && type === 'LoadBalancer' ? ingressIps(reader, child(json, 'status')) : [],
+		internalLocal: isLocal(reader, spec, 'internalTrafficPolicy'),
+		externalLocal: isLocal(reader, spec, 'externalTrafficPolicy'),
+		affinitySeconds: affinity(reader, spec),
+		healthCheckNodePort: reader.port(nonZero(spec), 'healthCheckNodePort', 'spec.healthCheckNodePort') ?? 0,
+	};
+	return { value, problems: reader.problems };
+}
+
+/** `namespace/name` in two. */
+export function splitKey(key: string): [namespace: string, name: string] {
+	const slash = key.indexOf('/');
+	return [key.slice(0, Math.max(slash, 0)), key.slice(slash + 1)];
+}
+
+/** Milliseconds since 1970 of metadata.creationTimestamp; Infinity when there is none. */
+export function createdAt(meta: Json): number {
+	const time = Date.parse(String(meta['creationTimestamp']));
+	return Number.isNaN(time) ? Number.POSITIVE_INFINITY : time;
+}
+
+const TYPES = ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'];
+
+function serviceType(reader: Reader, spec: Json): string {
+	const type = reader.text(spec, 'type', 'spec.type') || 'ClusterIP';
+	if (TYPES.includes(type)) return type;
+	reader.report('spec.type', `is ${show(type)}, expected one of ${TYPES.join(', ')}`);
+	return 'ClusterIP';
+}
+
+function isServed(meta: Json, spec: Json, type: string): boolean {
+	const labels = child(meta, 'labels');
+	if (type === 'ExternalName' || NOT_OURS.some((label) => Object.hasOwn(labels, label))) return false;
+	const first = Array.isArray(spec['clusterIPs']) ? spec['clusterIPs'][0] : undefined;
+	return (first ?? spec['clusterIP']) !== 'None';
+}
+
+function parsePorts(reader: Reader, spec: Json, outside: boolean): ServicePort[] {
+	const seen = new Map<string, string>();
+	return reader.objects(spec, 'ports', 'spec.ports').flatMap(([json, path]): ServicePort[] => {
+		const protocol = reader.protocol(json, `${path}.protocol`);
+		const port = reader.port(json, 'port', `${path}.port`);
+		const name = reader.text(json, 'name', `${path}.name`);
+		if (json['port'] === undefined) reader.report(`${path}.port`, 'is missing, expected a port 1-65535');
+		if (protocol === undefined || port === undefined) return [];
+		const other = seen.get(`${port}/${protocol}`);
+		if (other !== undefined) {
+			reader.report(`${path}.port`, `${port}/${protocol} is in ${other} too, which is the one served`);
+			return [];
+		}
+		seen.set(`${port}/${protocol}`, path);
+		const nodePort = outside ? reader.port(nonZero(json), 'nodePort', `${path}.nodePort`) : undefined;
+		return [{ path, name, port, protocol, nodePort: nodePort ?? 0 }];
+	});
+}
+
+/** In these fields 0 means that there is none. */
+function nonZero(json: Json): Json {
+	return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== 0));
+}
+
+function clusterIps(reader: Reader, spec: Json): Ip[] {
+	const list = spec['clusterIPs'];
+	if (Array.isArray(list) ? list.length > 0 : list != null) return ips(reader, spec, 'clusterIPs');
+	const text = reader.text(spec, 'clusterIP', 'spec.clusterIP');
+	const ip = text === '' ? undefined : reader.ip(text, 'spec.clusterIP');
+	return ip ? [ip] : [];
+}
+
+function ips(reader: Reader, spec: Json, field: string): Ip[] {
+	return reader
+		.strings(spec, field, `spec.${field}`)
+		.filter(([text]) => text !== '')
+		.flatMap(([text, path]) => reader.ip(text, path) ?? []);
+}
+
+function ingressIps(reader: Reader, status: Json): Ip[] {
+	const path = 'status.loadBalancer.ingress';
+	return reader.objects(child(status, 'loadBalancer'), 'ingress', path).flatMap(([json, at]) => {
+		const text = reader.text(json, 'ip', `${at}.ip`);
+		if (text === '' || json['ipMode'] === 'Proxy') return [];
+		return reader.ip(text, `${at}.ip`) ?? [];
+	});
+}
+
+function isLocal(reader: Reader, spec: Json, field: string): boolean {
+	const policy = reader.text(spec, field, `spec.${field}`) || 'Cluster';
+	if (policy !== 'Cluster' && policy !== 'Local') {
+		reader.report(`spec.${field}`, `is ${show(policy)}, expected Cluster or Local; Cluster is used`);
+	}
+	return policy === 'Local';
+}
+
+function affinity(reader: Reader, spec: Json): number {
+	const kind = reader.text(spec, 'sessionAffinity', 'spec.sessionAffinity') || 'None';
+	if (kind === 'None') return 0;
+	if (kind !== 'ClientIP') {
+		reader.report('spec.sessionAffinity', `is ${show(kind)}, expected None or ClientIP; None is used`);
+		return 0;
+	}
+	const config = child(child(spec, 'sessionAffinityConfig'), 'clientIP');
+	const seconds = config['timeoutSeconds'] ?? AFFINITY_DEFAULT;
+	if (typeof seconds === 'number' && Number.isInteger(seconds) && seconds >= 1 && seconds <= AFFINITY_MAX) {
+		return seconds;
+	}
+	const path = 'spec.sessionAffinityConfig.clientIP.timeoutSeconds';
+	reader.report(path, `is ${show(seconds)}, expected 1-${AFFINITY_MAX}; ${AFFINITY_DEFAULT} is used`);
+	return AFFINITY_DEFAULT;
+}

@@ -1,0 +1,119 @@
+import { type Backend, BackendFlag, type Frontend, type FrontendKey, type Settings } from '../abi/layout.ts';
+import type { BackendEntry, TableEntry, Touched } from './entries.ts';
+import type { Image } from './image.ts';
+import { backendName, isValid, type KernelState, PROTOCOLS } from './kernel.ts';
+import type { ChunkWrite, Plan, TableWrite } from './plan.ts';
+import { tableContent } from './table-content.ts';
+
+const CHUNK = 64;
+
+/**
+ * What must be written so that the kernel holds the image; nothing that it holds already.
+ * @param touched look at these only: the rest is known to be equal. undefined: at everything
+ */
+export function diff(image: Image, settings: Settings, kernel: KernelState, touched?: Touched): Plan {
+	const names = touched ?? everything(image, kernel);
+	const backends: Plan['backends'][number][] = [];
+	const goneBackends: Plan['goneBackends'][number][] = [];
+	for (const id of [...names.backends].sort((a, b) => a - b)) {
+		const now = kernel.backends.get(id);
+		const entry = image.backendsById.get(id);
+		if (entry) {
+			const value = backendValue(entry, now);
+			if (!now || !sameBackend(now, value)) backends.push({ id, value });
+		} else if (isValid(now)) {
+			goneBackends.push({ id, value: { ...now, flags: 0, generation: (now.generation + 1) >>> 0 } });
+		}
+	}
+	const frontends: Plan['frontends'][number][] = [];
+	const goneFrontends: FrontendKey[] = [];
+	for (const name of [...names.frontends].sort()) {
+		const now = kernel.frontends.get(name);
+		const entry = image.frontends.get(name);
+		if (entry && !(now && sameFrontend(now.value, entry.value))) frontends.push(entry);
+		if (!entry && now) goneFrontends.push(now.key);
+	}
+	return {
+		known: kernel.frontends.size,
+		settings: sameSettings(settings, kernel.settings) ? undefined : settings,
+		segments: image.space.segments,
+		backends,
+		tables: tableWrites(image, kernel, names.tables),
+		frontends,
+		goneFrontends,
+		goneBackends,
+	};
+}
+
+function everything(image: Image, kernel: KernelState): Touched {
+	return {
+		frontends: new Set([...image.frontends.keys(), ...kernel.frontends.keys()]),
+		backends: new Set([...image.backendsById.keys(), ...kernel.backends.keys()]),
+		tables: new Set(image.tablesByRef.keys()),
+	};
+}
+
+/** An id keeps its generation while it names the same backend, and grows it whenever it is given. */
+function backendValue(entry: BackendEntry, now: Backend | undefined): Backend {
+	const { ip, port, protocol, key } = entry.backend;
+	const kept = isValid(now) && backendName(now) === key;
+	return {
+		addr: ip.bytes,
+		port,
+		proto: PROTOCOLS[protocol],
+		flags: BackendFlag.VALID | (entry.localUsers > 0 ? BackendFlag.LOCAL : 0),
+		generation: kept ? now.generation : ((now?.generation ?? 0) + 1) >>> 0,
+	};
+}
+
+function tableWrites(image: Image, kernel: KernelState, refs: ReadonlySet<number>): TableWrite[] {
+	return [...refs]
+		.sort((a, b) => a - b)
+		.flatMap((ref): TableWrite[] => {
+			const table = image.tablesByRef.get(ref);
+			if (!table || table.users === 0) return [];
+			const now = kernel.tables.get(ref);
+			if (now?.written === table) return [];
+			return [{ ref, size: table.size, table, chunks: chunkWrites(image, table, now?.content) }];
+		});
+}
+
+/** Runs of chunks that differ. */
+function chunkWrites(image: Image, table: TableEntry, now: Uint8Array | undefined): ChunkWrite[] {
+	const content = tableContent(table.backends, table.size, (key) => image.backendId(key));
+	const place = { segment: table.ref >>> 16, first: table.ref & 0xffff };
+	if (!now || now.length !== content.length) return [{ ...place, content }];
+	const writes: ChunkWrite[] = [];
+	let start = -1;
+	for (let at = 0; at <= content.length; at += CHUNK) {
+		const differs = at < content.length && !sameBytes(content, now, at, at + CHUNK);
+		if (differs && start < 0) start = at;
+		if (differs || start < 0) continue;
+		writes.push({ ...place, first: place.first + start / CHUNK, content: content.subarray(start, at) });
+		start = -1;
+	}
+	return writes;
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array, from = 0, to = a.length): boolean {
+	for (let i = from; i < to; i++) if (a[i] !== b[i]) return false;
+	return true;
+}
+
+function sameBackend(a: Backend, b: Backend): boolean {
+	return (
+		a.port === b.port &&
+		a.proto === b.proto &&
+		a.flags === b.flags &&
+		a.generation === b.generation &&
+		sameBytes(a.addr, b.addr)
+	);
+}
+
+function sameFrontend(a: Frontend, b: Frontend): boolean {
+	return (Object.keys(b) as (keyof Frontend)[]).every((field) => a[field] === b[field]);
+}
+
+function sameSettings(a: Settings, b: Settings): boolean {
+	return sameBytes(a.snatV4, b.snatV4) && sameBytes(a.snatV6, b.snatV6);
+}

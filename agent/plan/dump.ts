@@ -1,0 +1,49 @@
+import { BackendFlag, FrontendFlag } from '../abi/layout.ts';
+import { ipOfBytes } from '../model/ip.ts';
+import { backendName, isValid, type KernelState } from './kernel.ts';
+
+/**
+ * What the maps hold, one line for each entry, sorted, ids as names: readable, and equal for equal content whatever
+ * the ids are. A table is shown as its size and each backend's share.
+ * @param serviceName name of a Service port's id; ids without one are shown as numbers
+ */
+export function dumpKernel(kernel: KernelState, serviceName: (id: number) => string | undefined): string {
+	const lines: string[] = [];
+	for (const [name, { value }] of kernel.frontends) {
+		const affinity = value.affinitySeconds === 0 ? '' : ` affinity ${value.affinitySeconds}s`;
+		const service = serviceName(value.serviceId) ?? value.serviceId;
+		const flags = flagNames(value.flags, FrontendFlag);
+		lines.push(`frontend ${name} ${flags} service ${service}${affinity} -> ${tableText(kernel, value)}`);
+	}
+	for (const backend of kernel.backends.values()) {
+		if (!isValid(backend)) continue;
+		lines.push(`backend ${backendName(backend)}${backend.flags & BackendFlag.LOCAL ? ' local' : ''}`);
+	}
+	const { snatV4, snatV6 } = kernel.settings;
+	lines.push(`settings snat ${ipOfBytes(snatV4).text} ${ipOfBytes(snatV6).text}`);
+	return `${lines.sort().join('\n')}\n`;
+}
+
+function flagNames(flags: number, names: Readonly<Record<string, number>>): string {
+	const set = Object.entries(names).filter(([, bit]) => (flags & bit) !== 0);
+	return set.map(([name]) => name.toLowerCase()).join(',');
+}
+
+function tableText(
+	kernel: KernelState,
+	value: { table: number; tableSize: number; backends: number },
+): string {
+	if (value.tableSize === 0) return 'none';
+	const content = kernel.tables.get(value.table)?.content;
+	if (!content) return `${value.tableSize} slots that are not there`;
+	const shares = new Map<string, number>();
+	const words = new DataView(content.buffer, content.byteOffset, content.byteLength);
+	for (let slot = 0; slot < value.tableSize; slot++) {
+		const id = words.getUint32(slot * 4, true);
+		const backend = kernel.backends.get(id);
+		const name = isValid(backend) ? backendName(backend) : `nothing (id ${id})`;
+		shares.set(name, (shares.get(name) ?? 0) + 1);
+	}
+	const list = [...shares].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, share]) => `${name} x${share}`);
+	return `${value.tableSize} slots, ${value.backends} backends: ${list.join(' ')}`;
+}

@@ -1,0 +1,85 @@
+/** How long a freed id or table region rests: what a packet on its way has read must not change its meaning. */
+export const REST_MS = 1000;
+
+/** Ids 1..limit-1, one for each key, kept for as long as the key is held and some time longer. */
+export class IdPool {
+	readonly #limit: number;
+	readonly #ids = new Map<string, number>();
+	/** Ids in use or resting. */
+	readonly #taken = new Set<number>();
+	/** Keys that were let go: before and after the kernel has acknowledged that. */
+	readonly #released = new Set<string>();
+	#resting: { readonly key: string; readonly since: number }[] = [];
+	#next = 1;
+
+	constructor(limit: number) {
+		this.#limit = limit;
+	}
+
+	/** Takes over what the kernel has: the key gets this id when it is asked for, and nobody else before a rest. */
+	seed(key: string, id: number): void {
+		if (id < 1 || id >= this.#limit || this.#taken.has(id) || this.#ids.has(key)) return;
+		this.#ids.set(key, id);
+		this.#taken.add(id);
+		this.#released.add(key);
+	}
+
+	/** Gives the id of a key to another key that has none, so that what is known by another name keeps its id. */
+	rename(from: string, to: string): void {
+		const id = this.#ids.get(from);
+		if (id === undefined || this.#ids.has(to)) return;
+		this.#ids.delete(from);
+		this.#ids.set(to, id);
+		if (this.#released.delete(from)) this.#released.add(to);
+		this.#resting = this.#resting.filter((item) => item.key !== from);
+	}
+
+	has(key: string): boolean {
+		return this.#ids.has(key);
+	}
+
+	/** The key's id; a key that was let go gets its old id back while that rests. @returns undefined when full */
+	acquire(key: string, now: number): number | undefined {
+		this.#released.delete(key);
+		const known = this.#ids.get(key);
+		if (known !== undefined) {
+			if (this.#resting.length > 0) this.#resting = this.#resting.filter((item) => item.key !== key);
+			return known;
+		}
+		this.#wake(now);
+		const id = this.#free();
+		if (id === undefined) return undefined;
+		this.#ids.set(key, id);
+		this.#taken.add(id);
+		return id;
+	}
+
+	/** The key is held no more. Its id rests from the next settle() on. */
+	release(key: string): void {
+		if (this.#ids.has(key)) this.#released.add(key);
+	}
+
+	/** The kernel has acknowledged everything that was released. */
+	settle(now: number): void {
+		for (const key of this.#released) this.#resting.push({ key, since: now });
+		this.#released.clear();
+	}
+
+	#wake(now: number): void {
+		const awake = this.#resting.filter((item) => now - item.since >= REST_MS);
+		if (awake.length === 0) return;
+		for (const { key } of awake) {
+			const id = this.#ids.get(key)!;
+			this.#ids.delete(key);
+			this.#taken.delete(id);
+			this.#next = Math.min(this.#next, id);
+		}
+		this.#resting = this.#resting.filter((item) => now - item.since < REST_MS);
+	}
+
+	/** The lowest: a dump stays short. */
+	#free(): number | undefined {
+		while (this.#next < this.#limit && this.#taken.has(this.#next)) this.#next++;
+		return this.#next < this.#limit ? this.#next : undefined;
+	}
+}

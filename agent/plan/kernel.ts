@@ -1,0 +1,136 @@
+import {
+	type Backend,
+	BackendFlag,
+	backendCodec,
+	type Frontend,
+	type FrontendKey,
+	FrontendScope,
+	frontendCodec,
+	frontendKeyCodec,
+	type Settings,
+	settingsCodec,
+	TABLE_CHUNK_SLOTS,
+} from '../abi/layout.ts';
+import type { ServiceMaps } from '../bpf/port.ts';
+import { endpointText, ipOfBytes } from '../model/ip.ts';
+
+/** What the kernel has acknowledged, by the same names that the image uses. */
+export interface KernelState {
+	/** By {@link frontendName}. */
+	readonly frontends: Map<string, { readonly key: FrontendKey; readonly value: Frontend }>;
+	/** By id: every entry that is not all zeros. */
+	readonly backends: Map<number, Backend>;
+	/** By reference: tables that frontends refer to, or that the image has. */
+	readonly tables: Map<number, KernelTable>;
+	settings: Settings;
+}
+
+export interface KernelTable {
+	readonly size: number;
+	/** Whole chunks, as read. */
+	readonly content?: Uint8Array;
+	/** Instead of a content: the table of the image that was written here and acknowledged. */
+	readonly written?: object;
+}
+
+export const PROTOCOLS = { tcp: 6, udp: 17 } as const;
+
+export function protocolName(proto: number): string {
+	return proto === 6 ? 'tcp' : proto === 17 ? 'udp' : `protocol${proto}`;
+}
+
+/** `10.96.0.1:80/tcp internal` */
+export function frontendName(key: FrontendKey): string {
+	const scope = key.scope === FrontendScope.EXTERNAL ? 'external' : 'internal';
+	return `${endpointText(ipOfBytes(key.addr), key.port)}/${protocolName(key.proto)} ${scope}`;
+}
+
+/** `10.244.1.2:8080/tcp` */
+export function backendName(backend: Pick<Backend, 'addr' | 'port' | 'proto'>): string {
+	return `${endpointText(ipOfBytes(backend.addr), backend.port)}/${protocolName(backend.proto)}`;
+}
+
+export function isValid(backend: Backend | undefined): backend is Backend {
+	return backend !== undefined && (backend.flags & BackendFlag.VALID) !== 0;
+}
+
+export function chunksOf(size: number): number {
+	return Math.ceil(size / TABLE_CHUNK_SLOTS);
+}
+
+export function emptyKernel(): KernelState {
+	const none = (): Uint8Array => new Uint8Array(16);
+	return {
+		frontends: new Map(),
+		backends: new Map(),
+		tables: new Map(),
+		settings: { snatV4: none(), snatV6: none() },
+	};
+}
+
+/**
+ * Reads everything that an agent before this one, or this one, has written.
+ * @param known tables to read though no frontend may refer to them: reference and size
+ */
+export function readKernel(maps: ServiceMaps, known: Iterable<readonly [number, number]> = []): KernelState {
+	const state = emptyKernel();
+	for (const [rawKey, rawValue] of maps.frontends.entries()) {
+		const key = frontendKeyCodec.decode(rawKey);
+		state.frontends.set(frontendName(key), { key, value: frontendCodec.decode(rawValue) });
+	}
+	for (const [rawKey, rawValue] of maps.backends.entries()) {
+		if (rawValue.every((byte) => byte === 0)) continue;
+		state.backends.set(u32Of(rawKey), backendCodec.decode(rawValue));
+	}
+	readTables(maps, state, known);
+	const settings = maps.settings.lookup(u32Key(0));
+	if (settings) state.settings = settingsCodec.decode(settings);
+	return state;
+}
+
+/** Segments are read from the start to the last chunk in use: one dump each is far cheaper than chunk by chunk. */
+function readTables(
+	maps: ServiceMaps,
+	state: KernelState,
+	known: Iterable<readonly [ref: number, size: number]>,
+): void {
+	const { count, chunks } = maps.tables;
+	const end = new Array<number>(count).fill(0);
+	const wanted: (readonly [ref: number, size: number])[] = [];
+	const referred = [...state.frontends.values()].map((f) => [f.value.table, f.value.tableSize] as const);
+	for (const [ref, size] of [...known, ...referred]) {
+		const segment = ref >>> 16;
+		const last = (ref & 0xffff) + chunksOf(size);
+		if (size === 0 || segment >= count || last > chunks) continue;
+		end[segment] = Math.max(end[segment]!, last);
+		wanted.push([ref, size]);
+	}
+	const contents = end.map((length, i) => readChunks(maps, i, length));
+	for (const [ref, size] of wanted) {
+		if (state.tables.has(ref)) continue;
+		const first = (ref & 0xffff) * 64;
+		const content = contents[ref >>> 16]!.slice(first, first + chunksOf(size) * 64);
+		state.tables.set(ref, { size, content });
+	}
+}
+
+function readChunks(maps: ServiceMaps, segment: number, length: number): Uint8Array {
+	const content = new Uint8Array(length * 64);
+	if (length === 0) return content;
+	for (const [key, value] of maps.tables.segment(segment).entries()) {
+		const index = u32Of(key);
+		if (index >= length) break;
+		content.set(value, index * 64);
+	}
+	return content;
+}
+
+export function u32Of(bytes: Uint8Array): number {
+	return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+}
+
+export function u32Key(value: number): Uint8Array {
+	const key = new Uint8Array(4);
+	new DataView(key.buffer).setUint32(0, value, true);
+	return key;
+}

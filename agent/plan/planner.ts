@@ -1,0 +1,97 @@
+import type { Settings } from '../abi/layout.ts';
+import type { Translation } from '../model/translate.ts';
+import type { Problem } from '../model/types.ts';
+import { Admission } from './admission.ts';
+import { Claims } from './claims.ts';
+import { diff } from './diff.ts';
+import { CapacityError } from './entries.ts';
+import { Image } from './image.ts';
+import type { KernelState } from './kernel.ts';
+import type { Limits } from './limits.ts';
+import type { Plan } from './plan.ts';
+
+/** From translated Services to plans: settles conflicts and capacity, keeps the image, compares it with the kernel. */
+export class Planner {
+	readonly image: Image;
+	readonly translations = new Map<string, Translation>();
+	readonly #claims = new Claims();
+	readonly #admission: Admission;
+	#refused = new Map<string, string>();
+	/** Services that must be placed anew. */
+	readonly #stale = new Set<string>();
+	readonly #failed = new Map<string, string>();
+
+	constructor(limits: Limits) {
+		this.image = new Image(limits);
+		this.#admission = new Admission(limits);
+	}
+
+	/** @param service undefined: it is gone, or nothing of it is served */
+	update(key: string, service: Translation | undefined): void {
+		const wanted = service && (service.frontends.length > 0 || service.kept.length > 0) ? service : undefined;
+		if (!wanted && !this.translations.has(key)) return;
+		if (wanted) this.translations.set(key, wanted);
+		else this.translations.delete(key);
+		this.#admission.update(key, wanted);
+		this.#stale.add(key);
+		for (const other of this.#claims.update(key, wanted)) this.#stale.add(other);
+	}
+
+	/** Some Service waits for memory that will be free after a rest. */
+	get waiting(): boolean {
+		return this.#failed.size > 0;
+	}
+
+	/**
+	 * Brings the image up to date and says what to write.
+	 * @param everything compare all of it, not only what changed since the last settled plan
+	 */
+	plan(settings: Settings, kernel: KernelState, now: number, everything: boolean): Plan {
+		const before = this.#refused;
+		this.#refused = this.#admission.refused(this.translations);
+		for (const key of [...before.keys(), ...this.#refused.keys()]) {
+			if (before.has(key) !== this.#refused.has(key)) this.#stale.add(key);
+		}
+		const stale = [...this.#stale, ...this.#failed.keys()];
+		this.#failed.clear();
+		// what goes first makes room for what comes
+		for (const key of stale) if (!this.#wanted(key)) this.image.remove(key);
+		for (const key of new Set(stale)) this.#place(key, now);
+		this.#stale.clear();
+		this.image.collect();
+		return diff(this.image, settings, kernel, everything ? undefined : this.image.touched);
+	}
+
+	/** Services, or addresses of them, that are not served though they are valid. */
+	problems(): Problem[] {
+		const problems: Problem[] = [];
+		for (const [key, reason] of [...this.#refused, ...this.#failed]) {
+			problems.push({ object: `Service ${key}`, field: '', message: `is not served: ${reason}` });
+		}
+		for (const [claim, owner, losers] of this.#claims.contested()) {
+			const message = `${claim} is served for the older Service ${owner}; give one of them another address or port`;
+			for (const key of losers) problems.push({ object: `Service ${key}`, field: '', message });
+		}
+		return problems;
+	}
+
+	/** Why a Service is not served at all; undefined: it is. */
+	refusal(key: string): string | undefined {
+		return this.#refused.get(key) ?? this.#failed.get(key);
+	}
+
+	#wanted(key: string): Translation | undefined {
+		return this.#refused.has(key) ? undefined : this.translations.get(key);
+	}
+
+	#place(key: string, now: number): void {
+		const service = this.#wanted(key);
+		if (!service) return;
+		try {
+			this.image.place(service, (claim) => this.#claims.owner(claim) === key, now);
+		} catch (error) {
+			if (!(error instanceof CapacityError)) throw error;
+			this.#failed.set(key, error.message);
+		}
+	}
+}

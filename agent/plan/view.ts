@@ -1,0 +1,62 @@
+import { endpointText } from '../model/ip.ts';
+import type { FrontendKind, Scope } from '../model/translate.ts';
+import type { Planner } from './planner.ts';
+
+/** A frontend as people read it. */
+export interface FrontendView {
+	/** `10.96.0.1:80`, `[fd00::1]:80` */
+	readonly address: string;
+	readonly protocol: 'tcp' | 'udp';
+	readonly kind: FrontendKind;
+	readonly scope: Scope;
+	/** Slots of its Maglev table; 0: no backend. */
+	readonly tableSize: number;
+	/** Without a backend: silence instead of a refusal. */
+	readonly drop: boolean;
+	/** 0: none. */
+	readonly affinitySeconds: number;
+	readonly backends: readonly { readonly id: number; readonly address: string; readonly local: boolean }[];
+}
+
+export interface ServiceView {
+	/** namespace/name */
+	readonly service: string;
+	/** Ids of its ports, as counters have them: `80/tcp` -> 3. */
+	readonly ports: ReadonlyMap<string, number>;
+	/** Why nothing of it is served; undefined: it is. */
+	readonly refused: string | undefined;
+	/** What is in the maps: an address that an older Service has is not here. */
+	readonly frontends: readonly FrontendView[];
+}
+
+/** Every Service that is served, by key. */
+export function serviceViews(planner: Planner): ServiceView[] {
+	return [...planner.translations.keys()].sort().map((key) => serviceView(planner, key));
+}
+
+function serviceView(planner: Planner, key: string): ServiceView {
+	const placed = planner.image.frontendsOf(key);
+	const ports = new Map<string, number>();
+	const frontends: FrontendView[] = [];
+	for (const frontend of planner.translations.get(key)!.frontends) {
+		const entry = placed.get(`${frontend.claim} ${frontend.scope}`);
+		if (!entry) continue;
+		ports.set(frontend.portKey.slice(key.length + 1), entry.value.serviceId);
+		const { protocol, kind, scope, drop, affinitySeconds } = frontend;
+		frontends.push({
+			address: endpointText(frontend.ip, frontend.port),
+			protocol,
+			kind,
+			scope,
+			tableSize: entry.value.tableSize,
+			drop,
+			affinitySeconds,
+			backends: frontend.backends.map((backend) => ({
+				id: planner.image.backends.get(backend.key)?.id ?? 0,
+				address: endpointText(backend.ip, backend.port),
+				local: backend.local,
+			})),
+		});
+	}
+	return { service: key, ports, refused: planner.refusal(key), frontends };
+}

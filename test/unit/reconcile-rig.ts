@@ -1,0 +1,101 @@
+import { type FakeLimits, type FakeServiceMaps, fakeServiceMaps } from '../../agent/bpf/fake.ts';
+import { dumpKernel } from '../../agent/plan/dump.ts';
+import { readKernel } from '../../agent/plan/kernel.ts';
+import { Reconciler, type ReconcilerOptions } from '../../agent/reconcile.ts';
+import { node } from './reconcile-objects.ts';
+
+/** A clock that a test moves. */
+export class TestClock {
+	#now = 0;
+	#timers: { at: number; run: () => void }[] = [];
+
+	now(): number {
+		return this.#now;
+	}
+
+	after(ms: number, run: () => void): () => void {
+		const timer = { at: this.#now + ms, run };
+		this.#timers.push(timer);
+		return () => {
+			this.#timers = this.#timers.filter((t) => t !== timer);
+		};
+	}
+
+	/** Lets time pass, and runs what is due in order. */
+	advance(ms: number): void {
+		const end = this.#now + ms;
+		for (;;) {
+			const next = this.#timers.filter((t) => t.at <= end).sort((a, b) => a.at - b.at)[0];
+			if (!next) break;
+			this.#timers = this.#timers.filter((t) => t !== next);
+			this.#now = Math.max(this.#now, next.at);
+			next.run();
+		}
+		this.#now = end;
+	}
+}
+
+export interface LogLine {
+	readonly level: string;
+	readonly event: string;
+	readonly fields: Record<string, unknown>;
+}
+
+/** A reconciler over fake maps, with everything that it is given and does within reach. */
+export class Rig {
+	readonly maps: FakeServiceMaps;
+	readonly clock = new TestClock();
+	readonly lines: LogLine[] = [];
+	readonly reconciler: Reconciler;
+	readonly sinks: ReturnType<Reconciler['sinks']>;
+
+	constructor(options: { maps?: FakeServiceMaps; limits?: FakeLimits } & Partial<ReconcilerOptions> = {}) {
+		const { maps, limits, ...rest } = options;
+		this.maps = maps ?? fakeServiceMaps({ backends: 4096, ...limits });
+		const log = (level: string) => (fields: object, event: string) => {
+			this.lines.push({ level, event, fields: fields as Record<string, unknown> });
+		};
+		this.reconciler = new Reconciler({
+			maps: this.maps,
+			nodeName: 'node1',
+			log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
+			clock: this.clock,
+			random: () => 0.5,
+			...rest,
+		});
+		this.sinks = this.reconciler.sinks('endpointslices');
+	}
+
+	/** Everything has been listed. */
+	listed(nodeObject: object = node()): this {
+		this.sinks.node.upsert('node1', nodeObject);
+		this.sinks.services.listed();
+		this.sinks.endpoints.listed();
+		return this;
+	}
+
+	/** Adds objects by their keys. */
+	add(services: Record<string, object>, slices: Record<string, object> = {}): this {
+		for (const [key, raw] of Object.entries(services)) this.sinks.services.upsert(key, raw);
+		for (const [key, raw] of Object.entries(slices)) this.sinks.endpoints.upsert(key, raw);
+		return this;
+	}
+
+	sync(): this {
+		if (!this.reconciler.sync()) throw new Error(`Sync failed: ${this.reconciler.snapshot().lastError}`);
+		return this;
+	}
+
+	dump(): string {
+		return dumpKernel(readKernel(this.maps), (id) => this.reconciler.serviceName(id));
+	}
+
+	/** Lines of the dump that begin with this. */
+	lineOf(start: string): string {
+		return (
+			this.dump()
+				.split('\n')
+				.find((line) => line.startsWith(start)) ?? ''
+		);
+	}
+}
