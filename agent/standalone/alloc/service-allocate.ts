@@ -1,0 +1,182 @@
+import { ApiError, invalid, type ResourceName } from '../api/errors.ts';
+import { type FieldError, invalidField } from '../api/field-error.ts';
+import type { Fields, KubeObject } from '../port.ts';
+import { AllocationError } from './band.ts';
+import { type Cluster, initFamilies } from './families.ts';
+import { canonicalIp, type Family, familyOf, type IpRange } from './ip-range.ts';
+import type { PortRange } from './port-range.ts';
+import { isHeadless, needsClusterIp, needsHealthCheckPort, needsNodePorts } from './service-facts.ts';
+import type { Transaction } from './transaction.ts';
+
+const SERVICE: ResourceName = { group: '', resource: 'services', kind: 'Service' };
+
+/** The ranges of one cluster. */
+export interface Ranges {
+	cluster: Cluster;
+	ips: ReadonlyMap<Family, IpRange>;
+	ports: PortRange;
+}
+
+const fail = (service: KubeObject, faults: FieldError[]): ApiError =>
+	invalid(SERVICE, service.metadata.name, faults);
+
+/** An allocator's refusal as a fault of the field; a full range is the server's fault, not the user's. */
+function refused(service: KubeObject, error: unknown, fault: FieldError): unknown {
+	if (!(error instanceof AllocationError)) return error;
+	if (error.why === 'full')
+		return new ApiError(
+			500,
+			'InternalError',
+			`Internal error occurred: failed to allocate ${fault.field}: range is full`,
+		);
+	return fail(service, [fault]);
+}
+
+const realIps = (spec: Fields | undefined): string[] =>
+	(spec?.clusterIPs ?? []).filter((ip: string) => familyOf(ip) !== undefined);
+
+/** An unrelated update of a PreferDualStack Service neither adds nor removes an address when the cluster changed. */
+function isUntouchedPreference(spec: Fields, before: Fields | undefined): boolean {
+	if (spec.ipFamilyPolicy !== 'PreferDualStack' || before?.ipFamilyPolicy !== 'PreferDualStack') return false;
+	const same = (field: string) => JSON.stringify(spec[field]) === JSON.stringify(before[field]);
+	return same('clusterIPs') && same('ipFamilies') && (spec.ipFamilies?.length ?? 0) > 0;
+}
+
+/** R-1, R-2: families, then one address for each; addresses that the update drops are freed at commit. */
+export function allocateIps(
+	service: KubeObject,
+	old: KubeObject | undefined,
+	ranges: Ranges,
+	tx: Transaction,
+): void {
+	const spec: Fields = service.spec;
+	const before = realIps(old?.spec);
+	if (needsClusterIp(spec) && !isUntouchedPreference(spec, old?.spec)) {
+		const faults = initFamilies(spec, ranges.cluster);
+		if (faults.length > 0) throw fail(service, faults);
+		if (!isHeadless(spec)) takeIps(service, before, ranges, tx);
+	}
+	const kept = new Set(realIps(spec));
+	for (const ip of before.filter((entry) => !kept.has(entry)))
+		tx.onCommit(() => ranges.ips.get(familyOf(ip)!)?.release(ip));
+}
+
+function takeIps(service: KubeObject, before: readonly string[], ranges: Ranges, tx: Transaction): void {
+	const spec: Fields = service.spec;
+	const given: string[] = (spec.clusterIPs ?? []).map(canonicalIp);
+	const ips = spec.ipFamilies.map((family: Family, at: number) => {
+		const wanted = given[at];
+		if (wanted !== undefined && before.includes(wanted)) return wanted;
+		try {
+			return tx.ip(ranges.ips.get(family)!, wanted);
+		} catch (error) {
+			const detail = `failed to allocate IP ${wanted}: ${(error as Error).message}`;
+			throw refused(service, error, invalidField('spec.clusterIPs', given, detail));
+		}
+	});
+	spec.clusterIPs = ips;
+	spec.clusterIP = ips[0];
+}
+
+const nodePortsOf = (spec: Fields | undefined): number[] =>
+	(spec?.ports ?? []).map((port: Fields) => port.nodePort).filter((port: number | undefined) => port);
+
+function takePort(
+	service: KubeObject,
+	field: string,
+	wanted: number | undefined,
+	ranges: Ranges,
+	tx: Transaction,
+): number {
+	try {
+		return tx.port(ranges.ports, wanted);
+	} catch (error) {
+		throw refused(service, error, invalidField(field, wanted, (error as Error).message));
+	}
+}
+
+/** R-4 on create: equal port numbers share a nodePort, an explicit one of either wins. */
+function createNodePorts(service: KubeObject, ranges: Ranges, tx: Transaction): void {
+	const ports: Fields[] = service.spec.ports ?? [];
+	const byNumber = new Map<number, number>();
+	for (const [at, port] of ports.entries()) {
+		const shared = byNumber.get(port.port);
+		if (shared !== undefined && (port.nodePort === undefined || port.nodePort === shared)) {
+			port.nodePort = shared;
+			continue;
+		}
+		const wanted =
+			port.nodePort ?? ports.find((entry) => entry.port === port.port && entry.nodePort)?.nodePort;
+		port.nodePort = takePort(service, `spec.ports[${at}].nodePort`, wanted, ranges, tx);
+		byNumber.set(port.port, port.nodePort);
+	}
+}
+
+function updateNodePorts(
+	service: KubeObject,
+	before: readonly number[],
+	ranges: Ranges,
+	tx: Transaction,
+): void {
+	const held = new Set(before);
+	for (const [at, port] of ((service.spec.ports ?? []) as Fields[]).entries()) {
+		if (port.nodePort && held.has(port.nodePort)) continue;
+		port.nodePort = takePort(service, `spec.ports[${at}].nodePort`, port.nodePort, ranges, tx);
+		held.add(port.nodePort);
+	}
+}
+
+export function allocateNodePorts(
+	service: KubeObject,
+	old: KubeObject | undefined,
+	ranges: Ranges,
+	tx: Transaction,
+): void {
+	const spec: Fields = service.spec;
+	const before = nodePortsOf(old?.spec);
+	if (needsNodePorts(spec)) {
+		if (old) updateNodePorts(service, before, ranges, tx);
+		else createNodePorts(service, ranges, tx);
+	} else if (spec.type === 'LoadBalancer') {
+		// Nothing is allocated for a load balancer without node ports, but explicit ones are honoured
+		const explicit = {
+			...service,
+			spec: { ...spec, ports: (spec.ports ?? []).filter((port: Fields) => port.nodePort) },
+		};
+		updateNodePorts(explicit, before, ranges, tx);
+	}
+	const kept = new Set(nodePortsOf(spec));
+	for (const port of new Set(before.filter((entry) => !kept.has(entry))))
+		tx.onCommit(() => ranges.ports.release(port));
+}
+
+/** R-5: a health check port only where it is needed. */
+export function allocateHealthPort(
+	service: KubeObject,
+	old: KubeObject | undefined,
+	ranges: Ranges,
+	tx: Transaction,
+): void {
+	const spec: Fields = service.spec;
+	const before: number | undefined = old?.spec.healthCheckNodePort;
+	if (needsHealthCheckPort(spec)) {
+		if (before === undefined || spec.healthCheckNodePort !== before)
+			spec.healthCheckNodePort = takePort(
+				service,
+				'spec.healthCheckNodePort',
+				spec.healthCheckNodePort,
+				ranges,
+				tx,
+			);
+	} else if (before !== undefined) {
+		delete spec.healthCheckNodePort;
+		tx.onCommit(() => ranges.ports.release(before));
+	}
+}
+
+/** Gives back everything that a deleted Service held. */
+export function releaseService(service: KubeObject, ranges: Ranges): void {
+	for (const ip of realIps(service.spec)) ranges.ips.get(familyOf(ip)!)?.release(ip);
+	for (const port of new Set(nodePortsOf(service.spec))) ranges.ports.release(port);
+	if (service.spec?.healthCheckNodePort) ranges.ports.release(service.spec.healthCheckNodePort);
+}

@@ -1,0 +1,157 @@
+import type { KubeObject } from '../port.ts';
+import { kindOf } from './kinds.ts';
+import type { Objects } from './objects.ts';
+import type { Store } from './store.ts';
+
+interface Held {
+	resource: string;
+	namespace: string | undefined;
+	name: string;
+}
+
+/**
+ * Garbage collection: dependents go with their last owner, namespaces take their contents along and go
+ * when empty, foreground deletion waits for blocking dependents.
+ */
+export class Collector {
+	readonly #store: Store;
+	readonly #objects: Objects;
+	/** Owner uid -> dependent uid -> where the dependent is. */
+	readonly #dependents = new Map<string, Map<string, Held>>();
+	/** uids of everything stored: an owner that is not among them is gone. */
+	readonly #uids = new Set<string>();
+	readonly #counts = new Map<string, number>();
+	/** Owners in foreground deletion, by uid. */
+	readonly #waiting = new Map<string, Held>();
+
+	constructor(store: Store, objects: Objects) {
+		this.#store = store;
+		this.#objects = objects;
+		store.subscribe((change) => {
+			if (change.type === 'MODIFIED') this.#index(change.resource, change.object);
+		});
+	}
+
+	stored(resource: string, object: KubeObject): void {
+		const uid = object.metadata.uid!;
+		if (!this.#uids.has(uid)) {
+			this.#uids.add(uid);
+			this.#count(object, 1);
+		}
+		this.#index(resource, object);
+		const owners = object.metadata.ownerReferences ?? [];
+		if (owners.length > 0 && owners.every((owner) => !this.#uids.has(owner.uid)))
+			setImmediate(() => this.#deleteIfOrphaned(resource, object));
+	}
+
+	removed(object: KubeObject): void {
+		const uid = object.metadata.uid!;
+		if (this.#uids.delete(uid)) this.#count(object, -1);
+		for (const owner of object.metadata.ownerReferences ?? []) {
+			this.#dependents.get(owner.uid)?.delete(uid);
+			this.#finishForeground(owner.uid);
+		}
+		const dependents = [...(this.#dependents.get(uid)?.values() ?? [])];
+		this.#dependents.delete(uid);
+		for (const held of dependents) this.#deleteHeld(held, uid);
+		if (object.metadata.namespace) this.#finishNamespace(object.metadata.namespace);
+	}
+
+	/** An object was marked for deletion and is still stored. */
+	deleting(resource: string, object: KubeObject, finalizers: readonly string[]): void {
+		if (resource === 'namespaces') this.#emptyNamespace(object.metadata.name);
+		if (!finalizers.includes('foregroundDeletion')) return;
+		const { uid, namespace, name } = object.metadata;
+		this.#waiting.set(uid!, { resource, namespace, name });
+		for (const held of this.blockers(object)) this.#deleteHeld(held, undefined, 'Foreground');
+		this.#finishForeground(uid!);
+	}
+
+	/** Dependents that hold up a foreground deletion. */
+	blockers(owner: KubeObject): Held[] {
+		return [...(this.#dependents.get(owner.metadata.uid!)?.values() ?? [])];
+	}
+
+	/** Takes the owner out of its dependents' references, so that they stay. */
+	orphan(owner: KubeObject): void {
+		for (const held of [...(this.#dependents.get(owner.metadata.uid!)?.values() ?? [])]) {
+			const dependent = this.#objects.get(held.resource, held.namespace, held.name);
+			if (!dependent) continue;
+			const object = structuredClone(dependent) as KubeObject;
+			const left = object.metadata.ownerReferences?.filter((entry) => entry.uid !== owner.metadata.uid) ?? [];
+			if (left.length > 0) object.metadata.ownerReferences = left;
+			else delete object.metadata.ownerReferences;
+			this.#store.put(held.resource, object);
+		}
+		this.#dependents.delete(owner.metadata.uid!);
+	}
+
+	isEmpty(namespace: string): boolean {
+		return (this.#counts.get(namespace) ?? 0) === 0;
+	}
+
+	#index(resource: string, object: KubeObject): void {
+		const { uid, namespace, name } = object.metadata;
+		for (const owner of object.metadata.ownerReferences ?? []) {
+			let held = this.#dependents.get(owner.uid);
+			if (!held) {
+				held = new Map();
+				this.#dependents.set(owner.uid, held);
+			}
+			held.set(uid!, { resource, namespace, name });
+		}
+	}
+
+	#count(object: KubeObject, by: number): void {
+		const namespace = object.metadata.namespace;
+		if (namespace) this.#counts.set(namespace, (this.#counts.get(namespace) ?? 0) + by);
+	}
+
+	#deleteIfOrphaned(resource: string, object: KubeObject): void {
+		const { namespace, name, uid } = object.metadata;
+		const current = this.#objects.get(resource, namespace, name);
+		const owners = current?.metadata.ownerReferences ?? [];
+		if (current?.metadata.uid !== uid || owners.length === 0) return;
+		if (owners.every((owner) => !this.#uids.has(owner.uid))) this.#objects.remove(resource, namespace, name);
+	}
+
+	#deleteHeld(held: Held, gone: string | undefined, propagationPolicy?: 'Foreground'): void {
+		const current = this.#objects.get(held.resource, held.namespace, held.name);
+		if (!current || current.metadata.deletionTimestamp) return;
+		const others = current.metadata.ownerReferences?.filter((owner) => owner.uid !== gone) ?? [];
+		if (gone && others.some((owner) => this.#uids.has(owner.uid))) return;
+		this.#objects.remove(held.resource, held.namespace, held.name, { propagationPolicy });
+	}
+
+	#finishForeground(ownerUid: string): void {
+		const held = this.#waiting.get(ownerUid);
+		if (!held || (this.#dependents.get(ownerUid)?.size ?? 0) > 0) return;
+		this.#waiting.delete(ownerUid);
+		const owner = this.#objects.get(held.resource, held.namespace, held.name);
+		if (owner?.metadata.uid !== ownerUid) return;
+		const object = structuredClone(owner) as KubeObject;
+		const finalizers: string[] = object.metadata['finalizers'] as string[];
+		const left = finalizers.filter((entry) => entry !== 'foregroundDeletion');
+		if (left.length === 0) this.#objects.removeStored(held.resource, owner);
+		else this.#store.put(held.resource, { ...object, metadata: { ...object.metadata, finalizers: left } });
+	}
+
+	#emptyNamespace(namespace: string): void {
+		for (const resource of this.#store.resources()) {
+			if (!kindOf(resource)?.namespaced) continue;
+			for (const object of this.#store.list(resource, namespace)) {
+				if (!this.#objects.get(resource, namespace, object.metadata.name)) continue;
+				if (object.metadata.deletionTimestamp) continue;
+				this.#objects.remove(resource, namespace, object.metadata.name);
+			}
+		}
+		this.#finishNamespace(namespace);
+	}
+
+	#finishNamespace(name: string): void {
+		const namespace = this.#objects.get('namespaces', undefined, name);
+		if (!namespace?.metadata.deletionTimestamp || !this.isEmpty(name)) return;
+		if ((namespace.metadata['finalizers'] as string[] | undefined)?.length) return;
+		this.#objects.removeStored('namespaces', namespace);
+	}
+}

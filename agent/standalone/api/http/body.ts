@@ -1,0 +1,44 @@
+import type { IncomingMessage } from 'node:http';
+import { parse as parseYaml } from 'yaml';
+import { ApiError, badRequest, unsupportedMediaType } from '../errors.ts';
+
+/** The API server's own limit. */
+const LIMIT = 3 * 1024 * 1024;
+
+/** The body as text. @throws ApiError 413. */
+export async function readBody(request: IncomingMessage): Promise<string> {
+	const chunks: Buffer[] = [];
+	let size = 0;
+	for await (const chunk of request as AsyncIterable<Buffer>) {
+		size += chunk.length;
+		if (size > LIMIT)
+			throw new ApiError(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${LIMIT}`, {});
+		chunks.push(chunk);
+	}
+	return Buffer.concat(chunks).toString('utf8');
+}
+
+/** `application/json` of `Application/JSON; charset=utf-8`. */
+export const mediaType = (request: IncomingMessage): string =>
+	(request.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
+
+export function parseJson(text: string): unknown {
+	try {
+		return JSON.parse(text);
+	} catch (error) {
+		throw badRequest(
+			`the object provided is unrecognized (must be of type JSON): ${(error as Error).message}`,
+		);
+	}
+}
+
+/** A JSON or YAML object. @throws ApiError 400, 415. */
+export function parseObject(text: string, type: string): unknown {
+	if (type === '' || type === 'application/json') return parseJson(text);
+	if (type !== 'application/yaml') throw unsupportedMediaType(['application/json', 'application/yaml']);
+	try {
+		return parseYaml(text);
+	} catch (error) {
+		throw badRequest(`error converting YAML to JSON: ${(error as Error).message}`);
+	}
+}

@@ -1,0 +1,119 @@
+import { apiVersionOf, KINDS, type Kind } from '../kinds.ts';
+
+/** The API level that is spoken; kubectl compares it with its own. */
+export const VERSION = {
+	major: '1',
+	minor: '32',
+	gitVersion: 'v1.32.0+maglane',
+	gitCommit: '',
+	gitTreeState: 'clean',
+	buildDate: '1970-01-01T00:00:00Z',
+	goVersion: '',
+	compiler: 'node',
+	platform: `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
+};
+
+const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
+const AGGREGATED = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
+
+interface Sub {
+	name: string;
+	kind: string;
+	group?: string;
+	version?: string;
+	verbs: string[];
+}
+
+function subresources(of: Kind): Sub[] {
+	const subs: Sub[] = [];
+	if (of.scale)
+		subs.push({
+			name: 'scale',
+			kind: 'Scale',
+			group: 'autoscaling',
+			version: 'v1',
+			verbs: ['get', 'patch', 'update'],
+		});
+	if (of.status) subs.push({ name: 'status', kind: of.kind, verbs: ['get', 'patch', 'update'] });
+	if (of.resource === 'pods') subs.push({ name: 'binding', kind: 'Binding', verbs: ['create'] });
+	return subs;
+}
+
+function resourceList(kinds: readonly Kind[]): object {
+	const resources = kinds.flatMap((of) => [
+		{
+			name: of.resource,
+			singularName: of.singular,
+			namespaced: of.namespaced,
+			kind: of.kind,
+			verbs: VERBS,
+			...(of.shortNames.length > 0 ? { shortNames: of.shortNames } : {}),
+			...(of.categories.length > 0 ? { categories: of.categories } : {}),
+		},
+		...subresources(of).map(({ name, ...sub }) => ({
+			name: `${of.resource}/${name}`,
+			singularName: '',
+			namespaced: of.namespaced,
+			...sub,
+		})),
+	]);
+	return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: apiVersionOf(kinds[0]!), resources };
+}
+
+const groups = (): string[] => [...new Set(KINDS.map((of) => of.group).filter((group) => group !== ''))];
+
+function groupOf(group: string): object {
+	const version = KINDS.find((of) => of.group === group)!.version;
+	const entry = { groupVersion: `${group}/${version}`, version };
+	return { name: group, versions: [entry], preferredVersion: entry };
+}
+
+function aggregatedResource(of: Kind): object {
+	const kind = (group: string, version: string, name: string) => ({ group, version, kind: name });
+	return {
+		resource: of.resource,
+		responseKind: kind(of.group, of.version, of.kind),
+		scope: of.namespaced ? 'Namespaced' : 'Cluster',
+		singularResource: of.singular,
+		verbs: VERBS,
+		...(of.shortNames.length > 0 ? { shortNames: of.shortNames } : {}),
+		...(of.categories.length > 0 ? { categories: of.categories } : {}),
+		subresources: subresources(of).map((sub) => ({
+			subresource: sub.name,
+			responseKind: kind(sub.group ?? of.group, sub.version ?? of.version, sub.kind),
+			verbs: sub.verbs,
+		})),
+	};
+}
+
+function aggregated(names: readonly string[]): object {
+	const items = names.map((group) => {
+		const kinds = KINDS.filter((of) => of.group === group);
+		return {
+			metadata: { name: group, creationTimestamp: null },
+			versions: [
+				{ version: kinds[0]!.version, resources: kinds.map(aggregatedResource), freshness: 'Current' },
+			],
+		};
+	});
+	return { kind: 'APIGroupDiscoveryList', apiVersion: 'apidiscovery.k8s.io/v2', metadata: {}, items };
+}
+
+/** The discovery document of a path, or undefined. */
+export function discoveryOf(path: string, accept: string): { body: object; type?: string } | undefined {
+	const wantsAggregated = accept.includes('g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList');
+	if (path === '/api') {
+		if (wantsAggregated) return { body: aggregated(['']), type: AGGREGATED };
+		return { body: { kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] } };
+	}
+	if (path === '/apis') {
+		if (wantsAggregated) return { body: aggregated(groups()), type: AGGREGATED };
+		return { body: { kind: 'APIGroupList', apiVersion: 'v1', groups: groups().map(groupOf) } };
+	}
+	if (path === '/api/v1') return { body: resourceList(KINDS.filter((of) => of.group === '')) };
+	const [root, group = '', version] = path.slice(1).split('/');
+	const kinds = KINDS.filter((of) => of.group === group && (version === undefined || of.version === version));
+	if (root !== 'apis' || kinds.length === 0 || path.split('/').length > 4) return undefined;
+	if (version !== undefined) return { body: resourceList(kinds) };
+	return { body: { kind: 'APIGroup', apiVersion: 'v1', ...groupOf(group) } };
+}

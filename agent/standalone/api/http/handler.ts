@@ -1,0 +1,71 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { methodNotAllowed, noSuchPath } from '../errors.ts';
+import type { Objects } from '../objects.ts';
+import type { Models } from '../schema/models.ts';
+import { discoveryOf, VERSION } from './discovery.ts';
+import { openApi } from './openapi.ts';
+import { serveResource } from './resource.ts';
+import { sendError, sendJson } from './respond.ts';
+import { routeOf } from './route.ts';
+
+export interface HandlerDeps {
+	objects: Objects;
+	/** Milliseconds. */
+	bookmarkInterval: number;
+	unsafe: boolean;
+	models: Models;
+	clock: () => number;
+	signal: AbortSignal;
+}
+
+const HEALTH = new Set(['/healthz', '/livez', '/readyz']);
+
+function sendText(response: ServerResponse, text: string): void {
+	response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8', 'content-length': text.length });
+	response.end(text);
+}
+
+/** Paths that are not resources. @returns whether the path was one of them. */
+function serveMeta(
+	deps: HandlerDeps,
+	request: IncomingMessage,
+	response: ServerResponse,
+	path: string,
+): boolean {
+	if (HEALTH.has(path)) {
+		sendText(response, 'ok');
+		return true;
+	}
+	if (path === '/version' || path === '/version/') {
+		sendJson(response, 200, VERSION);
+		return true;
+	}
+	const discovery = discoveryOf(path, request.headers.accept ?? '');
+	if (discovery) {
+		sendJson(response, 200, discovery.body, discovery.type);
+		return true;
+	}
+	const schema = openApi(deps.models, path);
+	if (!schema) return false;
+	sendJson(response, 200, schema);
+	return true;
+}
+
+async function serve(deps: HandlerDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
+	const url = new URL(request.url ?? '/', 'http://api');
+	const route = routeOf(url.pathname);
+	if (route) {
+		await serveResource(deps, { ...route, query: url.searchParams }, request, response);
+		return;
+	}
+	if (request.method !== 'GET' && request.method !== 'HEAD') throw methodNotAllowed();
+	if (!serveMeta(deps, request, response, url.pathname.replace(/(?<=.)\/$/, ''))) throw noSuchPath();
+}
+
+/** The Kubernetes API over HTTP; every failure is a Status. */
+export function createHandler(deps: HandlerDeps): RequestListener {
+	return (request, response) => {
+		response.on('error', () => response.destroy());
+		serve(deps, request, response).catch((error: unknown) => sendError(response, error));
+	};
+}

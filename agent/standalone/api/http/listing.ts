@@ -1,0 +1,87 @@
+import type { KubeObject } from '../../port.ts';
+import { badRequest, expired } from '../errors.ts';
+import type { Kind } from '../kinds.ts';
+import type { Objects } from '../objects.ts';
+import { fieldSelector, labelSelector, type Selector } from '../select.ts';
+import { keyOf } from '../store.ts';
+import type { ListMeta } from './represent.ts';
+
+/** The conjunction of labelSelector and fieldSelector of a query; undefined when neither is there. */
+export function selectorOf(kind: Kind, query: URLSearchParams): Selector | undefined {
+	const labels = query.get('labelSelector');
+	const fields = query.get('fieldSelector');
+	const parts: Selector[] = [];
+	if (labels) parts.push(labelSelector(labels));
+	if (fields) parts.push(fieldSelector(kind.storedAs ?? kind.resource, eventFields(kind, fields)));
+	return parts.length === 0 ? undefined : (object) => parts.every((part) => part(object));
+}
+
+const eventFields = (kind: Kind, text: string): string =>
+	kind.storedAs ? text.replaceAll(/(^|,)regarding\./g, '$1involvedObject.') : text;
+
+/** A non-negative integer parameter. @throws ApiError 400. */
+export function numberOf(query: URLSearchParams, name: string): number | undefined {
+	const text = query.get(name);
+	if (text === null || text === '') return undefined;
+	if (!/^\d{1,16}$/.test(text))
+		throw badRequest(`Invalid value: "${text}": ${name} must be a non-negative integer`);
+	return Number(text);
+}
+
+interface Token {
+	revision: number;
+	after: string;
+}
+
+function readToken(text: string): Token {
+	try {
+		const { v, rv, start } = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
+		if (v !== 1 || !Number.isInteger(rv) || typeof start !== 'string') throw new TypeError('not a token');
+		return { revision: rv, after: start };
+	} catch {
+		throw badRequest('continue key is not valid: it must be a value returned by the server');
+	}
+}
+
+const writeToken = ({ revision, after }: Token): string =>
+	Buffer.from(JSON.stringify({ v: 1, rv: revision, start: after })).toString('base64url');
+
+/** Which state the list shows: a page's, an exact one's, or the newest. */
+function revisionOf(objects: Objects, query: URLSearchParams, token: Token | undefined): number | undefined {
+	if (token) return token.revision;
+	const asked = numberOf(query, 'resourceVersion');
+	if (query.get('resourceVersionMatch') === 'Exact' && asked) return asked;
+	if (asked !== undefined && asked > objects.store.revision)
+		throw expired(`too large resource version: ${asked}, current: ${objects.store.revision}`);
+	return undefined;
+}
+
+/** GET of a collection: limit and continue are pages of one state, 410 when that is no longer known. */
+export function listPage(
+	objects: Objects,
+	kind: Kind,
+	namespace: string | undefined,
+	query: URLSearchParams,
+): { items: KubeObject[]; meta: ListMeta } {
+	const resource = kind.storedAs ?? kind.resource;
+	const selector = selectorOf(kind, query);
+	const limit = numberOf(query, 'limit') ?? 0;
+	const text = query.get('continue');
+	const token = text ? readToken(text) : undefined;
+	const past = revisionOf(objects, query, token);
+	const revision = past ?? objects.store.revision;
+	const all =
+		past === undefined
+			? objects.store.list(resource, namespace)
+			: objects.store.listAt(resource, namespace, past);
+	const rest = token ? all.filter((object) => keyOfObject(object) > token.after) : all;
+	const matching = selector ? rest.filter(selector) : rest;
+	const meta: ListMeta = { resourceVersion: String(revision) };
+	if (limit === 0 || matching.length <= limit) return { items: matching, meta };
+	const items = matching.slice(0, limit);
+	meta.continue = writeToken({ revision, after: keyOfObject(items.at(-1)!) });
+	if (!selector) meta.remainingItemCount = matching.length - limit;
+	return { items, meta };
+}
+
+const keyOfObject = (object: KubeObject): string => keyOf(object.metadata.namespace, object.metadata.name);

@@ -1,0 +1,84 @@
+import type { KubeObject } from '../../port.ts';
+import { apiVersionOf, type Kind } from '../kinds.ts';
+import { tableOf } from '../table/table.ts';
+import { toEventsView } from './event-view.ts';
+
+/** How the client wants objects: as they are, as rows of a table, or their metadata alone. */
+export interface Representation {
+	form: 'object' | 'table' | 'metadata';
+	/** includeObject of tables. */
+	include: string;
+}
+
+/** Chooses by Accept; the first form that this server knows wins. */
+export function representationOf(accept: string | undefined, query: URLSearchParams): Representation {
+	const include = query.get('includeObject') ?? 'Metadata';
+	for (const range of (accept ?? '').split(',')) {
+		const parameters = range.split(';').map((part) => part.trim());
+		if (parameters[0] !== 'application/json' || parameters.every((part) => part !== 'g=meta.k8s.io')) {
+			if (parameters[0] === 'application/json' || parameters[0] === '*/*') break;
+			continue;
+		}
+		if (!parameters.includes('v=v1')) continue;
+		if (parameters.includes('as=Table')) return { form: 'table', include };
+		if (parameters.some((part) => part.startsWith('as=PartialObjectMetadata')))
+			return { form: 'metadata', include };
+	}
+	return { form: 'object', include };
+}
+
+const partial = (object: KubeObject): object => ({
+	kind: 'PartialObjectMetadata',
+	apiVersion: 'meta.k8s.io/v1',
+	metadata: object.metadata,
+});
+
+/** The stored object in the version of the kind that was asked for. */
+export const viewOf = (kind: Kind, object: KubeObject): KubeObject =>
+	kind.storedAs ? toEventsView(object) : object;
+
+/** One object in the form asked for. `now` is for ages in tables. */
+export function represent(
+	kind: Kind,
+	object: KubeObject,
+	{ form, include }: Representation,
+	now: number,
+): object {
+	if (form === 'metadata') return partial(object);
+	if (form === 'table')
+		return tableOf(kind, [object], { include, now }, object.metadata.resourceVersion ?? '');
+	return viewOf(kind, object);
+}
+
+export interface ListMeta {
+	resourceVersion: string;
+	continue?: string;
+	remainingItemCount?: number;
+}
+
+/** A list in the form asked for. */
+export function representList(
+	kind: Kind,
+	items: readonly KubeObject[],
+	meta: ListMeta,
+	{ form, include }: Representation,
+	now: number,
+): object {
+	if (form === 'table') {
+		const table = tableOf(kind, items, { include, now }, meta.resourceVersion);
+		return { ...table, metadata: meta };
+	}
+	if (form === 'metadata')
+		return {
+			kind: 'PartialObjectMetadataList',
+			apiVersion: 'meta.k8s.io/v1',
+			metadata: meta,
+			items: items.map(partial),
+		};
+	return {
+		kind: `${kind.kind}List`,
+		apiVersion: apiVersionOf(kind),
+		metadata: meta,
+		items: items.map((item) => viewOf(kind, item)),
+	};
+}

@@ -1,0 +1,103 @@
+import { randomUUID } from 'node:crypto';
+import type { RequestListener } from 'node:http';
+import type { Family } from '../alloc/ip-range.ts';
+import { createRanges, serviceStrategy } from '../alloc/service-strategy.ts';
+import { createHandler } from './http/handler.ts';
+import { type Listening, type ListenOptions, listen } from './http/listen.ts';
+import { Objects } from './objects.ts';
+import { Models } from './schema/models.ts';
+import { seed } from './seed.ts';
+import { Store } from './store.ts';
+import { createStrategies } from './strategies.ts';
+
+export { ApiError } from './errors.ts';
+export type { Objects } from './objects.ts';
+
+export interface ApiOptions {
+	/** The cluster's address families, primary first. */
+	families?: readonly Family[];
+	/** One service CIDR for each family. */
+	serviceCidrs?: readonly string[];
+	/** `<first>-<last>`, both included. */
+	nodePortRange?: string;
+	/** Milliseconds since the epoch. */
+	clock?: () => number;
+	/** 0 <= x < 1, for dynamic allocation and generated names. */
+	random?: () => number;
+	uid?: () => string;
+	/** Past changes kept for resuming watches. */
+	history?: number;
+	/**
+	 * The resourceVersion to start after; default is the clock, so that a client of an earlier server process
+	 * is told 410 and lists again instead of resuming in the wrong place.
+	 */
+	firstRevision?: number;
+	/** Milliseconds between bookmarks of a watch that allows them. */
+	bookmarkInterval?: number;
+	/** For tests: writes with the header `x-maglane-unsafe` are stored as they are, valid or not. */
+	unsafe?: boolean;
+}
+
+export interface Api {
+	/** The in-process side; see ObjectApi. Its `unsafePut` stores what validation refuses, for tests. */
+	objects: Objects;
+	/**
+	 * The HTTP side, for node:http. There is no authentication: serve it on loopback and on a unix socket of
+	 * restricted mode only.
+	 */
+	handler: RequestListener;
+	/** Serves on a unix socket and/or a loopback TCP port. */
+	listen(options: ListenOptions): Promise<Listening>;
+	/** Ends watches and servers. */
+	close(): Promise<void>;
+}
+
+/** The API of a cluster in memory: initial namespaces, default/kubernetes, allocators, HTTP. */
+export function createApi(options: ApiOptions = {}): Api {
+	const {
+		families = ['IPv4', 'IPv6'],
+		serviceCidrs = ['10.96.0.0/16', 'fd00:10:96::/112'],
+		nodePortRange = '30000-32767',
+		clock = Date.now,
+		random = Math.random,
+		uid = randomUUID,
+		history = 10_000,
+		firstRevision = clock(),
+		bookmarkInterval = 10_000,
+		unsafe = false,
+	} = options;
+	const ranges = createRanges({ families, serviceCidrs, nodePortRange, random });
+	const store = new Store({ history, firstRevision });
+	const objects = new Objects({
+		store,
+		strategies: createStrategies(serviceStrategy(ranges)),
+		clock,
+		uid,
+		random,
+	});
+	const stopSeed = seed(objects, { first: ranges.ips.get(families[0]!)!.at(0) });
+	const abort = new AbortController();
+	const handler = createHandler({
+		objects,
+		bookmarkInterval,
+		unsafe,
+		clock,
+		models: new Models(),
+		signal: abort.signal,
+	});
+	const servers: Listening[] = [];
+	return {
+		objects,
+		handler,
+		listen: async (where) => {
+			const server = await listen(handler, where);
+			servers.push(server);
+			return server;
+		},
+		close: async () => {
+			stopSeed();
+			abort.abort();
+			await Promise.all(servers.map((server) => server.close()));
+		},
+	};
+}

@@ -1,0 +1,379 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { KubeObject, ObjectApi, ObjectEvent } from '../port.ts';
+import { Collector } from './collect.ts';
+import { alreadyExists, badRequest, conflict, forbidden, invalid, noSuchPath, notFound } from './errors.ts';
+import { invalidField } from './field-error.ts';
+import { apiVersionOf, type Kind, kindOf } from './kinds.ts';
+import { randomSuffix, timestamp, validateMeta } from './meta.ts';
+import { keyOf, type Store } from './store.ts';
+import type { Allocation, Strategy } from './strategy.ts';
+
+/** How a write is carried out. */
+export interface WriteOptions {
+	/** All steps, nothing stored, nothing allocated. */
+	dryRun?: boolean;
+	subresource?: 'status';
+}
+
+/** `metav1.DeleteOptions`. */
+export interface DeleteOptions extends WriteOptions {
+	gracePeriodSeconds?: number | undefined;
+	propagationPolicy?: 'Background' | 'Foreground' | 'Orphan' | undefined;
+	preconditions?: { uid?: string; resourceVersion?: string } | undefined;
+}
+
+export interface ObjectsDeps {
+	store: Store;
+	strategies: ReadonlyMap<string, Strategy>;
+	/** Milliseconds since the epoch. */
+	clock: () => number;
+	uid: () => string;
+	random: () => number;
+}
+
+const FOREGROUND = 'foregroundDeletion';
+const ORPHAN = 'orphan';
+const NO_ALLOCATION: Allocation = { commit() {}, rollback() {} };
+
+/** What the server owns of metadata: an update keeps the stored values, whatever it says. */
+const SERVER_OWNED = [
+	'uid',
+	'creationTimestamp',
+	'generation',
+	'deletionTimestamp',
+	'deletionGracePeriodSeconds',
+	'generateName',
+	'selfLink',
+] as const;
+
+/**
+ * The one way into the store: HTTP requests and the controllers' in-process calls pass the same
+ * defaulting, validation, allocation and resourceVersion check.
+ */
+export class Objects implements ObjectApi {
+	readonly #deps: ObjectsDeps;
+	readonly #collector: Collector;
+
+	constructor(deps: ObjectsDeps) {
+		this.#deps = deps;
+		this.#collector = new Collector(deps.store, this);
+	}
+
+	get store(): Store {
+		return this.#deps.store;
+	}
+
+	kind(resource: string): Kind {
+		const kind = kindOf(resource);
+		if (!kind) throw noSuchPath();
+		return kind;
+	}
+
+	get(resource: string, namespace: string | undefined, name: string): KubeObject | undefined {
+		return this.store.get(resource, keyOf(namespace, name));
+	}
+
+	/** As get. @throws ApiError 404. */
+	mustGet(resource: string, namespace: string | undefined, name: string): KubeObject {
+		const found = this.get(resource, namespace, name);
+		if (!found) throw notFound(this.kind(resource), name);
+		return found;
+	}
+
+	list(resource: string, namespace?: string): readonly KubeObject[] {
+		return this.store.list(resource, namespace);
+	}
+
+	create(resource: string, input: KubeObject, options: WriteOptions = {}): KubeObject {
+		const kind = this.kind(resource);
+		const strategy = this.#strategy(resource);
+		const object = this.#copy(kind, input);
+		if (object.metadata.resourceVersion)
+			throw badRequest('resourceVersion should not be set on objects to be created');
+		this.#initialise(kind, object);
+		strategy.defaults?.(object);
+		strategy.prepareCreate?.(object);
+		const faults = [...validateMeta(object, kind, strategy.name), ...(strategy.validate?.(object) ?? [])];
+		if (faults.length > 0) throw invalid(kind, object.metadata.name ?? '', faults);
+		if (kind.namespaced) this.#needNamespace(kind, object);
+		if (this.get(resource, object.metadata.namespace, object.metadata.name))
+			throw alreadyExists(kind, object.metadata.name);
+		const allocation = strategy.allocate?.(object, undefined) ?? NO_ALLOCATION;
+		return this.#store(resource, object, allocation, options);
+	}
+
+	update(resource: string, input: KubeObject, how: 'status' | WriteOptions = {}): KubeObject {
+		const options: WriteOptions = how === 'status' ? { subresource: 'status' } : how;
+		const kind = this.kind(resource);
+		const strategy = this.#strategy(resource);
+		const object = this.#copy(kind, input);
+		const old = this.mustGet(resource, object.metadata.namespace, object.metadata.name);
+		this.#checkVersion(kind, object, old);
+		this.#keepServerFields(object, old);
+		this.#splitStatus(kind, object, old, options.subresource);
+		strategy.defaults?.(object);
+		if (options.subresource !== 'status') strategy.prepareUpdate?.(object, old);
+		if (kind.generation && !isDeepStrictEqual(object.spec, old.spec))
+			object.metadata.generation = (old.metadata.generation ?? 0) + 1;
+		if (isDeepStrictEqual(withoutVersion(object), withoutVersion(old))) return old;
+		const faults = [
+			...validateMeta(object, kind, strategy.name),
+			...(strategy.validate?.(object) ?? []),
+			...(strategy.validateUpdate?.(object, old) ?? []),
+		];
+		if (faults.length > 0) throw invalid(kind, object.metadata.name, faults);
+		const allocates = options.subresource !== 'status' ? strategy.allocate : undefined;
+		const allocation = allocates?.call(strategy, object, old) ?? NO_ALLOCATION;
+		// What the allocation filled in may be what was stored
+		if (isDeepStrictEqual(withoutVersion(object), withoutVersion(old))) {
+			allocation.rollback();
+			return old;
+		}
+		if (object.metadata.deletionTimestamp && !finalizersOf(object).length && this.#mayGo(resource, object)) {
+			allocation.rollback();
+			if (!options.dryRun) this.#remove(resource, old);
+			return object;
+		}
+		return this.#store(resource, object, allocation, options);
+	}
+
+	delete(
+		resource: string,
+		namespace: string | undefined,
+		name: string,
+		how: number | DeleteOptions | undefined = {},
+	): void {
+		this.remove(resource, namespace, name, typeof how === 'number' ? { gracePeriodSeconds: how } : how);
+	}
+
+	/** As delete. @returns the object where it is still there (grace period or finalizers), else undefined. */
+	remove(
+		resource: string,
+		namespace: string | undefined,
+		name: string,
+		options: DeleteOptions = {},
+	): KubeObject | undefined {
+		const kind = this.kind(resource);
+		const old = this.mustGet(resource, namespace, name);
+		this.#checkPreconditions(kind, old, options);
+		const finalizers = this.#finalizers(old, options);
+		const grace = this.#grace(resource, old, options.gracePeriodSeconds);
+		const waits = finalizers.length > 0 || grace > 0 || resource === 'namespaces';
+		if (options.dryRun) return waits ? old : undefined;
+		if (!waits) {
+			this.#remove(resource, old);
+			return undefined;
+		}
+		this.#markDeleted(resource, old, grace, finalizers);
+		this.#collector.deleting(resource, old, finalizers);
+		return this.get(resource, namespace, name);
+	}
+
+	watch(resource: string, listener: (event: ObjectEvent) => void): () => void {
+		this.kind(resource);
+		const stop = this.store.subscribe((change) => {
+			if (change.resource === resource) listener({ type: change.type, object: change.object });
+		});
+		for (const object of this.store.list(resource)) listener({ type: 'ADDED', object });
+		return stop;
+	}
+
+	/**
+	 * Stores an object as it is: no defaulting, no validation, no allocation. It exists so that the handling
+	 * of objects that an API server should never hold can be tested.
+	 */
+	unsafePut(resource: string, input: KubeObject): KubeObject {
+		const kind = this.kind(resource);
+		const object = this.#copy(kind, input);
+		const old = this.get(resource, object.metadata.namespace, object.metadata.name);
+		object.metadata.uid = old?.metadata.uid ?? this.#deps.uid();
+		object.metadata.creationTimestamp = old?.metadata.creationTimestamp ?? timestamp(this.#deps.clock());
+		const stored = this.store.put(resource, object);
+		this.#collector.stored(resource, stored);
+		return stored;
+	}
+
+	/** Removes from the store at once; for the collector, which has seen to finalizers. */
+	removeStored(resource: string, old: KubeObject): void {
+		this.#remove(resource, old);
+	}
+
+	#strategy(resource: string): Strategy {
+		return this.#deps.strategies.get(resource)!;
+	}
+
+	#copy(kind: Kind, input: KubeObject): KubeObject {
+		const object = structuredClone(input) as KubeObject;
+		if (typeof object !== 'object' || object === null || Array.isArray(object))
+			throw badRequest('the object provided is not a JSON object');
+		const apiVersion = apiVersionOf(kind);
+		if (object.kind !== undefined && object.kind !== kind.kind)
+			throw badRequest(
+				`the kind in the data (${object.kind}) does not match the expected kind (${kind.kind})`,
+			);
+		if (object.apiVersion !== undefined && object.apiVersion !== apiVersion)
+			throw badRequest(
+				`the API version in the data (${object.apiVersion}) does not match the expected API version (${apiVersion})`,
+			);
+		const { apiVersion: _version, kind: _kind, metadata, ...rest } = object;
+		for (const [field, value] of Object.entries({ metadata, spec: rest['spec'], status: rest['status'] }))
+			if (value !== undefined && (typeof value !== 'object' || Array.isArray(value)))
+				throw badRequest(
+					`json: cannot unmarshal ${typeof value} into field ${kind.kind}.${field} of type object`,
+				);
+		const ordered: KubeObject = { apiVersion, kind: kind.kind, metadata: metadata ?? { name: '' }, ...rest };
+		// This server tracks no field ownership; stale entries of another server would mislead
+		delete ordered.metadata['managedFields'];
+		return ordered;
+	}
+
+	#initialise(kind: Kind, object: KubeObject): void {
+		const meta = object.metadata;
+		if (!meta.name && meta.generateName) meta.name = this.#generateName(kind, object);
+		for (const field of SERVER_OWNED) if (field !== 'generateName') delete meta[field];
+		meta.uid = this.#deps.uid();
+		meta.creationTimestamp = timestamp(this.#deps.clock());
+		if (kind.generation) meta.generation = 1;
+	}
+
+	#generateName(kind: Kind, object: KubeObject): string {
+		for (let attempt = 0; attempt < 8; attempt++) {
+			const name = `${object.metadata.generateName!.slice(0, 58)}${randomSuffix(this.#deps.random)}`;
+			if (!this.get(kind.resource, object.metadata.namespace, name)) return name;
+		}
+		throw alreadyExists(kind, object.metadata.generateName!);
+	}
+
+	#needNamespace(kind: Kind, object: KubeObject): void {
+		const name = object.metadata.namespace!;
+		const namespace = this.get('namespaces', undefined, name);
+		if (!namespace) throw notFound(this.kind('namespaces'), name);
+		if (namespace.metadata.deletionTimestamp)
+			throw forbidden(
+				kind,
+				object.metadata.name,
+				`unable to create new content in namespace ${name} because it is being terminated`,
+				[
+					{
+						reason: 'NamespaceTerminating',
+						message: `namespace ${name} is being terminated`,
+						field: 'metadata.namespace',
+					},
+				],
+			);
+	}
+
+	#checkVersion(kind: Kind, object: KubeObject, old: KubeObject): void {
+		const { name, resourceVersion, uid } = object.metadata;
+		if (resourceVersion && resourceVersion !== old.metadata.resourceVersion) throw conflict(kind, name);
+		if (uid && uid !== old.metadata.uid)
+			throw conflict(
+				kind,
+				name,
+				`Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid}`,
+			);
+	}
+
+	#keepServerFields(object: KubeObject, old: KubeObject): void {
+		const meta = object.metadata;
+		for (const field of SERVER_OWNED) {
+			if (old.metadata[field] === undefined) delete meta[field];
+			else Object.assign(meta, { [field]: old.metadata[field] });
+		}
+	}
+
+	/** Main writes keep the stored status; status writes change status and metadata only. */
+	#splitStatus(kind: Kind, object: KubeObject, old: KubeObject, subresource: 'status' | undefined): void {
+		if (!kind.status) return;
+		const frozen = subresource === 'status' ? Object.keys(old).concat(Object.keys(object)) : ['status'];
+		for (const field of new Set(frozen)) {
+			if (field === 'metadata' || (subresource === 'status' && field === 'status')) continue;
+			if (old[field] === undefined) delete object[field];
+			else object[field] = structuredClone(old[field]);
+		}
+		if (subresource === 'status') {
+			if (old.metadata.ownerReferences) object.metadata.ownerReferences = old.metadata.ownerReferences;
+			else delete object.metadata.ownerReferences;
+		}
+	}
+
+	#store(resource: string, object: KubeObject, allocation: Allocation, options: WriteOptions): KubeObject {
+		if (options.dryRun) {
+			allocation.rollback();
+			return object;
+		}
+		allocation.commit();
+		const stored = this.store.put(resource, object);
+		this.#collector.stored(resource, stored);
+		return stored;
+	}
+
+	#remove(resource: string, old: KubeObject): void {
+		const removed = this.store.remove(resource, keyOf(old.metadata.namespace, old.metadata.name));
+		if (!removed) return;
+		this.#strategy(resource).release?.(removed);
+		this.#collector.removed(removed);
+	}
+
+	#checkPreconditions(kind: Kind, old: KubeObject, { preconditions }: DeleteOptions): void {
+		for (const [field, said] of [
+			['uid', 'UID'],
+			['resourceVersion', 'ResourceVersion'],
+		] as const) {
+			const wanted = preconditions?.[field];
+			if (wanted && wanted !== old.metadata[field])
+				throw conflict(
+					kind,
+					old.metadata.name,
+					`Precondition failed: ${said} in precondition: ${wanted}, ${said} in object meta: ${old.metadata[field]}`,
+				);
+		}
+	}
+
+	#finalizers(old: KubeObject, options: DeleteOptions): string[] {
+		const kept = finalizersOf(old).filter((entry) => entry !== FOREGROUND && entry !== ORPHAN);
+		if (options.propagationPolicy === 'Orphan') this.#collector.orphan(old);
+		if (options.propagationPolicy === 'Foreground' && this.#collector.blockers(old).length > 0)
+			kept.push(FOREGROUND);
+		return kept;
+	}
+
+	/** Seconds until the object may go: only pods that a node runs wait. */
+	#grace(resource: string, old: KubeObject, asked: number | undefined): number {
+		if (asked !== undefined && asked < 0)
+			throw invalid(this.kind(resource), old.metadata.name, [
+				invalidField('gracePeriodSeconds', asked, 'must be greater than or equal to 0'),
+			]);
+		if (resource !== 'pods' || !old.spec?.nodeName) return 0;
+		if (old.status?.phase === 'Succeeded' || old.status?.phase === 'Failed') return 0;
+		const wanted = asked ?? old.spec.terminationGracePeriodSeconds ?? 30;
+		const running = old.metadata.deletionGracePeriodSeconds;
+		return running === undefined ? wanted : Math.min(wanted, running);
+	}
+
+	#mayGo(resource: string, object: KubeObject): boolean {
+		if (resource === 'namespaces') return this.#collector.isEmpty(object.metadata.name);
+		return !object.metadata.deletionGracePeriodSeconds;
+	}
+
+	#markDeleted(resource: string, old: KubeObject, grace: number, finalizers: string[]): void {
+		const already = old.metadata.deletionTimestamp !== undefined;
+		if (already && old.metadata.deletionGracePeriodSeconds === grace && resource !== 'namespaces') return;
+		if (already && resource === 'namespaces') return;
+		const object = structuredClone(old) as KubeObject;
+		object.metadata.deletionTimestamp = timestamp(this.#deps.clock() + grace * 1000);
+		object.metadata.deletionGracePeriodSeconds = grace;
+		if (finalizers.length > 0) object.metadata['finalizers'] = finalizers;
+		else delete object.metadata['finalizers'];
+		if (resource === 'namespaces') object.status = { ...object.status, phase: 'Terminating' };
+		this.store.put(resource, object);
+	}
+}
+
+function withoutVersion(object: KubeObject): KubeObject {
+	const { resourceVersion: _ignored, ...metadata } = object.metadata;
+	return { ...object, metadata } as KubeObject;
+}
+
+const finalizersOf = (object: KubeObject): string[] =>
+	(object.metadata['finalizers'] as string[] | undefined) ?? [];

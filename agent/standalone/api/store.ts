@@ -1,0 +1,216 @@
+import type { KubeObject } from '../port.ts';
+import { expired } from './errors.ts';
+
+/** One committed write. `object` of a deletion is the last state with the resourceVersion of the deletion. */
+export interface Change {
+	revision: number;
+	resource: string;
+	key: string;
+	type: 'ADDED' | 'MODIFIED' | 'DELETED';
+	object: KubeObject;
+	previous: KubeObject | undefined;
+}
+
+export interface StoreOptions {
+	/** Changes kept for watches that resume; older ones answer 410. */
+	history: number;
+	/** The resourceVersion before the first write. */
+	firstRevision: number;
+}
+
+/** NUL sorts before every character of a name, so keys sort by namespace and then by name. */
+export const keyOf = (namespace: string | undefined, name: string): string => `${namespace ?? ''}\0${name}`;
+
+interface Table {
+	objects: Map<string, KubeObject>;
+	/** Sorted keys; undefined after an insertion or a deletion. */
+	sorted: string[] | undefined;
+}
+
+type Listener = (change: Change) => void;
+
+function deepFreeze<T>(value: T): T {
+	if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+		Object.freeze(value);
+		for (const entry of Object.values(value)) deepFreeze(entry);
+	}
+	return value;
+}
+
+function lowerBound(keys: readonly string[], bound: string): number {
+	let low = 0;
+	let high = keys.length;
+	while (low < high) {
+		const middle = (low + high) >> 1;
+		if (keys[middle]! < bound) low = middle + 1;
+		else high = middle;
+	}
+	return low;
+}
+
+/**
+ * Objects by resource and key, one revision counter, and a window of past changes. Stored objects are
+ * frozen and shared. Listeners run in commit order: a write from inside a listener is delivered after the
+ * change under way has reached every listener.
+ */
+export class Store {
+	#revision: number;
+	#compacted: number;
+	readonly #window: number;
+	readonly #tables = new Map<string, Table>();
+	readonly #listeners = new Map<Listener, number>();
+	readonly #queue: Change[] = [];
+	#history: Change[] = [];
+	#delivering = false;
+
+	constructor(options: StoreOptions) {
+		this.#revision = options.firstRevision;
+		this.#compacted = options.firstRevision;
+		this.#window = options.history;
+	}
+
+	get revision(): number {
+		return this.#revision;
+	}
+
+	get(resource: string, key: string): KubeObject | undefined {
+		return this.#tables.get(resource)?.objects.get(key);
+	}
+
+	/** Sorted by key; `namespace` undefined means all. */
+	list(resource: string, namespace?: string): KubeObject[] {
+		const table = this.#tables.get(resource);
+		if (!table) return [];
+		table.sorted ??= [...table.objects.keys()].sort();
+		const keys = table.sorted;
+		const from = namespace === undefined ? 0 : lowerBound(keys, `${namespace}\0`);
+		const to = namespace === undefined ? keys.length : lowerBound(keys, `${namespace}\x01`);
+		return keys.slice(from, to).map((key) => table.objects.get(key)!);
+	}
+
+	resources(): string[] {
+		return [...this.#tables.keys()];
+	}
+
+	/** Stores the object with the next resourceVersion, and tells the listeners. @returns the stored object. */
+	put(resource: string, object: KubeObject): KubeObject {
+		const table = this.#table(resource);
+		const key = keyOf(object.metadata.namespace, object.metadata.name);
+		const previous = table.objects.get(key);
+		if (!previous) table.sorted = undefined;
+		return this.#commit(resource, key, previous ? 'MODIFIED' : 'ADDED', object, previous);
+	}
+
+	remove(resource: string, key: string): KubeObject | undefined {
+		const table = this.#table(resource);
+		const previous = table.objects.get(key);
+		if (!previous) return undefined;
+		table.sorted = undefined;
+		return this.#commit(resource, key, 'DELETED', { ...previous }, previous);
+	}
+
+	/** Changes after `revision`, oldest first. @throws ApiError 410 when the window does not reach back, or it lies ahead. */
+	since(revision: number): readonly Change[] {
+		if (revision < this.#compacted)
+			throw expired(`too old resource version: ${revision} (${this.#compacted})`);
+		if (revision > this.#revision)
+			throw expired(`too large resource version: ${revision} (${this.#revision})`);
+		let from = this.#history.length;
+		while (from > 0 && this.#history[from - 1]!.revision > revision) from--;
+		return this.#history.slice(from);
+	}
+
+	/** The list as it was at `revision`, found by undoing later changes. @throws ApiError 410. */
+	listAt(resource: string, namespace: string | undefined, revision: number): KubeObject[] {
+		const later = this.since(revision);
+		if (later.every((change) => change.resource !== resource)) return this.list(resource, namespace);
+		const past = new Map(this.#tables.get(resource)?.objects);
+		for (const change of later.toReversed()) {
+			if (change.resource !== resource) continue;
+			if (change.previous) past.set(change.key, change.previous);
+			else past.delete(change.key);
+		}
+		return [...past]
+			.sort(([a], [b]) => (a < b ? -1 : 1))
+			.map(([, object]) => object)
+			.filter((object) => namespace === undefined || object.metadata.namespace === namespace);
+	}
+
+	/** Calls back for every change committed from here on. @returns stop. */
+	subscribe(listener: Listener): () => void {
+		// A fresh identity, so that one function subscribed twice is two subscriptions
+		const own: Listener = (change) => listener(change);
+		this.#listeners.set(own, this.#revision);
+		return () => void this.#listeners.delete(own);
+	}
+
+	/** Forgets past changes: a watch from an older resourceVersion answers 410, as after etcd's compaction. */
+	compact(): void {
+		this.#history = [];
+		this.#compacted = this.#revision;
+	}
+
+	#table(resource: string): Table {
+		let table = this.#tables.get(resource);
+		if (!table) {
+			table = { objects: new Map(), sorted: undefined };
+			this.#tables.set(resource, table);
+		}
+		return table;
+	}
+
+	#commit(
+		resource: string,
+		key: string,
+		type: Change['type'],
+		object: KubeObject,
+		previous: KubeObject | undefined,
+	): KubeObject {
+		const revision = ++this.#revision;
+		object.metadata = { ...object.metadata, resourceVersion: String(revision) };
+		deepFreeze(object);
+		const table = this.#table(resource);
+		if (type === 'DELETED') table.objects.delete(key);
+		else table.objects.set(key, object);
+		const change: Change = { revision, resource, key, type, object, previous };
+		this.#remember(change);
+		this.#queue.push(change);
+		this.#deliver();
+		return object;
+	}
+
+	#remember(change: Change): void {
+		this.#history.push(change);
+		// Cut in blocks: shifting by one would cost the whole window each time
+		if (this.#history.length > this.#window + (this.#window >> 2)) {
+			this.#history = this.#history.slice(-this.#window);
+			this.#compacted = this.#history[0]!.revision - 1;
+		}
+	}
+
+	#deliver(): void {
+		if (this.#delivering) return;
+		this.#delivering = true;
+		try {
+			for (let change = this.#queue.shift(); change; change = this.#queue.shift()) {
+				for (const [listener, from] of [...this.#listeners]) {
+					if (change.revision <= from || !this.#listeners.has(listener)) continue;
+					this.#call(listener, change);
+				}
+			}
+		} finally {
+			this.#delivering = false;
+		}
+	}
+
+	#call(listener: Listener, change: Change): void {
+		try {
+			listener(change);
+		} catch (error) {
+			// A listener's fault must neither undo the write nor reach the writer, and must not be hidden
+			queueMicrotask(() => {
+				throw error;
+			});
+		}
+	}
+}

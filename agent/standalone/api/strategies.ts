@@ -1,0 +1,116 @@
+import type { KubeObject } from '../port.ts';
+import { defaultPod } from './defaults/pod.ts';
+import {
+	defaultDaemonSet,
+	defaultDeployment,
+	defaultReplicaSet,
+	defaultStatefulSet,
+} from './defaults/workload.ts';
+import { KINDS } from './kinds.ts';
+import { dnsLabel, dnsSubdomain } from './names.ts';
+import type { Strategy } from './strategy.ts';
+import {
+	defaultEndpoints,
+	defaultSlice,
+	validateEndpoints,
+	validateSlice,
+	validateSliceUpdate,
+} from './validate/endpoints.ts';
+import { validatePod, validatePodUpdate } from './validate/pod.ts';
+import {
+	validateDeployment,
+	validateSelectorKept,
+	validateStatefulSetUpdate,
+	validateWorkload,
+} from './validate/workload.ts';
+
+const PLAIN: Strategy = { name: dnsSubdomain };
+
+function namespaceDefaults(namespace: KubeObject): void {
+	namespace.spec ??= {};
+	namespace.spec.finalizers ??= ['kubernetes'];
+	namespace.status ??= {};
+	namespace.status.phase ??= 'Active';
+	// What every API server adds, so that selectors can name namespaces
+	namespace.metadata.labels = {
+		...namespace.metadata.labels,
+		'kubernetes.io/metadata.name': namespace.metadata.name,
+	};
+}
+
+/** base64 of stringData into data, as the API server does on every write. */
+function secretDefaults(secret: KubeObject): void {
+	secret['type'] ??= 'Opaque';
+	const plain = secret['stringData'] as Record<string, string> | undefined;
+	if (!plain) return;
+	const encoded = Object.entries(plain).map(([key, value]) => [key, Buffer.from(value).toString('base64')]);
+	secret['data'] = { ...secret['data'], ...Object.fromEntries(encoded) };
+	delete secret['stringData'];
+}
+
+function nodeDefaults(node: KubeObject): void {
+	node.spec ??= {};
+	node.status ??= {};
+	if (node.spec.podCIDR && !node.spec.podCIDRs) node.spec.podCIDRs = [node.spec.podCIDR];
+}
+
+const SPECIAL: Record<string, Strategy> = {
+	namespaces: {
+		name: dnsLabel,
+		defaults: namespaceDefaults,
+		prepareCreate: (object) => {
+			object.status = { phase: 'Active' };
+		},
+	},
+	secrets: { name: dnsSubdomain, defaults: secretDefaults },
+	nodes: { name: dnsSubdomain, defaults: nodeDefaults },
+	pods: {
+		name: dnsSubdomain,
+		defaults: defaultPod,
+		validate: validatePod,
+		validateUpdate: validatePodUpdate,
+	},
+	endpoints: { name: dnsSubdomain, defaults: defaultEndpoints, validate: validateEndpoints },
+	endpointslices: {
+		name: dnsSubdomain,
+		defaults: defaultSlice,
+		validate: validateSlice,
+		validateUpdate: validateSliceUpdate,
+	},
+	deployments: {
+		name: dnsSubdomain,
+		defaults: defaultDeployment,
+		prepareCreate: (object) => {
+			object.status = {};
+		},
+		validate: validateDeployment,
+		validateUpdate: validateSelectorKept,
+	},
+	replicasets: {
+		name: dnsSubdomain,
+		defaults: defaultReplicaSet,
+		validate: validateWorkload,
+		validateUpdate: validateSelectorKept,
+	},
+	statefulsets: {
+		name: dnsSubdomain,
+		defaults: defaultStatefulSet,
+		validate: validateWorkload,
+		validateUpdate: validateStatefulSetUpdate,
+	},
+	daemonsets: {
+		name: dnsSubdomain,
+		defaults: defaultDaemonSet,
+		validate: validateWorkload,
+		validateUpdate: validateSelectorKept,
+	},
+};
+
+/** The strategy of every stored resource; `services` brings the allocators' one. */
+export function createStrategies(services: Strategy): ReadonlyMap<string, Strategy> {
+	const entries = KINDS.filter((kind) => !kind.storedAs).map(({ resource }): [string, Strategy] => [
+		resource,
+		SPECIAL[resource] ?? PLAIN,
+	]);
+	return new Map<string, Strategy>([...entries, ['services', services]]);
+}

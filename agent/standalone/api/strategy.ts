@@ -1,0 +1,29 @@
+import type { KubeObject } from '../port.ts';
+import type { FieldError } from './field-error.ts';
+import type { NameRule } from './names.ts';
+
+/** Addresses and ports taken for a write: kept when it is stored, given back when it is not. */
+export interface Allocation {
+	commit(): void;
+	rollback(): void;
+}
+
+/** What differs from kind to kind on the way into the store. Every function works on a private copy of the object. */
+export interface Strategy {
+	name: NameRule;
+	/** Fills in defaults, on create and on update. */
+	defaults?(object: KubeObject): void;
+	/** Before validation of a create: fields that the server owns. */
+	prepareCreate?(object: KubeObject): void;
+	/** Before validation of an update: keep what the server owns, wipe what the change makes meaningless. */
+	prepareUpdate?(object: KubeObject, old: KubeObject): void;
+	validate?(object: KubeObject): FieldError[];
+	validateUpdate?(object: KubeObject, old: KubeObject): FieldError[];
+	/**
+	 * After validation: takes what the object needs and writes it into the object.
+	 * @throws ApiError with nothing taken.
+	 */
+	allocate?(object: KubeObject, old: KubeObject | undefined): Allocation;
+	/** The object left the store. */
+	release?(object: KubeObject): void;
+}
