@@ -44,7 +44,9 @@ function layoutOf<T extends object>(fields: FieldSpecs<T>, pads: readonly PadSpe
 		type: codec.type,
 		size: codec.size,
 	}));
-	const padding = pads.map(([name, offset, size]) => ({ name, offset, type: `u8[${size}]`, size }));
+	const padding = pads.map(([name, offset, size]) => {
+		return { name, offset, type: size === 1 ? 'u8' : `u8[${size}]`, size };
+	});
 	return [...named, ...padding].sort((a, b) => a.offset - b.offset);
 }
 
