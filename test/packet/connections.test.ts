@@ -1,0 +1,203 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ConnFlag } from '../../agent/abi/layout.ts';
+import { decode } from './decode.ts';
+import { Dataplane, program } from './fixture.ts';
+import type { Written } from './services.ts';
+import {
+	ADDR,
+	CASES,
+	type Case,
+	FAMILIES,
+	frameOf,
+	NODEPORT,
+	type Shape,
+	TARGET_PORT,
+	turned,
+} from './shape.ts';
+
+const HOOKS = [program('ml_xdp'), program('ml_from_netdev')];
+const MATRIX = HOOKS.flatMap((hook) => CASES.map((one) => ({ hook, name: hook.name, ...one })));
+const TCP = HOOKS.flatMap((hook) => FAMILIES.map((family) => ({ hook, name: hook.name, family })));
+
+const toNode = ({ family, proto }: Case, flags = 'S', sport = 4000): Shape => {
+	const { client, node } = ADDR[family];
+	return { proto, src: client, dst: node, sport, dport: NODEPORT, flags };
+};
+const destination = (bytes: Uint8Array) => decode(bytes).ip!.dst;
+const source = (bytes: Uint8Array) => {
+	const { ip, tcp, udp } = decode(bytes);
+	return { address: ip!.src, port: (tcp ?? udp)!.sport };
+};
+
+describe('connections', () => {
+	let plane: Dataplane;
+	/** Two backends on other nodes behind the NodePort. */
+	const setUp = ({ family, proto }: Case): { written: Written; retarget(ids: number[]): void } => {
+		const { node, remote, remote2 } = ADDR[family];
+		const spec = {
+			proto,
+			frontends: [{ address: node, port: NODEPORT }],
+			backends: [remote, remote2].map((address) => ({ address, port: TARGET_PORT })),
+		};
+		const { services } = plane;
+		const written = services.add(spec);
+		return { written, retarget: (ids) => services.retarget(spec, written.serviceId, ids) };
+	};
+	beforeAll(async () => {
+		plane = await Dataplane.open('mlpp');
+	});
+	beforeEach(() => plane.clear());
+	afterAll(() => plane?.close());
+
+	/** Leaves one of the two, other than the one that `address` names. */
+	const leaveOther = (written: Written, address: string, family: Case['family']) => {
+		const gone = address === ADDR[family].remote ? 0 : 1;
+		return { gone: written.backendIds[gone]!, left: written.backendIds[1 - gone]! };
+	};
+
+	it.each(MATRIX)('$name $proto IP$family: flows spread over both backends', ({ hook, ...one }) => {
+		setUp(one);
+		const counts = new Map<string, number>();
+		for (let i = 0; i < 200; i++) {
+			const dst = destination(plane.run(hook, frameOf(toNode(one, 'S', 20_000 + i))).bytes);
+			counts.set(dst, (counts.get(dst) ?? 0) + 1);
+		}
+		expect([...counts.keys()].sort()).toEqual([ADDR[one.family].remote, ADDR[one.family].remote2].sort());
+		for (const count of counts.values()) expect(count).toBeGreaterThan(60);
+	});
+
+	it.each(MATRIX)(
+		'$name $proto IP$family: a removed backend loses UDP at once, TCP not',
+		({ hook, ...one }) => {
+			const { written, retarget } = setUp(one);
+			const before = destination(plane.run(hook, frameOf(toNode(one))).bytes);
+			const { gone, left } = leaveOther(written, before, one.family);
+			retarget([left]);
+			plane.services.removeBackend(gone);
+			const after = destination(plane.run(hook, frameOf(toNode(one, 'A'))).bytes);
+			expect(after === before).toBe(one.proto === 'tcp');
+		},
+	);
+
+	it.each(MATRIX)(
+		'$name $proto IP$family: a table without the backend keeps its flows',
+		({ hook, ...one }) => {
+			const { written, retarget } = setUp(one);
+			const before = destination(plane.run(hook, frameOf(toNode(one))).bytes);
+			retarget([leaveOther(written, before, one.family).left]);
+			expect(destination(plane.run(hook, frameOf(toNode(one, 'A'))).bytes)).toBe(before);
+		},
+	);
+
+	it.each(TCP)('$name IP$family: a retransmitted SYN goes where the first went', ({ hook, family }) => {
+		const one: Case = { family, proto: 'tcp' };
+		const { written, retarget } = setUp(one);
+		const before = destination(plane.run(hook, frameOf(toNode(one))).bytes);
+		retarget([leaveOther(written, before, family).left]);
+		expect(destination(plane.run(hook, frameOf(toNode(one))).bytes)).toBe(before);
+	});
+
+	it.each(TCP)('$name IP$family: a SYN picks anew once the backend is gone', ({ hook, family }) => {
+		const one: Case = { family, proto: 'tcp' };
+		const { written, retarget } = setUp(one);
+		const before = destination(plane.run(hook, frameOf(toNode(one))).bytes);
+		const { gone, left } = leaveOther(written, before, family);
+		retarget([left]);
+		plane.services.removeBackend(gone);
+		const after = destination(plane.run(hook, frameOf(toNode(one))).bytes);
+		expect(after).not.toBe(before);
+		expect(destination(plane.run(hook, frameOf(toNode(one, 'A'))).bytes)).toBe(after);
+	});
+
+	it.each(TCP)('$name IP$family: a SYN picks anew after a reset, and after both FINs', ({ hook, family }) => {
+		const one: Case = { family, proto: 'tcp' };
+		for (const end of ['reset', 'fins']) {
+			const { written, retarget } = setUp(one);
+			plane.clear();
+			const first = plane.run(hook, frameOf(toNode(one)));
+			const before = destination(first.bytes);
+			const reply = (flags: string) => {
+				const { address, port } = source(first.bytes);
+				const back = {
+					...turned(toNode(one)),
+					src: before,
+					dst: address,
+					sport: TARGET_PORT,
+					dport: port,
+					flags,
+				};
+				return plane.run(hook, frameOf(back));
+			};
+			reply('SA');
+			plane.run(hook, frameOf(toNode(one, 'A')));
+			retarget([leaveOther(written, before, family).left]);
+			expect(destination(plane.run(hook, frameOf(toNode(one, 'A'))).bytes)).toBe(before);
+			if (end === 'reset') plane.run(hook, frameOf(toNode(one, 'R')));
+			else {
+				plane.run(hook, frameOf(toNode(one, 'FA')));
+				reply('FA');
+				expect(destination(plane.run(hook, frameOf(toNode(one, 'A'))).bytes)).toBe(before);
+			}
+			expect(destination(plane.run(hook, frameOf(toNode(one))).bytes)).not.toBe(before);
+		}
+	});
+
+	it.each(MATRIX)(
+		'$name $proto IP$family: the client’s half is made again, port and all',
+		({ hook, ...one }) => {
+			setUp(one);
+			const first = plane.run(hook, frameOf(toNode(one)));
+			const forward = plane.connections().find(({ conn }) => conn.flags & ConnFlag.FORWARD)!;
+			plane.deleteConnection(forward.key);
+			const again = plane.run(hook, frameOf(toNode(one, 'A')));
+			expect(source(again.bytes)).toEqual(source(first.bytes));
+			expect(destination(again.bytes)).toBe(destination(first.bytes));
+			expect(plane.connections()).toHaveLength(2);
+		},
+	);
+
+	it.each(MATRIX)(
+		'$name $proto IP$family: either half is made again by the other',
+		async ({ hook, ...one }) => {
+			setUp(one);
+			const sent = toNode(one);
+			const first = plane.run(hook, frameOf(sent));
+			const { address, port } = source(first.bytes);
+			const answer = {
+				...turned(sent),
+				src: destination(first.bytes),
+				dst: address,
+				sport: TARGET_PORT,
+				dport: port,
+			};
+			plane.run(hook, frameOf({ ...answer, flags: 'A' }));
+			plane.run(hook, frameOf(toNode(one, 'A')));
+			const entries = plane.connections();
+			for (const lost of entries) {
+				plane.deleteConnection(lost.key);
+				await sleep(1100);
+				const lostForward = (lost.conn.flags & ConnFlag.FORWARD) !== 0;
+				plane.run(hook, frameOf(lostForward ? { ...answer, flags: 'A' } : toNode(one, 'A')));
+				const healed = plane.connections().find(({ text }) => text === lost.text);
+				expect(healed).toBeDefined();
+				expect({ ...healed!.conn, lastSeen: 0 }).toEqual({ ...lost.conn, lastSeen: 0 });
+			}
+		},
+	);
+
+	it.each(MATRIX)('$name $proto IP$family: both halves are each other’s mirror', ({ hook, ...one }) => {
+		setUp(one);
+		plane.run(hook, frameOf(toNode(one)));
+		const [a, b] = plane.connections();
+		const turn = ({ saddr, daddr, sport, dport, proto }: NonNullable<typeof a>['key']) => ({
+			saddr: daddr,
+			daddr: saddr,
+			sport: dport,
+			dport: sport,
+			proto,
+		});
+		expect(b!.key).toEqual(turn(a!.conn.nat));
+		expect(b!.conn.nat).toEqual(turn(a!.key));
+	});
+});

@@ -1,0 +1,98 @@
+/** Network namespaces, links, addresses and sysctls of a test, all under one prefix, all gone on close(). */
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+
+export class Net implements Disposable {
+	readonly prefix: string;
+	readonly #made = new Set<string>();
+
+	/** Namespaces that an aborted run left behind under the same prefix go first. */
+	constructor(prefix: string) {
+		this.prefix = prefix;
+		for (const name of run('ip', ['netns', 'list'])
+			.split('\n')
+			.map((line) => line.split(' ')[0]!))
+			if (name.startsWith(`${prefix}-`)) run('ip', ['netns', 'delete', name]);
+	}
+
+	/** Full name of a namespace. */
+	name(short: string): string {
+		return `${this.prefix}-${short}`;
+	}
+
+	/** The file that stands for the namespace. */
+	path(short: string): string {
+		return `/run/netns/${this.name(short)}`;
+	}
+
+	/** Makes a namespace with loopback up, forwarding and duplicate address detection as asked. */
+	add(short: string, options: { forward?: boolean } = {}): void {
+		run('ip', ['netns', 'add', this.name(short)]);
+		this.#made.add(short);
+		this.sysctl(short, {
+			'net/ipv6/conf/default/accept_dad': '0',
+			'net/ipv6/conf/all/accept_dad': '0',
+			'net/ipv6/conf/default/accept_ra': '0',
+			'net/ipv6/conf/default/router_solicitations': '0',
+		});
+		if (options.forward)
+			this.sysctl(short, { 'net/ipv4/ip_forward': '1', 'net/ipv6/conf/all/forwarding': '1' });
+		this.ip(short, 'link set lo up');
+	}
+
+	/** Lines of `ip -batch`, run inside the namespace. @throws Error with what ip printed. */
+	ip(short: string, ...lines: readonly string[]): string {
+		return run('ip', ['-n', this.name(short), '-batch', '-'], lines.join('\n'));
+	}
+
+	/** Names are paths below /proc/sys. */
+	sysctl(short: string, values: Readonly<Record<string, string>>): void {
+		const script = Object.entries(values)
+			.map(([name, value]) => `echo '${value}' >/proc/sys/${name}`)
+			.join('\n');
+		this.exec(short, 'sh', '-ec', script);
+	}
+
+	/** Runs a program inside the namespace; the mounts stay, so that bpffs and cgroups remain visible. */
+	exec(short: string, command: string, ...args: readonly string[]): string {
+		return run('nsenter', [`--net=${this.path(short)}`, command, ...args]);
+	}
+
+	/** A veth pair between two namespaces, both ends up. */
+	veth(a: { ns: string; dev: string; mac?: string }, b: { ns: string; dev: string; mac?: string }): void {
+		const address = (mac: string | undefined) => (mac ? `address ${mac}` : '');
+		this.ip(
+			a.ns,
+			`link add ${a.dev} ${address(a.mac)} type veth peer name ${b.dev} ${address(b.mac)} netns ${this.name(b.ns)}`,
+			`link set ${a.dev} up`,
+		);
+		this.ip(b.ns, `link set ${b.dev} up`);
+	}
+
+	ifindex(short: string, dev: string): number {
+		const [link] = JSON.parse(run('ip', ['-n', this.name(short), '-j', 'link', 'show', dev])) as [
+			{ ifindex: number },
+		];
+		return link.ifindex;
+	}
+
+	/** Deleting the namespaces takes links, addresses and routes with it. */
+	close(): void {
+		for (const short of this.#made)
+			if (existsSync(this.path(short))) run('ip', ['netns', 'delete', this.name(short)]);
+		this.#made.clear();
+	}
+
+	[Symbol.dispose](): void {
+		this.close();
+	}
+}
+
+function run(command: string, args: readonly string[], input?: string): string {
+	try {
+		return execFileSync(command, args, { encoding: 'utf8', input, stdio: ['pipe', 'pipe', 'pipe'] });
+	} catch (error) {
+		const { stderr } = error as { stderr?: string };
+		throw new Error(`Cannot run ${command} ${args.join(' ')}: ${stderr?.trim()}`, { cause: error });
+	}
+}

@@ -1,0 +1,139 @@
+/** Fills the Service maps by hand: what the control loop would write, without the control loop. */
+import {
+	BackendFlag,
+	backendCodec,
+	type Frontend,
+	FrontendFlag,
+	FrontendScope,
+	frontendCodec,
+	frontendKeyCodec,
+	settingsCodec,
+	TABLE_CHUNK_SLOTS,
+	tableChunkCodec,
+} from '../../agent/abi/layout.ts';
+import type { ServiceMaps } from '../../agent/bpf/port.ts';
+import { PROTO_TCP, PROTO_UDP } from './builder.ts';
+import { concat, ipBytes, ipText } from './bytes.ts';
+
+export type Proto = 'tcp' | 'udp';
+export const protoNumber = (proto: Proto): number => (proto === 'tcp' ? PROTO_TCP : PROTO_UDP);
+
+const V4_PREFIX = Uint8Array.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
+
+/** 16 bytes as the maps hold them: IPv4 as ::ffff:a.b.c.d. */
+export function mapAddress(text: string): Uint8Array {
+	const bytes = ipBytes(text);
+	return bytes.length === 4 ? concat(V4_PREFIX, bytes) : bytes;
+}
+
+export function mapAddressText(bytes: Uint8Array): string {
+	const mapped = V4_PREFIX.every((byte, i) => bytes[i] === byte);
+	return ipText(mapped ? bytes.subarray(12) : bytes);
+}
+
+export interface BackendSpec {
+	address: string;
+	port: number;
+	local?: boolean;
+}
+export interface FrontendSpec {
+	address: string;
+	port: number;
+	scope?: FrontendScope;
+	/** FrontendFlag bits; ClusterIP for an INTERNAL one, NodePort for an EXTERNAL one. */
+	flags?: number;
+}
+export interface ServiceSpec {
+	proto: Proto;
+	frontends: readonly FrontendSpec[];
+	backends: readonly BackendSpec[];
+	/** Slots; the backends follow each other round and round. */
+	tableSize?: number;
+}
+export interface Written {
+	serviceId: number;
+	backendIds: number[];
+}
+
+const u32 = (value: number) => new Uint8Array(Uint32Array.of(value).buffer);
+
+export class Services {
+	readonly #maps: ServiceMaps;
+	#nextService = 1;
+	#nextBackend = 1;
+	#nextChunk = 0;
+
+	constructor(maps: ServiceMaps) {
+		this.#maps = maps;
+		if (maps.tables.count === 0) maps.tables.grow();
+	}
+
+	settings(snatV4: string, snatV6: string): void {
+		const value = { snatV4: mapAddress(snatV4), snatV6: mapAddress(snatV6) };
+		this.#maps.settings.update(u32(0), settingsCodec.encode(value));
+	}
+
+	/** Backends, then the table, then frontends: the order in which no packet sees a hole. */
+	add(spec: ServiceSpec): Written {
+		const backendIds = spec.backends.map((backend) => this.#backend(backend, spec.proto));
+		const serviceId = this.#nextService++;
+		const tableSize = backendIds.length === 0 ? 0 : (spec.tableSize ?? 251);
+		const table = this.#table(backendIds, tableSize);
+		const rest = { serviceId, table, tableSize, backends: backendIds.length, affinitySeconds: 0 };
+		for (const frontend of spec.frontends) this.frontend(frontend, spec.proto, rest);
+		return { serviceId, backendIds };
+	}
+
+	frontend(spec: FrontendSpec, proto: Proto, rest: Omit<Frontend, 'flags'>): void {
+		const scope = spec.scope ?? FrontendScope.EXTERNAL;
+		const usual = scope === FrontendScope.INTERNAL ? FrontendFlag.CLUSTERIP : FrontendFlag.NODEPORT;
+		const key = { addr: mapAddress(spec.address), port: spec.port, proto: protoNumber(proto), scope };
+		this.#maps.frontends.update(
+			frontendKeyCodec.encode(key),
+			frontendCodec.encode({ ...rest, flags: spec.flags ?? usual }),
+		);
+	}
+
+	/** Puts other backends behind the frontends of a Service: a new table, then the frontends that name it. */
+	retarget(spec: ServiceSpec, serviceId: number, backendIds: readonly number[]): void {
+		const tableSize = backendIds.length === 0 ? 0 : (spec.tableSize ?? 251);
+		const table = this.#table(backendIds, tableSize);
+		const rest = { serviceId, table, tableSize, backends: backendIds.length, affinitySeconds: 0 };
+		for (const frontend of spec.frontends) this.frontend(frontend, spec.proto, rest);
+	}
+
+	/** Takes a backend away: its flag goes, its generation grows. */
+	removeBackend(id: number): void {
+		const value = backendCodec.decode(this.#maps.backends.lookup(u32(id))!);
+		const generation = value.generation + 1;
+		this.#maps.backends.update(u32(id), backendCodec.encode({ ...value, flags: 0, generation }));
+	}
+
+	/** A backend that no table names yet. */
+	backend(spec: BackendSpec, proto: Proto): number {
+		return this.#backend(spec, proto);
+	}
+
+	#backend(spec: BackendSpec, proto: Proto): number {
+		const id = this.#nextBackend++;
+		const value = {
+			addr: mapAddress(spec.address),
+			port: spec.port,
+			proto: protoNumber(proto),
+			flags: BackendFlag.VALID | (spec.local ? BackendFlag.LOCAL : 0),
+			generation: 1,
+		};
+		this.#maps.backends.update(u32(id), backendCodec.encode(value));
+		return id;
+	}
+
+	#table(ids: readonly number[], size: number): number {
+		const first = this.#nextChunk;
+		const segment = this.#maps.tables.segment(0);
+		for (let slot = 0; slot < size; slot += TABLE_CHUNK_SLOTS) {
+			const backend = Array.from({ length: TABLE_CHUNK_SLOTS }, (_, i) => ids[(slot + i) % ids.length]!);
+			segment.update(u32(this.#nextChunk++), tableChunkCodec.encode({ backend }));
+		}
+		return first;
+	}
+}
