@@ -1,8 +1,20 @@
-/** When the clock says that it is, in milliseconds since 1970. */
-export type Now = () => number;
+/** What health depends on, read when someone asks. */
+export interface HealthSource {
+	/** Age of the oldest change that is not in the kernel, ms; undefined: nothing waits, or the agent still starts. */
+	pendingMs(): number | undefined;
+	/** Since the last change was written, ms; undefined: none was. */
+	sinceAppliedMs(): number | undefined;
+	/** False when load balancers should look for another node (KEP-3836). */
+	eligible(): boolean;
+}
 
-/** Twice kube-proxy's sync period: how long a change may wait before the agent counts as unhealthy. */
+/** Twice kube-proxy's sync period: how long a change may wait before the agent counts as ill. */
 export const HEALTH_TIMEOUT_MS = 60_000;
+
+interface Times {
+	readonly lastUpdated: string;
+	readonly currentTime: string;
+}
 
 /**
  * Health as kube-proxy defines it (pkg/proxy/healthcheck/proxy_health.go): an agent is well while it starts and
@@ -10,39 +22,22 @@ export const HEALTH_TIMEOUT_MS = 60_000;
  * in the kernel goes on serving, and a restart could do no better.
  */
 export class Health {
-	readonly #now: Now;
-	readonly #timeout: number;
-	#oldestQueued: number | undefined;
-	#lastUpdated: number | undefined;
-	#eligible = true;
+	readonly #source: HealthSource;
+	readonly #now: () => number;
 
-	constructor(now: Now = Date.now, timeoutMs: number = HEALTH_TIMEOUT_MS) {
+	/** @param now milliseconds since 1970 */
+	constructor(source: HealthSource, now: () => number = Date.now) {
+		this.#source = source;
 		this.#now = now;
-		this.#timeout = timeoutMs;
-	}
-
-	/** A change waits to be written. */
-	queued(): void {
-		this.#oldestQueued ??= this.#now();
-	}
-
-	/** Everything that waited is in the kernel. */
-	applied(): void {
-		this.#oldestQueued = undefined;
-		this.#lastUpdated = this.#now();
-	}
-
-	/** False when load balancers should look for another node (KEP-3836). */
-	setEligible(eligible: boolean): void {
-		this.#eligible = eligible;
 	}
 
 	/** What /livez answers: changes alone count. */
-	live(): { ok: boolean; body: { lastUpdated: string; currentTime: string } } {
+	live(): { ok: boolean; body: Times } {
 		const now = this.#now();
-		const ok = this.#oldestQueued === undefined || now - this.#oldestQueued < this.#timeout;
+		const pending = this.#source.pendingMs();
+		const ok = pending === undefined || pending < HEALTH_TIMEOUT_MS;
 		// as in kube-proxy, a healthy answer is always recent: "nothing to do" is up to date
-		const lastUpdated = ok ? now : (this.#lastUpdated ?? 0);
+		const lastUpdated = ok ? now : now - (this.#source.sinceAppliedMs() ?? now);
 		return {
 			ok,
 			body: { lastUpdated: new Date(lastUpdated).toISOString(), currentTime: new Date(now).toISOString() },
@@ -50,8 +45,9 @@ export class Health {
 	}
 
 	/** What /healthz answers to load balancers: also whether the node stays. */
-	healthy(): { ok: boolean; body: { lastUpdated: string; currentTime: string; nodeEligible: boolean } } {
+	healthy(): { ok: boolean; body: Times & { nodeEligible: boolean } } {
 		const { ok, body } = this.live();
-		return { ok: ok && this.#eligible, body: { ...body, nodeEligible: this.#eligible } };
+		const nodeEligible = this.#source.eligible();
+		return { ok: ok && nodeEligible, body: { ...body, nodeEligible } };
 	}
 }

@@ -272,7 +272,8 @@ function describe(error: unknown): string {
 	const parts: string[] = [];
 	for (let e: unknown = error; e instanceof Error && parts.length < 4; e = e.cause) {
 		const code = (e as NodeJS.ErrnoException).code;
-		parts.push(e.message || code || e.name);
+		const named = code === undefined || e.message.includes(code) ? e.message : `${e.message} (${code})`;
+		parts.push(named || e.name);
 	}
 	return parts.length > 0 ? parts.join(': ') : String(error);
 }

@@ -1,57 +1,39 @@
 import { describe, expect, it } from 'vitest';
-import { Health } from '../../agent/http/health.ts';
+import { HEALTH_TIMEOUT_MS, Health } from '../../agent/http/health.ts';
+
+const NOW = Date.UTC(2026, 0, 1);
+const at = (ms: number): string => new Date(ms).toISOString();
+
+/** Health of an agent whose oldest change has waited `pending` ms. */
+function health(pending?: number, sinceApplied?: number, eligible = true): Health {
+	const source = { pendingMs: () => pending, sinceAppliedMs: () => sinceApplied, eligible: () => eligible };
+	return new Health(source, () => NOW);
+}
 
 describe('Health', () => {
-	const at = (ms: number): string => new Date(ms).toISOString();
-	function setup(): { health: Health; pass: (ms: number) => void; now: () => number } {
-		let now = 1_000_000;
-		const pass = (ms: number): void => {
-			now += ms;
-		};
-		return { health: new Health(() => now, 60_000), pass, now: () => now };
-	}
-
 	it('is well at start, before anything was written', () => {
-		const { health, now } = setup();
-		expect(health.healthy()).toEqual({
-			ok: true,
-			body: { lastUpdated: at(now()), currentTime: at(now()), nodeEligible: true },
-		});
+		const body = { lastUpdated: at(NOW), currentTime: at(NOW), nodeEligible: true };
+		expect(health().healthy()).toEqual({ ok: true, body });
 	});
 
-	it('is ill when a change has waited for the time-out, and well when it is applied', () => {
-		const { health, pass } = setup();
-		health.applied();
-		pass(10_000);
-		health.queued();
-		pass(59_999);
-		health.queued();
-		expect(health.live().ok).toBe(true);
-		pass(1);
-		expect(health.live()).toEqual({
+	it('is well while a change waits, and ill when it has waited for the time-out', () => {
+		expect(health(HEALTH_TIMEOUT_MS - 1, 70_000).live().ok).toBe(true);
+		expect(health(HEALTH_TIMEOUT_MS, 70_000).live()).toEqual({
 			ok: false,
-			body: { lastUpdated: at(1_000_000), currentTime: at(1_070_000) },
+			body: { lastUpdated: at(NOW - 70_000), currentTime: at(NOW) },
 		});
-		expect(health.healthy().ok).toBe(false);
-		health.applied();
-		expect(health.live().ok).toBe(true);
+		expect(health(HEALTH_TIMEOUT_MS, 70_000).healthy().ok).toBe(false);
 	});
 
-	it('stays well while idle, however long the API server is away', () => {
-		const { health, pass } = setup();
-		health.queued();
-		health.applied();
-		pass(86_400_000);
-		expect(health.healthy().ok).toBe(true);
-		expect(health.healthy().body.lastUpdated).toBe(health.healthy().body.currentTime);
+	it('stays well while idle, however long ago the last change was', () => {
+		const idle = health(undefined, 86_400_000);
+		expect(idle.healthy().ok).toBe(true);
+		expect(idle.healthy().body.lastUpdated).toBe(at(NOW));
 	});
 
 	it('sends load balancers away from a leaving node and keeps the agent alive', () => {
-		const { health } = setup();
-		health.setEligible(false);
-		expect(health.healthy()).toMatchObject({ ok: false, body: { nodeEligible: false } });
-		expect(health.live().ok).toBe(true);
-		health.setEligible(true);
-		expect(health.healthy().ok).toBe(true);
+		const leaving = health(undefined, 5, false);
+		expect(leaving.healthy()).toMatchObject({ ok: false, body: { nodeEligible: false } });
+		expect(leaving.live().ok).toBe(true);
 	});
 });

@@ -16,7 +16,7 @@ describe('the servers of the agent', () => {
 	let metrics: AgentMetrics;
 	let counts: ReasonCount[];
 	let now: number;
-	let health: Health;
+	let agent: { pending?: number; eligible: boolean };
 	let ready: { synced: boolean; attached: boolean };
 	const errors: unknown[] = [];
 	const get = (server: number, path: string, method = 'GET'): Promise<Response> =>
@@ -24,7 +24,13 @@ describe('the servers of the agent', () => {
 
 	beforeEach(async () => {
 		now = Date.UTC(2026, 0, 1);
-		health = new Health(() => now);
+		agent = { eligible: true };
+		const source = {
+			pendingMs: () => agent.pending,
+			sinceAppliedMs: () => 0,
+			eligible: () => agent.eligible,
+		};
+		const health = new Health(source, () => now);
 		ready = { synced: false, attached: false };
 		counts = [{ reason: 'to_local', packets: 5n, bytes: 500n }];
 		metrics = createMetrics(
@@ -66,13 +72,12 @@ describe('the servers of the agent', () => {
 	});
 
 	it('/healthz is 503 on a leaving node while /livez stays 200; both are counted', async () => {
-		health.setEligible(false);
+		agent.eligible = false;
 		expect((await get(0, '/healthz')).status).toBe(503);
 		const live = await get(0, '/livez');
 		expect(live.status).toBe(200);
 		expect(Object.keys((await live.json()) as object)).toEqual(['lastUpdated', 'currentTime']);
-		health.queued();
-		now += 60_000;
+		agent.pending = 60_000;
 		expect((await get(0, '/livez')).status).toBe(503);
 		const text = await metrics.registry.metrics();
 		expect(text).toContain('kubeproxy_proxy_healthz_total{code="503"} 1');
