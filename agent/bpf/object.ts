@@ -31,9 +31,9 @@ export class BpfObject implements Disposable {
 
 	/** Opens the file and compares its layout with ours. @throws BpfError, LayoutError */
 	static open(native: Native, path: string): BpfObject {
-		const { result, messages } = native.log.capture(() => native.call.bpf_object__open_file(path, null));
+		const { result, warnings } = native.log.capture(() => native.call.bpf_object__open_file(path, null));
 		if (result === 0n) {
-			const detail = messages.trim() || 'libbpf gave no reason';
+			const detail = warnings.trim() || 'libbpf gave no reason';
 			throw new BpfError({ operation: 'open', object: `BPF object ${path}`, errno: native.errno(), detail });
 		}
 		try {
@@ -126,8 +126,8 @@ export class BpfObject implements Disposable {
 		for (const [name, path] of this.#pins) this.#checkPin(name, path);
 		for (const path of this.#pins.values()) mkdirSync(join(path, '..'), { recursive: true, mode: 0o700 });
 		const load = () => this.#native.call.bpf_object__load(this.#pointer);
-		const { result, messages } = this.#native.log.capture(load);
-		if (result < 0) throw loadFailure(this.name, -result, messages);
+		const { result, warnings } = this.#native.log.capture(load);
+		if (result < 0) throw loadFailure(this.name, -result, warnings);
 		this.#loaded = true;
 	}
 

@@ -1,32 +1,14 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Btf } from '../abi/btf.ts';
+import { arrayMapBtf } from '../abi/btf-write.ts';
 import { TABLE_SEGMENT_CHUNKS, TABLE_SEGMENTS, tableChunkCodec } from '../abi/layout.ts';
 import { check } from './call.ts';
 import { BpfError } from './error.ts';
 import type { Native } from './ffi/native.ts';
 import { KernelMap, openPinnedMap } from './kernel-map.ts';
 import { checkPinnedLayout } from './layout-check.ts';
-import type { BpfObject } from './object.ts';
 import type { BpfMap, TableSegments } from './port.ts';
 import { MapType, mapCreateOptsCodec } from './uapi.ts';
-
-/** Where inner maps get their types from, so that bpftool dumps them by field; a loaded object that declares `tables`. */
-export interface SegmentTypes {
-	/** Descriptor of the BTF in the kernel. */
-	readonly btfFd: number;
-	readonly keyType: number;
-	readonly valueType: number;
-}
-
-/** Finds the types of a segment in a loaded object. @returns undefined when the kernel took no BTF. */
-export function segmentTypes(object: BpfObject): SegmentTypes | undefined {
-	const find = (fits: (type: Btf[number]) => boolean) => object.btf.findIndex(fits);
-	const keyType = find((type) => type.kind === 'int' && type.size === 4 && !type.signed);
-	const valueType = find((type) => type.kind === 'struct' && type.name === tableChunkCodec.type);
-	const btfFd = object.btfFd;
-	return btfFd < 0 || keyType < 0 || valueType < 0 ? undefined : { btfFd, keyType, valueType };
-}
 
 /**
  * Segments in the kernel: the outer map, and inner maps pinned beside it as tables_<n>, so that they can be found again
@@ -38,15 +20,13 @@ export class KernelTableSegments implements TableSegments, Disposable {
 	readonly #native: Native;
 	readonly #outer: KernelMap;
 	readonly #directory: string;
-	readonly #types: SegmentTypes | undefined;
 	readonly #segments: KernelMap[] = [];
 
 	/** @throws BpfError, LayoutError when a pinned segment does not fit. */
-	constructor(native: Native, outer: KernelMap, directory: string, types?: SegmentTypes) {
+	constructor(native: Native, outer: KernelMap, directory: string) {
 		this.#native = native;
 		this.#outer = outer;
 		this.#directory = directory;
-		this.#types = types;
 		try {
 			while (this.count < this.limit && existsSync(this.#path(this.count))) this.#adopt();
 		} catch (error) {
@@ -102,17 +82,17 @@ export class KernelTableSegments implements TableSegments, Disposable {
 		return join(this.#directory, `tables_${i}`);
 	}
 
+	/** With types, so that bpftool dumps it by field; without where the kernel takes no BTF. */
 	#create(name: string): number {
-		const types = this.#types;
-		const opts = mapCreateOptsCodec.encode({
-			sz: BigInt(mapCreateOptsCodec.size),
-			btfFd: types?.btfFd ?? 0,
-			btfKeyTypeId: types?.keyType ?? 0,
-			btfValueTypeId: types?.valueType ?? 0,
-			mapFlags: 0,
-		});
 		const { call } = this.#native;
+		const { data, keyType, valueType } = arrayMapBtf(tableChunkCodec);
+		const { result: btf } = this.#native.log.capture(() => call.bpf_btf_load(data, data.length, null));
+		const types = btf < 0 ? [0, 0, 0] : [btf, keyType, valueType];
+		const [btfFd = 0, btfKeyTypeId = 0, btfValueTypeId = 0] = types;
+		const sz = BigInt(mapCreateOptsCodec.size);
+		const opts = mapCreateOptsCodec.encode({ sz, btfFd, btfKeyTypeId, btfValueTypeId, mapFlags: 0 });
 		const fd = call.bpf_map_create(MapType.ARRAY, name, 4, tableChunkCodec.size, this.chunks, opts);
+		if (btf >= 0) call.close(btf);
 		return check(fd, 'create', `map ${name}`);
 	}
 

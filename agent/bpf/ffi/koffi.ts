@@ -6,7 +6,7 @@ const TYPES: Record<ResultClass, string> = {
 	u32: 'uint32',
 	u64: 'uint64',
 	i64: 'int64',
-	bool: 'bool',
+	bool: 'uint8',
 	ptr: 'void *',
 	str: 'void *',
 	void: 'void',

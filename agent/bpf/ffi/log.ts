@@ -11,10 +11,17 @@ const LONGEST = 1 << 24;
 /** va_list is 24 bytes on x86-64 and 32 on arm64, plain data in both. */
 const VA_LIST = 32;
 
+/** The result of a call, and what libbpf said during it. */
+export interface Captured<T> {
+	readonly result: T;
+	/** Warnings, among them verifier logs; without the prefix `libbpf: `. */
+	readonly warnings: string;
+}
+
 /** libbpf's messages: to the log, and to whoever captures those of one call. */
 export interface LibbpfLog {
-	/** Runs `action`; everything that libbpf says meanwhile is returned, and reaches the log at debug only. */
-	capture<T>(action: () => T): { readonly result: T; readonly messages: string };
+	/** Runs `action`; what libbpf says meanwhile is returned, and reaches the log at debug only. */
+	capture<T>(action: () => T): Captured<T>;
 	/** Gives messages back to libbpf's own printer on stderr. */
 	close(): void;
 }
@@ -28,8 +35,9 @@ export function routeLog(native: Omit<Native, 'log'>, sink?: LogSink): LibbpfLog
 	const callback = native.callback((level, format, args) => {
 		try {
 			const message = formatted(native, format, args);
-			captured?.push(message);
-			const fields = { message: message.trimEnd().replace(/^libbpf: /, '') };
+			const text = message.replace(/^libbpf: /, '');
+			if (level === 0) captured?.push(text);
+			const fields = { message: text.trimEnd() };
 			if (level === 0 && !captured) sink?.warn(fields, 'libbpf');
 			else sink?.debug(fields, 'libbpf');
 		} catch {
@@ -46,7 +54,7 @@ export function routeLog(native: Omit<Native, 'log'>, sink?: LogSink): LibbpfLog
 			// Another instance in this process may have taken the printer.
 			const other = native.call.libbpf_set_print(callback.pointer);
 			try {
-				return { result: action(), messages: mine.join('') };
+				return { result: action(), warnings: mine.join('') };
 			} finally {
 				captured = outer;
 				native.call.libbpf_set_print(other);
