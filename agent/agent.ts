@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { ServiceMaps } from './bpf/port.ts';
 import type { Config } from './config.ts';
 import { Health } from './http/health.ts';
+import { HealthCheckNodePorts } from './http/health-check-node-port.ts';
 import { type AgentMetrics, createMetrics, type MapUse, type ReasonCount } from './http/metrics.ts';
 import { healthRoutes, metricsRoutes } from './http/routes.ts';
 import { type RunningServer, serve } from './http/server.ts';
@@ -55,7 +56,9 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 		tableSize: config.tableSize === 'auto' ? undefined : config.tableSize,
 	});
 	parts.reconciler = reconciler;
-	const servers = await startServers(options, reconciler, metrics, () => agentStatus(options, parts));
+	const health = agentHealth(reconciler, clock);
+	const servers = await startServers(options, reconciler, metrics, health, () => agentStatus(options, parts));
+	const stopChecks = serveHealthChecks(options, reconciler, observer, health);
 	options.started?.(servers);
 	const transport = openTransport(target, (sample) => observer.request(sample));
 	parts.source = watchApi({
@@ -71,6 +74,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 	log.info({ node: config.nodeName, server: target.server.href }, 'agent.started');
 	await Promise.all([reconciler.run(signal), parts.source.done]);
 	transport.close();
+	stopChecks();
 	await Promise.all(Object.values(servers).map((server) => server.close()));
 	log.info({ node: config.nodeName }, 'agent.stopped');
 }
@@ -80,15 +84,9 @@ interface Servers {
 	metrics?: RunningServer;
 }
 
-async function startServers(
-	options: AgentOptions,
-	reconciler: Reconciler,
-	metrics: AgentMetrics,
-	status: () => unknown,
-): Promise<Servers> {
-	const { config, dataplane, clock, log } = options;
-	const onError = (error: unknown): void => log.error({ err: error }, 'http.failed');
-	const health = new Health({
+/** Read from the reconciler whenever someone asks. */
+function agentHealth(reconciler: Reconciler, clock: Clock): Health {
+	return new Health({
 		pendingMs() {
 			const { synced, pendingSince } = reconciler.snapshot();
 			return synced && pendingSince !== undefined ? clock.now() - pendingSince : undefined;
@@ -99,6 +97,42 @@ async function startServers(
 		},
 		eligible: () => !reconciler.snapshot().nodeLeaving,
 	});
+}
+
+/** How often the servers of healthCheckNodePorts are compared with the Services; load balancers ask every few seconds. */
+const HEALTH_CHECK_MS = 1_000;
+
+/** @returns a function that ends it */
+function serveHealthChecks(
+	{ clock, log }: AgentOptions,
+	reconciler: Reconciler,
+	observer: Observer,
+	health: Health,
+): () => void {
+	const servers = new HealthCheckNodePorts(() => health.live().ok, log.child({ part: 'http' }));
+	let cancel = (): void => {};
+	let seen = 0;
+	const update = (): void => {
+		if (observer.syncs !== seen) servers.update(reconciler.healthChecks());
+		seen = observer.syncs;
+		cancel = clock.after(HEALTH_CHECK_MS, update);
+	};
+	update();
+	return () => {
+		cancel();
+		servers.close();
+	};
+}
+
+async function startServers(
+	options: AgentOptions,
+	reconciler: Reconciler,
+	metrics: AgentMetrics,
+	health: Health,
+	status: () => unknown,
+): Promise<Servers> {
+	const { config, dataplane, log } = options;
+	const onError = (error: unknown): void => log.error({ err: error }, 'http.failed');
 	const readiness = () => {
 		const { synced, lastSync } = reconciler.snapshot();
 		return { synced: synced && lastSync !== undefined, attached: dataplane.status().attachments.length > 0 };

@@ -65,8 +65,8 @@ const setting = (key: ConfigKey, value: string, help: string, fallback?: string)
 
 /** In the order of the help. */
 export const SETTINGS: readonly Setting[] = [
-	setting('nodeName', '<name>', 'name of this Node object (default: the host name)'),
-	setting('kubeconfig', '<file>', 'kubeconfig (default: the service account of the pod)'),
+	setting('nodeName', '<name>', 'name of this Node object; absent: the host name'),
+	setting('kubeconfig', '<file>', 'kubeconfig; absent: the service account of the pod'),
 	setting('apiServer', '<url>', 'address of the API server, not the ClusterIP that this agent implements'),
 	setting('pinPath', '<dir>', 'bpffs directory of maps and links', '/sys/fs/bpf/maglane'),
 	setting('cgroup', '<dir>', 'cgroup v2 whose sockets are served; auto: the cgroup2 mount', 'auto'),

@@ -11,6 +11,8 @@ const LONGEST_LATENCY_S = 3600;
 export class Observer {
 	readonly #metrics: AgentMetrics;
 	readonly #now: () => number;
+	/** Counts the syncs: who reads what a sync may change needs to look when it grows only. */
+	syncs = 0;
 	/** Trigger times of endpoint changes that wait to be written, ms since 1970. */
 	#triggers: number[] = [];
 
@@ -62,6 +64,7 @@ export class Observer {
 
 	/** One sync has succeeded. */
 	synced(report: SyncReport): void {
+		this.syncs++;
 		const metrics = this.#metrics;
 		const seconds = report.ms / 1000;
 		const now = this.#now();

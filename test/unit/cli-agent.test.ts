@@ -180,6 +180,21 @@ describe('runAgent()', () => {
 		expect(text).toContain('maglane_map_entries{map="frontends"} 2');
 	});
 
+	it('serves the healthCheckNodePort of a Service with local traffic only', async () => {
+		const port = 20_000 + (process.pid % 10_000);
+		const more = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: port };
+		const web = service('web', 5, '10.96.0.1') as { spec: object };
+		api.script(SERVICES, list('10', [{ ...web, spec: { ...web.spec, ...more } }]));
+		api.script(SLICES, list('10', [slice('web', 6, ['10.244.1.2'])]));
+		await start();
+		const answer = await vi.waitFor(() => fetch(`http://127.0.0.1:${port}/`), { timeout: 5000 });
+		// the endpoint is on no node that is known
+		expect([answer.status, await answer.json()]).toMatchObject([
+			503,
+			{ service: { namespace: 'default', name: 'web' }, localEndpoints: 0, serviceProxyHealthy: true },
+		]);
+	});
+
 	it('undoes nothing when it stops', async () => {
 		api.script(SERVICES, list('10', [service('web', 5, '10.96.0.1')]));
 		api.script(SLICES, list('10', [slice('web', 6, ['10.244.1.2'])]));

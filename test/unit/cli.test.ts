@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { Reason } from '../../agent/abi/layout.ts';
 import type { Config } from '../../agent/config.ts';
 import { filledMaps, runMaglane } from './cli-fixture.ts';
 
@@ -113,7 +114,7 @@ describe('maglane counters', () => {
 			{ reason: 'drop_ttl', packets: 1, bytes: 100 },
 		]);
 		const all = await runMaglane(['counters', '--all', '-o', 'json']);
-		expect(JSON.parse(all.out)).toHaveLength(28);
+		expect(JSON.parse(all.out)).toHaveLength(Reason.COUNT);
 	});
 
 	it('aligns numbers to the right', async () => {

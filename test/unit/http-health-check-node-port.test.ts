@@ -1,0 +1,77 @@
+import { createServer } from 'node:net';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { HealthCheckNodePorts } from '../../agent/http/health-check-node-port.ts';
+
+/** A port that nobody listened on a moment ago. */
+async function freePort(): Promise<number> {
+	const server = createServer();
+	await new Promise<void>((resolve) => server.listen(0, resolve));
+	const address = server.address();
+	await new Promise((resolve) => server.close(resolve));
+	return typeof address === 'object' && address ? address.port : 0;
+}
+
+describe('HealthCheckNodePorts', () => {
+	const log: string[] = [];
+	let healthy = true;
+	const tell = (_fields: object, event: string): void => void log.push(event);
+	const servers = new HealthCheckNodePorts(() => healthy, { info: tell, warn: tell });
+	const get = (port: number, path = '/'): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`);
+
+	afterEach(() => {
+		servers.close();
+		healthy = true;
+		log.length = 0;
+	});
+
+	it('answers any path with the local endpoints and their weight', async () => {
+		const port = await freePort();
+		servers.update([{ service: 'default/web', port, localEndpoints: 2 }]);
+		const answer = await vi.waitFor(() => get(port, '/any/path'));
+		expect(answer.status).toBe(200);
+		expect(answer.headers.get('content-type')).toBe('application/json');
+		expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
+		expect(answer.headers.get('x-load-balancing-endpoint-weight')).toBe('2');
+		expect(await answer.json()).toEqual({
+			service: { namespace: 'default', name: 'web' },
+			localEndpoints: 2,
+			serviceProxyHealthy: true,
+		});
+	});
+
+	it('is 503 without a local endpoint, and while the agent does not keep up', async () => {
+		const port = await freePort();
+		const web = { service: 'default/web', port };
+		servers.update([{ ...web, localEndpoints: 0 }]);
+		expect((await vi.waitFor(() => get(port))).status).toBe(503);
+		servers.update([{ ...web, localEndpoints: 1 }]);
+		expect((await get(port)).status).toBe(200);
+		healthy = false;
+		const answer = await get(port);
+		expect([answer.status, await answer.json()]).toMatchObject([503, { serviceProxyHealthy: false }]);
+	});
+
+	it('stops serving a port that no Service has', async () => {
+		const port = await freePort();
+		servers.update([{ service: 'default/web', port, localEndpoints: 1 }]);
+		await vi.waitFor(() => get(port));
+		servers.update([]);
+		expect(servers.ports).toEqual([]);
+		await expect(get(port)).rejects.toThrow();
+	});
+
+	it('tells once of a port that is taken and has it when it becomes free', async () => {
+		const blocker = createServer();
+		await new Promise<void>((resolve) => blocker.listen(0, resolve));
+		const { port } = blocker.address() as { port: number };
+		const wanted = [{ service: 'default/web', port, localEndpoints: 1 }];
+		servers.update(wanted);
+		await vi.waitFor(() => expect(log).toEqual(['health-check-node-port.failed']));
+		servers.update(wanted);
+		await vi.waitFor(() => expect(servers.ports).toEqual([]));
+		await new Promise((resolve) => blocker.close(resolve));
+		servers.update(wanted);
+		await vi.waitFor(() => get(port));
+		expect(log).toEqual(['health-check-node-port.failed', 'health-check-node-port.listening']);
+	});
+});
