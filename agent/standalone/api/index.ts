@@ -20,6 +20,8 @@ export interface ApiOptions {
 	serviceCidrs?: readonly string[];
 	/** `<first>-<last>`, both included. */
 	nodePortRange?: string;
+	/** Endpoint of default/kubernetes: where pods reach the API, as seen from them. None by default. */
+	advertise?: { address: string; port: number };
 	/** Milliseconds since the epoch. */
 	clock?: () => number;
 	/** 0 <= x < 1, for dynamic allocation and generated names. */
@@ -34,6 +36,8 @@ export interface ApiOptions {
 	firstRevision?: number;
 	/** Milliseconds between bookmarks of a watch that allows them. */
 	bookmarkInterval?: number;
+	/** Told of exceptions that watch listeners throw; default is a process warning. */
+	onListenerError?: (error: unknown) => void;
 	/** For tests: writes with the header `x-maglane-unsafe` are stored as they are, valid or not. */
 	unsafe?: boolean;
 }
@@ -65,9 +69,10 @@ export function createApi(options: ApiOptions = {}): Api {
 		firstRevision = clock(),
 		bookmarkInterval = 10_000,
 		unsafe = false,
+		onListenerError = (error) => process.emitWarning(error instanceof Error ? error : String(error)),
 	} = options;
 	const ranges = createRanges({ families, serviceCidrs, nodePortRange, random });
-	const store = new Store({ history, firstRevision });
+	const store = new Store({ history, firstRevision, onListenerError });
 	const objects = new Objects({
 		store,
 		strategies: createStrategies(serviceStrategy(ranges)),
@@ -75,7 +80,10 @@ export function createApi(options: ApiOptions = {}): Api {
 		uid,
 		random,
 	});
-	const stopSeed = seed(objects, { first: ranges.ips.get(families[0]!)!.at(0) });
+	const stopSeed = seed(objects, {
+		first: ranges.ips.get(families[0]!)!.at(0),
+		advertise: options.advertise,
+	});
 	const abort = new AbortController();
 	const handler = createHandler({
 		objects,

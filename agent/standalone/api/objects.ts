@@ -224,6 +224,7 @@ export class Objects implements ObjectApi {
 		const ordered: KubeObject = { apiVersion, kind: kind.kind, metadata: metadata ?? { name: '' }, ...rest };
 		// This server tracks no field ownership; stale entries of another server would mislead
 		delete ordered.metadata['managedFields'];
+		for (const field of EMPTY_IS_ABSENT) if (isEmpty(ordered.metadata[field])) delete ordered.metadata[field];
 		return ordered;
 	}
 
@@ -309,10 +310,10 @@ export class Objects implements ObjectApi {
 	}
 
 	#remove(resource: string, old: KubeObject): void {
+		// Before the deletion is told: a listener may create the successor with the same address at once
+		this.#strategy(resource).release?.(old);
 		const removed = this.store.remove(resource, keyOf(old.metadata.namespace, old.metadata.name));
-		if (!removed) return;
-		this.#strategy(resource).release?.(removed);
-		this.#collector.removed(removed);
+		if (removed) this.#collector.removed(removed);
 	}
 
 	#checkPreconditions(kind: Kind, old: KubeObject, { preconditions }: DeleteOptions): void {
@@ -374,6 +375,11 @@ function withoutVersion(object: KubeObject): KubeObject {
 	const { resourceVersion: _ignored, ...metadata } = object.metadata;
 	return { ...object, metadata } as KubeObject;
 }
+
+const EMPTY_IS_ABSENT = ['labels', 'annotations', 'ownerReferences', 'finalizers'] as const;
+
+const isEmpty = (value: unknown): boolean =>
+	value === null || (typeof value === 'object' && Object.keys(value).length === 0);
 
 const finalizersOf = (object: KubeObject): string[] =>
 	(object.metadata['finalizers'] as string[] | undefined) ?? [];

@@ -16,6 +16,8 @@ export interface StoreOptions {
 	history: number;
 	/** The resourceVersion before the first write. */
 	firstRevision: number;
+	/** Told of exceptions that listeners throw. */
+	onListenerError: (error: unknown) => void;
 }
 
 /** NUL sorts before every character of a name, so keys sort by namespace and then by name. */
@@ -57,6 +59,7 @@ export class Store {
 	#revision: number;
 	#compacted: number;
 	readonly #window: number;
+	readonly #onListenerError: (error: unknown) => void;
 	readonly #tables = new Map<string, Table>();
 	readonly #listeners = new Map<Listener, number>();
 	readonly #queue: Change[] = [];
@@ -67,6 +70,7 @@ export class Store {
 		this.#revision = options.firstRevision;
 		this.#compacted = options.firstRevision;
 		this.#window = options.history;
+		this.#onListenerError = options.onListenerError;
 	}
 
 	get revision(): number {
@@ -207,10 +211,8 @@ export class Store {
 		try {
 			listener(change);
 		} catch (error) {
-			// A listener's fault must neither undo the write nor reach the writer, and must not be hidden
-			queueMicrotask(() => {
-				throw error;
-			});
+			// A listener's fault must neither undo the write nor reach the writer
+			this.#onListenerError(error);
 		}
 	}
 }

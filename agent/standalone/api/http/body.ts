@@ -1,12 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import { parse as parseYaml } from 'yaml';
 import { ApiError, badRequest, unsupportedMediaType } from '../errors.ts';
+import { decodeProtobuf, PROTOBUF } from '../protobuf/decode.ts';
 
 /** The API server's own limit. */
 const LIMIT = 3 * 1024 * 1024;
 
-/** The body as text. @throws ApiError 413. */
-export async function readBody(request: IncomingMessage): Promise<string> {
+/** The whole body. @throws ApiError 413. */
+export async function readBytes(request: IncomingMessage): Promise<Buffer> {
 	const chunks: Buffer[] = [];
 	let size = 0;
 	for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -15,8 +16,12 @@ export async function readBody(request: IncomingMessage): Promise<string> {
 			throw new ApiError(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${LIMIT}`, {});
 		chunks.push(chunk);
 	}
-	return Buffer.concat(chunks).toString('utf8');
+	return Buffer.concat(chunks);
 }
+
+/** The body as text. @throws ApiError 413. */
+export const readBody = async (request: IncomingMessage): Promise<string> =>
+	(await readBytes(request)).toString('utf8');
 
 /** `application/json` of `Application/JSON; charset=utf-8`. */
 export const mediaType = (request: IncomingMessage): string =>
@@ -32,10 +37,13 @@ export function parseJson(text: string): unknown {
 	}
 }
 
-/** A JSON or YAML object. @throws ApiError 400, 415. */
-export function parseObject(text: string, type: string): unknown {
+/** A JSON, YAML or protobuf object. @throws ApiError 400, 415. */
+export function parseObject(body: Buffer, type: string): unknown {
+	if (type === PROTOBUF) return decodeProtobuf(body);
+	const text = body.toString('utf8');
 	if (type === '' || type === 'application/json') return parseJson(text);
-	if (type !== 'application/yaml') throw unsupportedMediaType(['application/json', 'application/yaml']);
+	if (type !== 'application/yaml')
+		throw unsupportedMediaType(['application/json', 'application/yaml', PROTOBUF]);
 	try {
 		return parseYaml(text);
 	} catch (error) {

@@ -84,6 +84,13 @@ class SchemaSet {
 
 const reference = (name: string): Json => ({ $ref: `#/components/schemas/${name}` });
 const content = (name: string): Json => ({ 'application/json': { schema: reference(name) } });
+/** kubectl builds a strategic merge patch from these schemas only where the operation takes one. */
+const patchContent = Object.fromEntries(
+	['json-patch', 'merge-patch', 'strategic-merge-patch'].map((type) => [
+		`application/${type}+json`,
+		{ schema: { type: 'object' } },
+	]),
+);
 const parameter = (name: string): Json => ({
 	name,
 	in: 'query',
@@ -99,7 +106,12 @@ function operation(kind: Kind, action: string, name: string): Json {
 		operationId: `${action}${apiVersionOf(kind).replaceAll(/[^A-Za-z0-9]/g, '')}${kind.kind}`,
 		'x-kubernetes-action': action,
 		'x-kubernetes-group-version-kind': gvk(kind),
-		...(writes ? { parameters: WRITE_PARAMETERS, requestBody: { content: content(name) } } : {}),
+		...(writes
+			? {
+					parameters: WRITE_PARAMETERS,
+					requestBody: { content: action === 'patch' ? patchContent : content(name) },
+				}
+			: {}),
 		responses: { 200: { description: 'OK', content: content(name) } },
 	};
 }

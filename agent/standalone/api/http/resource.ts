@@ -3,9 +3,9 @@ import type { KubeObject } from '../../port.ts';
 import { badRequest, methodNotAllowed, noSuchPath, type Status } from '../errors.ts';
 import type { Kind } from '../kinds.ts';
 import type { DeleteOptions, WriteOptions } from '../objects.ts';
-import { applyPatch } from '../patch/patch.ts';
+import { applyPatch, checkPatchType } from '../patch/patch.ts';
 import { checkFields } from '../schema/strict.ts';
-import { mediaType, parseJson, parseObject, readBody } from './body.ts';
+import { mediaType, parseJson, parseObject, readBody, readBytes } from './body.ts';
 import { fromEventsView } from './event-view.ts';
 import type { HandlerDeps } from './handler.ts';
 import { listPage, numberOf, selectorOf } from './listing.ts';
@@ -49,7 +49,7 @@ export function sendObject(
 /** The body as an object of the route's kind, with its unknown fields refused, warned of or ignored as asked. */
 async function readObject(exchange: Exchange): Promise<KubeObject> {
 	const { request } = exchange;
-	const body = parseObject(await readBody(request), mediaType(request));
+	const body = parseObject(await readBytes(request), mediaType(request));
 	if (typeof body !== 'object' || body === null || Array.isArray(body))
 		throw badRequest('the object provided is unrecognized (must be a JSON object)');
 	return checked(exchange, body as KubeObject);
@@ -102,16 +102,15 @@ async function create(exchange: Exchange): Promise<void> {
 	if (asked.name !== undefined) throw methodNotAllowed();
 	if (asked.kind.namespaced && asked.namespace === undefined) throw methodNotAllowed();
 	const unsafe = deps.unsafe && request.headers['x-maglane-unsafe'] !== undefined;
-	const body = parseObjectUnchecked(unsafe, await (unsafe ? readBody(request) : undefined), request);
-	const object = locate(exchange, body ?? (await readObject(exchange)));
+	const object = locate(exchange, await (unsafe ? readUnchecked(request) : readObject(exchange)));
 	const stored = unsafe
 		? deps.objects.unsafePut(resource, object)
 		: deps.objects.create(resource, object, writeOptions(asked.query));
 	sendObject(exchange, 201, stored);
 }
 
-const parseObjectUnchecked = (unsafe: boolean, text: string | undefined, request: IncomingMessage) =>
-	unsafe ? (parseObject(text ?? '', mediaType(request)) as KubeObject) : undefined;
+const readUnchecked = async (request: IncomingMessage): Promise<KubeObject> =>
+	parseObject(await readBytes(request), mediaType(request)) as KubeObject;
 
 /** pods/binding: the scheduler's way to set a node. */
 async function bind(exchange: Exchange): Promise<void> {
@@ -155,6 +154,7 @@ async function replace(exchange: Exchange): Promise<void> {
 async function patch(exchange: Exchange): Promise<void> {
 	const { deps, asked, request, resource } = exchange;
 	if (asked.name === undefined) throw methodNotAllowed();
+	checkPatchType(mediaType(request));
 	const text = await readBody(request);
 	const current = deps.objects.mustGet(resource, asked.namespace, asked.name);
 	const patched = applyPatch(mediaType(request), text, current);
@@ -164,8 +164,8 @@ async function patch(exchange: Exchange): Promise<void> {
 }
 
 async function deleteOptions({ asked, request }: Exchange): Promise<DeleteOptions> {
-	const text = await readBody(request);
-	const body = (text === '' ? {} : parseObject(text, mediaType(request))) as Record<string, unknown>;
+	const bytes = await readBytes(request);
+	const body = (bytes.length === 0 ? {} : parseObject(bytes, mediaType(request))) as Record<string, unknown>;
 	const query = asked.query;
 	const grace = numberOf(query, 'gracePeriodSeconds') ?? (body['gracePeriodSeconds'] as number | undefined);
 	const policy = query.get('propagationPolicy') ?? body['propagationPolicy'];

@@ -41,7 +41,7 @@ export async function serveScale({ deps, asked, request, response, resource }: E
 	const type = mediaType(request);
 	const current = deps.objects.mustGet(resource, namespace, name);
 	const scale = (
-		request.method === 'PUT' ? parseObject(text, type) : applyPatch(type, text, scaleOf(current))
+		request.method === 'PUT' ? parseObject(Buffer.from(text), type) : applyPatch(type, text, scaleOf(current))
 	) as KubeObject;
 	const version = scale.metadata?.resourceVersion;
 	if (version && version !== current.metadata.resourceVersion) throw conflict(kind, name);

@@ -8,7 +8,6 @@ import { strategicMergePatch } from './strategic.ts';
 const JSON_PATCH = 'application/json-patch+json';
 const MERGE_PATCH = 'application/merge-patch+json';
 const STRATEGIC = 'application/strategic-merge-patch+json';
-const APPLY = 'application/apply-patch+yaml';
 
 function parse(text: string): unknown {
 	try {
@@ -18,6 +17,17 @@ function parse(text: string): unknown {
 	}
 }
 
+/** Before the object is looked up, because an apply may also create. @throws ApiError 415. */
+export function checkPatchType(type: string): void {
+	if (type.startsWith('application/apply-patch'))
+		throw unsupportedMediaType(
+			[],
+			'server-side apply is not supported by this API server; use client-side apply (kubectl apply --server-side=false)',
+		);
+	if (![JSON_PATCH, MERGE_PATCH, STRATEGIC].includes(type))
+		throw unsupportedMediaType([JSON_PATCH, MERGE_PATCH, STRATEGIC]);
+}
+
 /** The object after the patch. @throws ApiError 400, 415, 422. */
 export function applyPatch(type: string, text: string, current: KubeObject): KubeObject {
 	let patched: unknown;
@@ -25,11 +35,6 @@ export function applyPatch(type: string, text: string, current: KubeObject): Kub
 	else if (type === MERGE_PATCH) patched = mergePatch(current, parse(text));
 	else if (type === STRATEGIC)
 		patched = strategicMergePatch(current, parse(text), mergeRulesOf(current.kind ?? ''));
-	else if (type === APPLY)
-		throw unsupportedMediaType(
-			[],
-			'server-side apply is not supported by this API server; use client-side apply (kubectl apply --server-side=false)',
-		);
 	else throw unsupportedMediaType([JSON_PATCH, MERGE_PATCH, STRATEGIC]);
 	if (typeof patched !== 'object' || patched === null || Array.isArray(patched))
 		throw badRequest('the patch does not leave an object');
