@@ -1,0 +1,103 @@
+import { parseAllDocuments } from 'yaml';
+import type { ServiceMaps } from '../../agent/bpf/port.ts';
+import { dumpKernel } from '../../agent/plan/dump.ts';
+import { readKernel } from '../../agent/plan/kernel.ts';
+import { type RawSink, type RawSinks, Reconciler } from '../../agent/reconcile.ts';
+
+/** A Kubernetes object of a case. */
+export interface Manifest {
+	readonly kind: string;
+	readonly metadata: {
+		readonly name: string;
+		readonly namespace?: string;
+		readonly [field: string]: unknown;
+	};
+	readonly [field: string]: unknown;
+}
+
+const NODE: Manifest = {
+	kind: 'Node',
+	metadata: { name: 'node1', labels: { 'topology.kubernetes.io/zone': 'zone-a' } },
+	status: {
+		addresses: [
+			{ type: 'InternalIP', address: '192.168.10.11' },
+			{ type: 'InternalIP', address: 'fd00:10::11' },
+		],
+	},
+};
+
+const RESOURCES = {
+	Service: 'services',
+	EndpointSlice: 'endpoints',
+	Endpoints: 'endpoints',
+	Node: 'node',
+} as const;
+
+export function readManifests(text: string): Manifest[] {
+	return parseAllDocuments(text).flatMap((document) => {
+		const value = document.toJS() as Manifest | null;
+		return value?.kind ? [value] : [];
+	});
+}
+
+/** An agent of node1 that is given manifests, and what it then has in the maps. */
+export class Golden {
+	readonly #maps: ServiceMaps;
+	readonly #reconciler: Reconciler;
+	readonly #sinks: RawSinks;
+	readonly #manifests: readonly Manifest[];
+
+	constructor(maps: ServiceMaps, manifests: readonly Manifest[]) {
+		const silent = () => {};
+		this.#maps = maps;
+		this.#manifests = manifests;
+		this.#reconciler = new Reconciler({
+			maps,
+			nodeName: 'node1',
+			log: { debug: silent, info: silent, warn: silent, error: silent },
+			clock: { now: () => performance.now(), after: () => silent },
+			random: () => 0.5,
+		});
+		this.#sinks = this.#reconciler.sinks(
+			manifests.some((m) => m.kind === 'Endpoints') ? 'endpoints' : 'endpointslices',
+		);
+	}
+
+	/** Map entries and problems, one a line. */
+	apply(): string {
+		for (const manifest of [NODE, ...this.#manifests]) {
+			this.#sink(manifest)?.upsert(keyOf(manifest), manifest);
+		}
+		this.#sinks.services.listed();
+		this.#sinks.endpoints.listed();
+		return this.#sync();
+	}
+
+	/** As apply(), after all but the node are gone. */
+	removeAll(): string {
+		for (const manifest of this.#manifests) {
+			if (manifest.kind !== 'Node') this.#sink(manifest)?.remove(keyOf(manifest));
+		}
+		return this.#sync();
+	}
+
+	#sink(manifest: Manifest): RawSink | undefined {
+		const resource = new Map<string, keyof RawSinks>(Object.entries(RESOURCES)).get(manifest.kind);
+		return resource && this.#sinks[resource];
+	}
+
+	#sync(): string {
+		if (!this.#reconciler.sync()) throw new Error(`Sync failed: ${this.#reconciler.snapshot().lastError}`);
+		const problems = this.#reconciler
+			.snapshot()
+			.problems.map((p) => `problem ${p.object} ${p.field}: ${p.message}\n`);
+		return (
+			dumpKernel(readKernel(this.#maps), (id) => this.#reconciler.serviceName(id)) + problems.sort().join('')
+		);
+	}
+}
+
+function keyOf(manifest: Manifest): string {
+	if (manifest.kind === 'Node') return manifest.metadata.name;
+	return `${manifest.metadata.namespace ?? 'default'}/${manifest.metadata.name}`;
+}
