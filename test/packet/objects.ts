@@ -1,6 +1,6 @@
 /** The programs as they ship, loaded beside an agent's: own pins, own maps. */
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bpfObjects } from '../../agent/bpf/compile.ts';
 import { type Native, openNative } from '../../agent/bpf/ffi/native.ts';
@@ -75,6 +75,13 @@ export class Objects implements Disposable {
 		this.#tables.close();
 		for (const object of this.#objects) object.close();
 		rmSync(this.#pins, { recursive: true, force: true });
+		// the directories above, as far as they are ours and empty
+		for (
+			let above = dirname(this.#pins);
+			above !== PINS && readdirSync(above).length === 0;
+			above = dirname(above)
+		)
+			rmdirSync(above);
 	}
 
 	[Symbol.dispose](): void {

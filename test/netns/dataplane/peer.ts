@@ -1,0 +1,227 @@
+/**
+ * One process in one namespace and cgroup that opens sockets when it is told to: a line of JSON in is a command,
+ * a line of JSON out its result, `{ id, ok }` or `{ id, error, code }`. remote.ts is the other end.
+ */
+import { createHash } from 'node:crypto';
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { connect, createServer, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import type { BulkResult, Commands, Dial, Reply } from './commands.ts';
+
+const open = new Map<number, Socket>();
+const openUdp = new Map<number, UdpSocket>();
+let nextHandle = 1;
+
+const fill = (size: number) => Buffer.alloc(size, 'maglane moves bytes; ');
+const sha = (data: Buffer) => createHash('sha256').update(data).digest('hex');
+
+/** First line of a connection is `echo`, `upload N` or `download N`; answers carry the server's name. */
+function serveTcp(name: string, socket: Socket): void {
+	const hash = createHash('sha256');
+	let head = Buffer.alloc(0);
+	let left = 0;
+	const upload = (chunk: Buffer) => {
+		hash.update(chunk);
+		left -= chunk.length;
+		if (left <= 0) socket.end(`${name} ${hash.digest('hex')}\n`);
+	};
+	socket.on('error', () => socket.destroy());
+	socket.on('data', (chunk) => {
+		if (left > 0) return upload(chunk);
+		head = Buffer.concat([head, chunk]);
+		const end = head.indexOf('\n');
+		if (end < 0) return;
+		const [verb, size] = head.toString('latin1', 0, end).split(' ');
+		const rest = head.subarray(end + 1);
+		head = Buffer.alloc(0);
+		if (verb === 'echo') socket.write(`${name} ${socket.remoteAddress} ${socket.remotePort}\n`);
+		else if (verb === 'download') socket.end(fill(Number(size)));
+		else {
+			left = Number(size);
+			upload(rest);
+		}
+	});
+}
+
+function listenTcp({ name, address, port }: Commands['serveTcp']['in']): Promise<true> {
+	return new Promise((resolve, reject) => {
+		createServer({ noDelay: true }, (socket) => serveTcp(name, socket))
+			.once('error', reject)
+			.listen({ host: address, port, ipv6Only: true }, () => resolve(true));
+	});
+}
+
+function listenUdp({ name, address, port }: Commands['serveUdp']['in']): Promise<true> {
+	const v6 = address.includes(':');
+	const socket = createSocket(v6 ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' });
+	socket.on('message', (_, from) =>
+		socket.send(`${name} ${from.address} ${from.port}`, from.port, from.address),
+	);
+	return new Promise((resolve, reject) => {
+		socket.once('error', reject).bind({ address, port }, () => resolve(true));
+	});
+}
+
+function dial({ address, port, localAddress, localPort }: Dial): Promise<Socket> {
+	return new Promise((resolve, reject) => {
+		const socket = connect({
+			host: address,
+			port,
+			noDelay: true,
+			...(localAddress === undefined ? {} : { localAddress }),
+			...(localPort === undefined ? {} : { localPort }),
+		});
+		socket.setTimeout(4000, () =>
+			socket.destroy(Object.assign(new Error('No answer'), { code: 'ETIMEDOUT' })),
+		);
+		socket.once('error', reject).once('connect', () => resolve(socket));
+	});
+}
+
+function ask(socket: Socket, line: string): Promise<Buffer> {
+	return new Promise((resolve, reject) => {
+		const parts: Buffer[] = [];
+		socket.once('error', reject);
+		socket.once('close', () =>
+			reject(Object.assign(new Error('Closed before an answer'), { code: 'ECLOSED' })),
+		);
+		const onData = (chunk: Buffer) => {
+			parts.push(chunk);
+			if (!chunk.includes(10)) return;
+			socket.off('data', onData).removeAllListeners('close');
+			resolve(Buffer.concat(parts));
+		};
+		socket.on('data', onData);
+		socket.write(`${line}\n`);
+	});
+}
+
+function replyOf(text: string, peerAddress: string | undefined, peerPort: number | undefined): Reply {
+	const [name, address, port] = text.trim().split(' ');
+	return {
+		name: name!,
+		seenAddress: address!,
+		seenPort: Number(port),
+		peerAddress: peerAddress ?? '',
+		peerPort: peerPort ?? 0,
+	};
+}
+
+async function askReply(socket: Socket): Promise<Reply> {
+	const text = (await ask(socket, 'echo')).toString();
+	return replyOf(text, socket.remoteAddress, socket.remotePort);
+}
+
+async function tcp(options: Dial): Promise<Reply> {
+	const socket = await dial(options);
+	const reply = await askReply(socket);
+	socket.destroy();
+	return reply;
+}
+
+async function bulk({ size, ...options }: Commands['bulk']['in']): Promise<BulkResult> {
+	const up = await dial(options);
+	up.write(`upload ${size}\n`);
+	up.write(fill(size));
+	const answer = new Promise<string>((resolve, reject) => {
+		let text = '';
+		up.on('data', (chunk) => {
+			text += chunk;
+		});
+		up.once('error', reject).once('end', () => resolve(text));
+	});
+	const [name, uploaded] = (await answer).trim().split(' ');
+	const down = await dial(options);
+	down.write(`download ${size}\n`);
+	const parts: Buffer[] = [];
+	for await (const chunk of down) parts.push(chunk as Buffer);
+	return { name: name!, sent: sha(fill(size)), uploaded: uploaded!, downloaded: sha(Buffer.concat(parts)) };
+}
+
+function udpSocket(options: Dial): Promise<UdpSocket> {
+	const socket = createSocket(options.address.includes(':') ? 'udp6' : 'udp4');
+	return new Promise((resolve, reject) => {
+		socket.once('error', reject);
+		socket.bind({ address: options.localAddress, port: options.localPort ?? 0 } as object, () => {
+			socket.off('error', reject);
+			resolve(socket);
+		});
+	});
+}
+
+/** Sends once and waits for the answer; an ICMP error of a connected socket is an error with its code. */
+function exchange(socket: UdpSocket, options: Dial, connected: boolean): Promise<Reply> {
+	return new Promise((resolve, reject) => {
+		const timer = setTimeout(
+			() => reject(Object.assign(new Error('No answer'), { code: 'ETIMEDOUT' })),
+			options.timeout ?? 3000,
+		);
+		const settle = (then: () => void) => {
+			clearTimeout(timer);
+			socket.removeAllListeners('error').removeAllListeners('message');
+			then();
+		};
+		socket.once('error', (error) => settle(() => reject(error)));
+		socket.once('message', (data, from) =>
+			settle(() => resolve(replyOf(data.toString(), from.address, from.port))),
+		);
+		const sent = (error: Error | null) => {
+			if (error) settle(() => reject(error));
+		};
+		if (connected) socket.send('hello', sent);
+		else socket.send('hello', options.port, options.address, sent);
+	});
+}
+
+async function udp(options: Dial & { connected?: boolean }): Promise<Reply> {
+	const socket = await udpSocket(options);
+	try {
+		if (options.connected) {
+			await new Promise<void>((resolve, reject) => {
+				// the callback hears of failure too, with an argument that the types do not know
+				const connected: (error?: Error) => void = (error) => (error ? reject(error) : resolve());
+				socket.connect(options.port, options.address, connected);
+			});
+		}
+		return await exchange(socket, options, options.connected === true);
+	} finally {
+		socket.close();
+	}
+}
+
+const handlers: { [K in keyof Commands]: (input: Commands[K]['in']) => Promise<Commands[K]['out']> } = {
+	serveTcp: listenTcp,
+	serveUdp: listenUdp,
+	tcp,
+	udp,
+	bulk,
+	async tcpOpen(options) {
+		const socket = await dial(options);
+		socket.setTimeout(0);
+		const handle = nextHandle++;
+		open.set(handle, socket);
+		return { handle, reply: await askReply(socket) };
+	},
+	tcpAgain: ({ handle }) => askReply(open.get(handle)!),
+	async tcpClose({ handle }) {
+		open.get(handle)?.destroy();
+		return true;
+	},
+	async udpOpen(options) {
+		const socket = await udpSocket(options);
+		const handle = nextHandle++;
+		openUdp.set(handle, socket);
+		return { handle, reply: await exchange(socket, options, false) };
+	},
+	udpAgain: ({ handle, ...to }) => exchange(openUdp.get(handle)!, to, false),
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+	const { id, op, input } = JSON.parse(line) as { id: number; op: keyof Commands; input: never };
+	const answer = (body: object) => process.stdout.write(`${JSON.stringify({ id, ...body })}\n`);
+	handlers[op](input).then(
+		(ok) => answer({ ok }),
+		(error: NodeJS.ErrnoException) => answer({ error: error.message, code: error.code ?? 'EUNKNOWN' }),
+	);
+}
+process.exit(0);
