@@ -66,6 +66,8 @@ export interface Link {
 	readonly master: number;
 	/** The other end of the veth (or the lower device) is in another network namespace. */
 	readonly peerElsewhere: boolean;
+	/** How an XDP program is attached, whosever it is. */
+	readonly xdp: 'none' | 'native' | 'generic' | 'other';
 }
 
 export interface LinkAddress {
@@ -139,8 +141,11 @@ export function attributes(bytes: Uint8Array): Map<number, Uint8Array> {
 	return found;
 }
 
-const Ifla = { ADDRESS: 1, NAME: 3, MTU: 4, MASTER: 10, INFO: 18, NETNS_ID: 37 } as const;
+const Ifla = { ADDRESS: 1, NAME: 3, MTU: 4, MASTER: 10, INFO: 18, NETNS_ID: 37, XDP: 43 } as const;
 const INFO_KIND = 1;
+const XDP_ATTACHED = 2;
+/** XDP_ATTACHED_* of <linux/if_link.h>. */
+const XDP_MODES = ['none', 'native', 'generic'] as const;
 
 const text = (bytes?: Uint8Array) => (bytes ? new TextDecoder().decode(bytes).replace(/\0.*$/s, '') : '');
 const number = (bytes?: Uint8Array) => (bytes && bytes.length >= 4 ? view(bytes).getUint32(0, true) : 0);
@@ -153,6 +158,7 @@ export function parseLink(body: Uint8Array): Link | undefined {
 	const found = attributes(body.subarray(16));
 	const info = found.get(Ifla.INFO);
 	const mac = found.get(Ifla.ADDRESS) ?? new Uint8Array();
+	const xdp = found.get(Ifla.XDP);
 	return {
 		index: head.getInt32(4, true),
 		name: text(found.get(Ifla.NAME)),
@@ -164,6 +170,7 @@ export function parseLink(body: Uint8Array): Link | undefined {
 		mac: Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':'),
 		master: number(found.get(Ifla.MASTER)),
 		peerElsewhere: found.has(Ifla.NETNS_ID),
+		xdp: XDP_MODES[xdp ? (attributes(xdp).get(XDP_ATTACHED)?.[0] ?? 0) : 0] ?? 'other',
 	};
 }
 

@@ -35,6 +35,7 @@ function network(devices: readonly Device[]): Network {
 			mac: '',
 			master: device.master ?? 0,
 			peerElsewhere: device.peerElsewhere ?? false,
+			xdp: 'none',
 		})),
 		addresses,
 		defaultDevices: devices.flatMap((device, i) => (device.isDefault ? [i + 1] : [])),

@@ -86,6 +86,7 @@ describe('parseLink()', () => {
 			attribute(10, u32(5)),
 			attribute(18, attribute(1, name('veth'))),
 			attribute(37, u32(0)),
+			attribute(43, joined(attribute(2, Uint8Array.of(1)), attribute(1, u32(7)))),
 		);
 		expect(parseLink(body)).toEqual({
 			index: 12,
@@ -98,12 +99,23 @@ describe('parseLink()', () => {
 			mac: '0a:58:0a:f4:01:02',
 			master: 5,
 			peerElsewhere: true,
+			xdp: 'native',
 		});
 	});
 
 	it('reads lo: loopback, no kind, no Ethernet', () => {
 		const link = parseLink(joined(linkHead(772, 1, 0x49), attribute(3, name('lo'))));
 		expect(link).toMatchObject({ name: 'lo', kind: '', up: true, loopback: true, ethernet: false, mac: '' });
+	});
+
+	it.each([
+		[0, 'none'],
+		[2, 'generic'],
+		[3, 'other'],
+		[4, 'other'],
+	])('reads the XDP mode %i as %s', (mode, xdp) => {
+		const body = joined(linkHead(1, 2, 0), attribute(43, attribute(2, Uint8Array.of(mode))));
+		expect(parseLink(body)).toMatchObject({ xdp });
 	});
 
 	it('gives undefined for a message that is too short', () => {
