@@ -44,12 +44,13 @@ export function removeState(file: string): void {
 	rmSync(file, { force: true });
 }
 
-/** Ticks after boot at which a process started, or undefined when there is none. */
+/** Ticks after boot at which a process started, or undefined when there is none or it has ended. */
 export function processStart(pid: number): string | undefined {
 	try {
 		const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-		// The name in parentheses may hold blanks; field 3 follows it
-		return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+		// The name in parentheses may hold blanks; field 3, the state, follows it
+		const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+		return fields[0] === 'Z' ? undefined : fields[19];
 	} catch {
 		return undefined;
 	}

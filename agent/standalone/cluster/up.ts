@@ -41,7 +41,7 @@ export async function up(options: ClusterOptions, tell: (step: string) => void):
 	} catch (cause) {
 		const said = logTails(paths, options);
 		await down({ prefix: options.prefix, directory: options.directory });
-		throw new Error(`Cannot start the cluster: ${(cause as Error).message}${said}`, { cause });
+		throw new Error(`Cannot start the cluster${said}`, { cause });
 	}
 }
 
@@ -71,7 +71,7 @@ function startDaemon(options: ClusterOptions, paths: Paths, tell: (step: string)
 	});
 }
 
-const TAIL_LINES = 8;
+const TAIL_LINES = 12;
 
 function logTails(paths: Paths, options: ClusterOptions): string {
 	const files = [paths.controlPlaneLog];

@@ -1,0 +1,196 @@
+/**
+ * `make demo`: a cluster on this machine, an application, its Services asked from everywhere, and everything away
+ * again. Usage: demo.ts [file.yaml]. Ends with status 0 when every expected answer came.
+ */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import pc from 'picocolors';
+import { describeDown, down } from '../agent/standalone/cluster/down.ts';
+import { BPFFS } from '../agent/standalone/cluster/mounts.ts';
+import type { ClusterOptions } from '../agent/standalone/cluster/options.ts';
+import { pathsOf } from '../agent/standalone/cluster/paths.ts';
+import { missingRequirements } from '../agent/standalone/cluster/requirements.ts';
+import { isAlive, readState } from '../agent/standalone/cluster/state.ts';
+import { up } from '../agent/standalone/cluster/up.ts';
+import type { KubeObject } from '../agent/standalone/port.ts';
+import { ApiClient } from './demo/api.ts';
+import { type Application, applyFile, waitForApplication } from './demo/application.ts';
+import { startMapImage } from './demo/image.ts';
+import { showMaps } from './demo/maps.ts';
+import { showScaling } from './demo/scaling.ts';
+import { expectations } from './demo/targets.ts';
+import { showTraffic } from './demo/traffic.ts';
+
+const EXAMPLE = fileURLToPath(new URL('../deploy/examples/demo.yaml', import.meta.url));
+const READY_TIMEOUT_MS = 30_000;
+/** A pod to ask from; it serves nothing. */
+const ASKING_POD = 'asker';
+
+/** A cluster that the user has up is left alone: this one then gets names of its own. */
+function chooseOptions(network: boolean): ClusterOptions {
+	const state = readState(pathsOf('.maglane').state);
+	const busy = state !== undefined && isAlive(state);
+	return {
+		prefix: busy ? 'mldemo' : 'maglane',
+		directory: busy ? '.maglane/demo' : '.maglane',
+		nodes: 2,
+		families: ['v4', 'v6'],
+		port: 0,
+		network,
+		agents: network,
+	};
+}
+
+/** @returns what is wrong, in words; empty when all is as expected. */
+async function demo(file: string, options: ClusterOptions, signal: AbortSignal): Promise<string[]> {
+	const paths = pathsOf(options.directory);
+	await up(options, step);
+	const api = new ApiClient(paths.apiSocket);
+	const image = options.network ? undefined : await startMapImage(paths.kubeconfig, 'node1');
+	await image?.showChanges();
+	signal.throwIfAborted();
+
+	const start = performance.now();
+	const unknown = await applyFile(api, file);
+	if (unknown.length > 0)
+		console.log(pc.yellow(`Left out, for the API does not serve them: ${unknown.join(', ')}`));
+	await api.post('/api/v1/namespaces/default/pods', askingPod());
+	const application = await waitForApplication(api, READY_TIMEOUT_MS, signal);
+	step(`Application ready ${Math.round(performance.now() - start)} ms after it was applied`);
+	showServices(application);
+	const deployment = await scalable(api, application);
+	try {
+		if (image) return await showImage(api, image, deployment);
+		return await showAll(api, options, application, deployment, signal);
+	} finally {
+		await image?.stop();
+	}
+}
+
+async function showAll(
+	api: ApiClient,
+	options: ClusterOptions,
+	application: Application,
+	deployment: KubeObject | undefined,
+	signal: AbortSignal,
+): Promise<string[]> {
+	const state = readState(pathsOf(options.directory).state)!;
+	const where = { state, directory: options.directory };
+	const expected = expectations(application.services, application.nodes);
+	const places = { pod: ASKING_POD, host: 'node1', outside: 'client' };
+	const summary = await showTraffic(expected, places, application.pods, where, signal);
+	const problems = summary.missing.map((id) => `no full answer: ${id}`);
+	if (summary.rows === 0) problems.push('no Service to ask');
+	const target =
+		deployment &&
+		expected.find((one) => one.from === 'outside' && one.protocol === 'TCP' && isOf(one.service, deployment));
+	if (deployment && target) {
+		const scaled = await showScaling(api, deployment, target, { ...where, target: 'client' }, signal);
+		problems.push(...scaled.problems);
+	}
+	showMaps(join(BPFFS, options.prefix, 'node1'));
+	console.log(`${summary.rows - summary.missing.length} of ${summary.rows} addresses answered every request`);
+	return problems;
+}
+
+/** Without a network: the image of the maps as the application changes. */
+async function showImage(
+	api: ApiClient,
+	image: Awaited<ReturnType<typeof startMapImage>>,
+	deployment: KubeObject | undefined,
+): Promise<string[]> {
+	console.log(pc.bold('What the maps of node1 would hold'));
+	const first = await image.showChanges();
+	if (!deployment) return first > 0 ? [] : ['the maps would be empty'];
+	const { name, namespace } = deployment.metadata;
+	const replicas = (deployment.spec?.replicas ?? 1) + 1;
+	console.log(pc.bold(`Deployment ${name} scaled to ${replicas}`));
+	await api.patch(`/apis/apps/v1/namespaces/${namespace}/deployments/${name}`, { spec: { replicas } });
+	const second = await image.showChanges();
+	return first > 0 && second > 0 ? [] : ['the maps would not have followed'];
+}
+
+/** A Deployment behind a NodePort Service, for its change shows in traffic from outside. */
+async function scalable(api: ApiClient, { services }: Application): Promise<KubeObject | undefined> {
+	const deployments = await api.list('/apis/apps/v1/deployments');
+	return deployments.find((deployment) =>
+		services.some(
+			(service) =>
+				service.spec?.ports?.some(
+					(port: { nodePort?: number; protocol: string }) => port.nodePort && port.protocol === 'TCP',
+				) &&
+				isOf(service.metadata.name, deployment) &&
+				service.metadata.namespace === deployment.metadata.namespace,
+		),
+	);
+}
+
+/** By name, as most applications have it. @param service a name, perhaps with namespace and protocol around it. */
+function isOf(service: string, deployment: KubeObject): boolean {
+	const name = service.split(' ')[0]?.split('/').at(-1) ?? '';
+	return name === deployment.metadata.name;
+}
+
+function showServices({ services }: Application): void {
+	for (const { metadata, spec } of services) {
+		const ports = spec?.ports?.map(
+			(port: { port: number; nodePort?: number; protocol: string }) =>
+				`${port.port}${port.nodePort ? `:${port.nodePort}` : ''}/${port.protocol}`,
+		);
+		console.log(
+			`  ${metadata.name.padEnd(16)} ${spec?.type.padEnd(10)} ${spec?.clusterIPs?.join(' ')}  ${ports?.join(' ')}`,
+		);
+	}
+}
+
+function askingPod(): KubeObject {
+	return {
+		apiVersion: 'v1',
+		kind: 'Pod',
+		metadata: { name: ASKING_POD },
+		spec: { containers: [{ name: 'pause', image: 'agnhost', args: ['pause'] }] },
+	};
+}
+
+function step(text: string): void {
+	console.log(`${pc.green('✓')} ${text}`);
+}
+
+async function main(): Promise<number> {
+	const missing = missingRequirements();
+	for (const one of missing) console.log(`${pc.yellow('missing:')} ${one}`);
+	if (missing.length > 0)
+		console.log('No traffic without these; showing the control plane and the map image alone.');
+	const options = chooseOptions(missing.length === 0);
+	const interrupted = new AbortController();
+	for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+		process.on(signal, () => interrupted.abort(new Error(`Interrupted by ${signal}`)));
+	const start = performance.now();
+	let problems: string[];
+	try {
+		const whenInterrupted = new Promise<never>((_, reject) => {
+			interrupted.signal.addEventListener('abort', () => reject(interrupted.signal.reason));
+		});
+		const running = demo(process.argv[2] ?? EXAMPLE, options, interrupted.signal);
+		problems = await Promise.race([running, whenInterrupted]);
+	} catch (error) {
+		problems = [messages(error)];
+	} finally {
+		// What still starts must not start behind the sweep
+		if (interrupted.signal.aborted) await sleep(500);
+		for (const done of describeDown(await down(options))) step(done);
+	}
+	for (const problem of problems) console.log(`${pc.red('✗')} ${problem}`);
+	console.log(
+		`${problems.length === 0 ? 'Done' : 'Failed'} in ${((performance.now() - start) / 1000).toFixed(1)} s`,
+	);
+	return problems.length === 0 ? 0 : 1;
+}
+
+function messages(error: unknown): string {
+	if (!(error instanceof Error)) return String(error);
+	return error.cause === undefined ? error.message : `${error.message}\n  because: ${messages(error.cause)}`;
+}
+
+process.exit(await main());

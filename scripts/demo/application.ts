@@ -1,0 +1,110 @@
+/** The application of the demo: read from YAML, created, waited for. */
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseAllDocuments } from 'yaml';
+import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
+import type { ApiClient } from './api.ts';
+
+/** Creates the objects in the file's order. @returns kinds that the server does not know, which are left out. */
+export async function applyFile(api: ApiClient, file: string): Promise<string[]> {
+	const unknown = new Set<string>();
+	for (const object of readObjects(file)) {
+		const collection = await api.collection(object);
+		if (collection === undefined) unknown.add(String(object.kind));
+		else await api.post(collection, object);
+	}
+	return [...unknown];
+}
+
+function readObjects(file: string): KubeObject[] {
+	const documents = parseAllDocuments(readFileSync(file, 'utf8'));
+	return documents.flatMap((document): KubeObject[] => {
+		if (document.errors.length > 0) throw new Error(`Cannot read ${file}: ${document.errors[0]?.message}`);
+		const object = document.toJS();
+		if (object === null || object === undefined) return [];
+		return object.kind === 'List' ? object.items : [object];
+	});
+}
+
+export interface Application {
+	readonly services: readonly KubeObject[];
+	readonly nodes: readonly KubeObject[];
+	/** Names of pods, for recognising answers. */
+	readonly pods: ReadonlySet<string>;
+}
+
+const POLL_MS = 50;
+
+/**
+ * Waits until every pod is ready and in the EndpointSlices of the Services that select it.
+ * @throws Error naming what is not there when the time is over.
+ */
+export async function waitForApplication(
+	api: ApiClient,
+	timeoutMs: number,
+	signal: AbortSignal,
+): Promise<Application> {
+	const deadline = Date.now() + timeoutMs;
+	for (;;) {
+		const waiting = await notReady(api);
+		if (waiting.length === 0) break;
+		if (Date.now() > deadline)
+			throw new Error(`Not ready after ${timeoutMs / 1000} s: ${waiting.join(', ')}`);
+		await sleep(POLL_MS, undefined, { signal });
+	}
+	const [services, nodes, pods] = await Promise.all(
+		['services', 'nodes', 'pods'].map((resource) => api.list(`/api/v1/${resource}`)),
+	);
+	return { services: services!, nodes: nodes!, pods: new Set(pods!.map((pod) => pod.metadata.name)) };
+}
+
+async function notReady(api: ApiClient): Promise<string[]> {
+	const [deployments, pods, services, slices] = await Promise.all([
+		api.list('/apis/apps/v1/deployments'),
+		api.list('/api/v1/pods'),
+		api.list('/api/v1/services'),
+		api.list('/apis/discovery.k8s.io/v1/endpointslices'),
+	]);
+	const waiting: string[] = [];
+	for (const { metadata, spec, status } of deployments)
+		if ((status?.readyReplicas ?? 0) !== (spec?.replicas ?? 1)) waiting.push(`Deployment ${metadata.name}`);
+	for (const pod of pods) if (!isReady(pod)) waiting.push(`Pod ${pod.metadata.name}`);
+	for (const service of services) {
+		const expected = pods.filter((pod) => selects(service, pod)).length;
+		if (expected > readyEndpoints(service, slices)) waiting.push(`endpoints of ${service.metadata.name}`);
+	}
+	return waiting;
+}
+
+function isReady(pod: KubeObject): boolean {
+	const conditions: Fields[] = pod.status?.conditions ?? [];
+	return conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
+}
+
+function selects(service: KubeObject, pod: KubeObject): boolean {
+	const selector = Object.entries(service.spec?.selector ?? {});
+	return (
+		selector.length > 0 &&
+		service.metadata.namespace === pod.metadata.namespace &&
+		selector.every(([key, value]) => pod.metadata.labels?.[key] === value)
+	);
+}
+
+/** Of the family that has fewest: all families must be there. */
+function readyEndpoints(service: KubeObject, slices: readonly KubeObject[]): number {
+	const families: string[] = service.spec?.ipFamilies ?? [];
+	const own = slices.filter(
+		({ metadata }) =>
+			metadata.namespace === service.metadata.namespace &&
+			metadata.labels?.['kubernetes.io/service-name'] === service.metadata.name,
+	);
+	const counts = families.map((family) =>
+		own
+			.filter((slice) => slice['addressType'] === family)
+			.reduce(
+				(sum, slice) => sum + slice['endpoints'].filter((one: Fields) => one.conditions?.ready).length,
+				0,
+			),
+	);
+	return counts.length === 0 ? 0 : Math.min(...counts);
+}

@@ -1,0 +1,75 @@
+/**
+ * The control loop of a node's agent on maps in memory: what the kernel would be told, shown as it changes. For
+ * machines that have no BPF or give no right to it.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import pc from 'picocolors';
+import pino from 'pino';
+import { fakeServiceMaps } from '../../agent/bpf/fake.ts';
+import { systemClock } from '../../agent/kube/clock.ts';
+import { loadApiTarget } from '../../agent/kube/kubeconfig.ts';
+import { watchApi } from '../../agent/kube/source.ts';
+import { openTransport } from '../../agent/kube/transport.ts';
+import { dumpKernel } from '../../agent/plan/dump.ts';
+import { readKernel } from '../../agent/plan/kernel.ts';
+import { Reconciler } from '../../agent/reconcile.ts';
+
+const POLL_MS = 50;
+const SETTLED_MS = 1000;
+
+export interface MapImage {
+	/** Prints the lines that came (+) and went (-) until nothing changes any more. @returns how many. */
+	showChanges(): Promise<number>;
+	stop(): Promise<void>;
+}
+
+export async function startMapImage(kubeconfig: string, nodeName: string): Promise<MapImage> {
+	const stop = new AbortController();
+	const log = pino({ level: 'silent' });
+	const common = { nodeName, log, clock: systemClock, random: Math.random };
+	const maps = fakeServiceMaps();
+	const reconciler = new Reconciler({ ...common, maps });
+	const transport = openTransport(await loadApiTarget({ kubeconfig }));
+	const source = watchApi({
+		...common,
+		transport,
+		endpointsSource: 'auto',
+		sinks: (kind) => reconciler.sinks(kind),
+		signal: stop.signal,
+	});
+	const running = reconciler.run(stop.signal);
+	let shown: ReadonlySet<string> = new Set();
+	const lines = () =>
+		new Set(
+			dumpKernel(readKernel(maps), (id) => reconciler.serviceName(id))
+				.trimEnd()
+				.split('\n'),
+		);
+	return {
+		async showChanges() {
+			let changes = 0;
+			for (let quiet = 0; quiet < SETTLED_MS; quiet += POLL_MS) {
+				const current = reconciler.snapshot().synced ? lines() : shown;
+				const differences = tellDifferences(shown, current);
+				if (differences > 0) quiet = 0;
+				changes += differences;
+				shown = current;
+				await sleep(POLL_MS);
+			}
+			return changes;
+		},
+		async stop() {
+			stop.abort();
+			await Promise.all([running, source.done]);
+			transport.close();
+		},
+	};
+}
+
+function tellDifferences(before: ReadonlySet<string>, after: ReadonlySet<string>): number {
+	const gone = [...before].filter((line) => !after.has(line));
+	const come = [...after].filter((line) => !before.has(line));
+	for (const line of gone) console.log(pc.red(`- ${line}`));
+	for (const line of come) console.log(pc.green(`+ ${line}`));
+	return gone.length + come.length;
+}

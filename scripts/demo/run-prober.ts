@@ -1,0 +1,38 @@
+/** Runs prober.ts in a place of the cluster and hands on its lines as they come. */
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { ClusterState } from '../../agent/standalone/cluster/state.ts';
+import { findTarget } from '../../agent/standalone/cluster/target.ts';
+import { placedCommand } from '../../agent/standalone/node/spawn.ts';
+import type { FollowLine, Job, ProbeResult } from './job.ts';
+
+const PROBER = fileURLToPath(new URL('./prober.ts', import.meta.url));
+
+export interface Where {
+	/** As `standalone exec` names it. */
+	readonly target: string;
+	readonly state: ClusterState;
+	readonly directory: string;
+}
+
+/** @throws Error with what the prober said when it fails. */
+export async function runProber<J extends Job>(
+	{ target, state, directory }: Where,
+	job: J,
+	onLine: (line: J extends { kind: 'probe' } ? ProbeResult : FollowLine) => void,
+	signal: AbortSignal,
+): Promise<void> {
+	const place = await findTarget(target, state, directory);
+	const [program, args] = placedCommand(place, [process.execPath, PROBER, JSON.stringify(job)]);
+	const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], signal });
+	const said: Buffer[] = [];
+	child.stderr.on('data', (chunk: Buffer) => said.push(chunk));
+	const exited = new Promise<number | string>((resolve, reject) => {
+		child.once('error', reject);
+		child.once('close', (code, killed) => resolve(code ?? killed ?? 'unknown'));
+	});
+	createInterface({ input: child.stdout }).on('line', (line) => onLine(JSON.parse(line)));
+	const status = await exited;
+	if (status !== 0) throw new Error(`The prober in ${target} ended with ${status}: ${Buffer.concat(said)}`);
+}

@@ -1,0 +1,86 @@
+/** Shows how long after a change of `replicas` traffic follows, by asking all the time. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import pc from 'picocolors';
+import type { KubeObject } from '../../agent/standalone/port.ts';
+import type { ApiClient } from './api.ts';
+import { waitForApplication } from './application.ts';
+import type { FollowLine, Target } from './job.ts';
+import { runProber, type Where } from './run-prober.ts';
+
+const WARM_UP_MS = 400;
+const UP_MS = 2500;
+const DOWN_MS = 4000;
+const READY_TIMEOUT_MS = 20_000;
+
+export interface ScalingResult {
+	/** In words; empty when traffic followed and nothing was lost. */
+	readonly problems: readonly string[];
+}
+
+/** Scales up by two, then down to one, each time while requests run from the outside. */
+export async function showScaling(
+	api: ApiClient,
+	deployment: KubeObject,
+	target: Target,
+	where: Where,
+	signal: AbortSignal,
+): Promise<ScalingResult> {
+	const { name, namespace = 'default' } = deployment.metadata;
+	const path = `/apis/apps/v1/namespaces/${namespace}/deployments/${name}`;
+	const before: number = deployment.spec?.replicas ?? 1;
+	const scaleTo = async (replicas: number, durationMs: number) => {
+		const lines: FollowLine[] = [];
+		const job = { kind: 'follow', target, durationMs, timeoutMs: 1000 } as const;
+		const done = runProber(where, job, (line) => void lines.push(line), signal);
+		await sleep(WARM_UP_MS, undefined, { signal });
+		const at = Date.now();
+		await api.patch(path, { spec: { replicas } });
+		await done;
+		return { lines, at };
+	};
+	const problems: string[] = [];
+	console.log(`${pc.bold('scale')} Deployment ${name} ${before} -> ${before + 2}`);
+	const up = await scaleTo(before + 2, UP_MS);
+	problems.push(...tellUp(up, 2));
+	await waitForApplication(api, READY_TIMEOUT_MS, signal);
+	console.log(`${pc.bold('scale')} Deployment ${name} ${before + 2} -> 1`);
+	const down = await scaleTo(1, DOWN_MS);
+	problems.push(...tellDown(down));
+	return { problems };
+}
+
+interface Followed {
+	readonly lines: readonly FollowLine[];
+	/** When the change was sent, ms since the epoch. */
+	readonly at: number;
+}
+
+function tellUp({ lines, at }: Followed, expected: number): string[] {
+	const firsts = new Map<string, number>();
+	for (const line of lines)
+		if (line.backend && line.at < at && !firsts.has(line.backend)) firsts.set(line.backend, 0);
+	for (const line of lines)
+		if (line.backend && !firsts.has(line.backend)) firsts.set(line.backend, line.at - at);
+	const fresh = [...firsts].filter(([, after]) => after > 0);
+	for (const [backend, after] of fresh)
+		console.log(`  ${backend} answers first ${after} ms after the change`);
+	const problems = failures(lines);
+	if (fresh.length < expected) problems.push(`${fresh.length} of ${expected} new pods got traffic`);
+	return problems;
+}
+
+function tellDown({ lines, at }: Followed): string[] {
+	const last = new Map<string, number>();
+	for (const line of lines) if (line.backend) last.set(line.backend, line.at);
+	const [remaining] = [...last].sort(([, a], [, b]) => b - a);
+	const gone = [...last].filter(([backend]) => backend !== remaining?.[0]);
+	const followed = Math.max(0, ...gone.map(([, when]) => when - at));
+	console.log(`  all requests go to ${remaining?.[0] ?? 'nobody'} from ${followed} ms after the change on`);
+	return failures(lines);
+}
+
+function failures(lines: readonly FollowLine[]): string[] {
+	const failed = lines.filter(({ error }) => error !== undefined);
+	console.log(`  ${lines.length - failed.length} of ${lines.length} requests answered meanwhile`);
+	return failed.length === 0 ? [] : [`${failed.length} requests failed meanwhile: ${failed[0]?.error}`];
+}

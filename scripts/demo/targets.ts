@@ -1,0 +1,71 @@
+/** Every address of every Service, and from where it must answer. */
+import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
+import type { Target } from './job.ts';
+
+export type Vantage = 'pod' | 'host' | 'outside';
+
+export interface Expectation extends Target {
+	readonly from: Vantage;
+	readonly service: string;
+	/** How the address came about, for the reader. */
+	readonly way: string;
+}
+
+interface NodeAddress {
+	readonly node: string;
+	readonly address: string;
+}
+
+/**
+ * ClusterIPs answer in the cluster; NodePorts on every node, for everyone; on loopback for the node itself. Headless
+ * Services, SCTP and Services whose pods are none of ours are left out.
+ */
+export function expectations(services: readonly KubeObject[], nodes: readonly KubeObject[]): Expectation[] {
+	const addresses = nodes.flatMap(internalAddresses);
+	return services.flatMap((service) => {
+		if (Object.keys(service.spec?.selector ?? {}).length === 0) return [];
+		const ports: Fields[] = service.spec?.ports ?? [];
+		return ports
+			.filter(({ protocol }) => protocol !== 'SCTP')
+			.flatMap((port) => ofPort(service, port, addresses));
+	});
+}
+
+function ofPort(service: KubeObject, port: Fields, nodes: readonly NodeAddress[]): Expectation[] {
+	const { name, namespace } = service.metadata;
+	const label = namespace === 'default' ? name : `${namespace}/${name}`;
+	const families: string[] = service.spec?.ipFamilies ?? [];
+	const make = (from: Vantage, way: string, address: string, number: number): Expectation => ({
+		id: `${from} ${label} ${port.protocol} ${address} ${number}`,
+		protocol: port.protocol,
+		address,
+		port: number,
+		from,
+		service: `${label} ${port.protocol}`,
+		way,
+	});
+	const found: Expectation[] = [];
+	const clusterIPs: string[] = (service.spec?.clusterIPs ?? []).filter((ip: string) => ip !== 'None');
+	for (const from of ['pod', 'host'] as const)
+		for (const ip of clusterIPs) found.push(make(from, 'ClusterIP', ip, port.port));
+	if (!port.nodePort) return found;
+	for (const from of ['pod', 'host', 'outside'] as const)
+		for (const { node, address } of nodes)
+			if (families.includes(familyOf(address)))
+				found.push(make(from, `NodePort ${node}`, address, port.nodePort));
+	for (const address of ['127.0.0.1', '::1'])
+		if (families.includes(familyOf(address)))
+			found.push(make('host', 'NodePort loopback', address, port.nodePort));
+	return found;
+}
+
+function internalAddresses(node: KubeObject): NodeAddress[] {
+	const addresses: Fields[] = node.status?.addresses ?? [];
+	return addresses
+		.filter(({ type }) => type === 'InternalIP')
+		.map(({ address }) => ({ node: node.metadata.name, address }));
+}
+
+function familyOf(address: string): 'IPv4' | 'IPv6' {
+	return address.includes(':') ? 'IPv6' : 'IPv4';
+}

@@ -1,0 +1,78 @@
+/** The table of the demo: every address asked from everywhere, a row printed as soon as it is known. */
+import pc from 'picocolors';
+import type { ProbeResult } from './job.ts';
+import { runProber, type Where } from './run-prober.ts';
+import type { Expectation, Vantage } from './targets.ts';
+
+const REQUESTS = 40;
+const TIMEOUT_MS = 2000;
+const WIDTHS = [8, 15, 18, 27, 9, 8] as const;
+
+export interface Summary {
+	readonly rows: number;
+	/** Rows with a request that was not answered as expected. */
+	readonly missing: readonly string[];
+}
+
+/** @param places how `standalone exec` names where each vantage is. @param pods names that may answer. */
+export async function showTraffic(
+	expected: readonly Expectation[],
+	places: Readonly<Record<Vantage, string>>,
+	pods: ReadonlySet<string>,
+	where: Omit<Where, 'target'>,
+	signal: AbortSignal,
+): Promise<Summary> {
+	const missing: string[] = [];
+	const head = ['from', 'service', 'way', 'address', 'answers', 'median'];
+	console.log(pc.bold(`${line(head)}  backends`));
+	for (const from of ['pod', 'host', 'outside'] as const) {
+		const targets = expected.filter((one) => one.from === from);
+		if (targets.length === 0) continue;
+		const byId = new Map(targets.map((one) => [one.id, one]));
+		const seen = new Set<string>();
+		const job = { kind: 'probe', targets, requests: REQUESTS, timeoutMs: TIMEOUT_MS } as const;
+		const onResult = (result: ProbeResult) => {
+			const target = byId.get(result.id)!;
+			seen.add(result.id);
+			if (result.failed > 0 || result.answered < REQUESTS) missing.push(result.id);
+			console.log(row(target, result, pods));
+		};
+		await runProber({ ...where, target: places[from] }, job, onResult, signal);
+		missing.push(...targets.map(({ id }) => id).filter((id) => !seen.has(id)));
+	}
+	return { rows: expected.length, missing };
+}
+
+function row(target: Expectation, result: ProbeResult, pods: ReadonlySet<string>): string {
+	const host = target.address.includes(':') ? `[${target.address}]` : target.address;
+	const complete = result.failed === 0 && result.answered === REQUESTS;
+	const cells = [
+		target.from,
+		target.service,
+		target.way,
+		`${host}:${target.port}`,
+		`${result.answered}/${REQUESTS}`,
+		result.medianMs === undefined ? '-' : `${result.medianMs.toFixed(2)} ms`,
+	];
+	const text = line(cells);
+	const shares = sharesOf(result, pods);
+	return complete
+		? `${text}  ${shares}`
+		: `${pc.red(text)}  ${shares} ${pc.red(result.error ?? 'no answer')}`;
+}
+
+/** Pods by what sets their name apart, with their share; answers that are no pod's name are only counted. */
+function sharesOf(result: ProbeResult, pods: ReadonlySet<string>): string {
+	const shares = Object.entries(result.backends).map(([name, count]): [string, number] => [
+		pods.has(name) ? (name.split('-').at(-1) ?? name) : 'answered',
+		count,
+	]);
+	return shares
+		.sort(([a], [b]) => (a < b ? -1 : 1))
+		.map(([name, count]) => `${name} ${pc.dim(`${Math.round((100 * count) / result.answered)}%`)}`)
+		.join('  ');
+}
+
+function line(cells: readonly string[]): string {
+	return cells.map((cell, i) => cell.padEnd(WIDTHS[i] ?? 0)).join(' ');
+}
