@@ -11,6 +11,29 @@ export interface Codec<T> {
 	/** Writes at `offset` of the view. @throws FieldError when the value does not fit. */
 	write(view: DataView, offset: number, value: T): void;
 	read(view: DataView, offset: number): T;
+	/** A fresh array of `size` bytes. @throws FieldError when the value does not fit. */
+	encode(value: T): Uint8Array;
+	/** @throws RangeError when the length is not `size`. */
+	decode(bytes: Uint8Array): T;
+}
+
+/** Adds to a way to write and to read what every codec has. */
+function codec<T>(parts: Pick<Codec<T>, 'type' | 'size' | 'write' | 'read'>): Codec<T> {
+	return {
+		...parts,
+		encode(value) {
+			const out = new Uint8Array(parts.size);
+			within(parts.type, () => parts.write(new DataView(out.buffer), 0, value));
+			return out;
+		},
+		decode: (bytes) => parts.read(viewOf(parts.type, parts.size, bytes), 0),
+	};
+}
+
+/** @throws RangeError when there are not `size` bytes. */
+export function viewOf(type: string, size: number, bytes: Uint8Array): DataView {
+	if (bytes.length === size) return new DataView(bytes.buffer, bytes.byteOffset, size);
+	throw new RangeError(`Cannot decode ${type}: expected ${size} bytes, got ${bytes.length}`);
 }
 
 /** A value that does not fit its field. `path` is the way to it from the outermost struct. */
@@ -41,7 +64,7 @@ function integer(
 	get: (view: DataView, offset: number) => number,
 ): Codec<number> {
 	const max = 2 ** bits - 1;
-	return {
+	return codec({
 		type: `u${bits}`,
 		size: bits / 8,
 		write(view, offset, value) {
@@ -51,7 +74,7 @@ function integer(
 			set(view, offset, value);
 		},
 		read: get,
-	};
+	});
 }
 
 export const u8 = integer(
@@ -73,7 +96,7 @@ export const u32 = integer(
 const U64_MAX = 2n ** 64n - 1n;
 
 /** 64 bits do not fit a number: counters and cookies are bigint. */
-export const u64: Codec<bigint> = {
+export const u64: Codec<bigint> = codec({
 	type: 'u64',
 	size: 8,
 	write(view, offset, value) {
@@ -83,11 +106,11 @@ export const u64: Codec<bigint> = {
 		view.setBigUint64(offset, value, true);
 	},
 	read: (view, offset) => view.getBigUint64(offset, true),
-};
+});
 
 /** Exactly `length` bytes; reading gives a copy. An address is `bytes(16)`. */
 export function bytes(length: number): Codec<Uint8Array> {
-	return {
+	return codec({
 		type: `u8[${length}]`,
 		size: length,
 		write(view, offset, value) {
@@ -97,12 +120,12 @@ export function bytes(length: number): Codec<Uint8Array> {
 			new Uint8Array(view.buffer, view.byteOffset + offset, length).set(value);
 		},
 		read: (view, offset) => new Uint8Array(view.buffer, view.byteOffset + offset, length).slice(),
-	};
+	});
 }
 
 /** Exactly `length` elements, one after the other. */
 export function array<T>(element: Codec<T>, length: number): Codec<readonly T[]> {
-	return {
+	return codec({
 		type: `${element.type}[${length}]`,
 		size: element.size * length,
 		write(view, offset, value) {
@@ -114,7 +137,7 @@ export function array<T>(element: Codec<T>, length: number): Codec<readonly T[]>
 			}
 		},
 		read: (view, offset) => Array.from({ length }, (_, i) => element.read(view, offset + i * element.size)),
-	};
+	});
 }
 
 /** Runs a write of a part, and adds the part's name to what it throws. */

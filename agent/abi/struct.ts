@@ -1,4 +1,4 @@
-import { type Codec, FieldError, show } from './codec.ts';
+import { type Codec, FieldError, show, viewOf, within } from './codec.ts';
 
 /** One member of a C struct, padding included. */
 export interface FieldLayout {
@@ -20,12 +20,8 @@ export interface StructLayout {
 	readonly fields: readonly FieldLayout[];
 }
 
-/** The codec of a C struct. */
+/** The codec of a C struct. Padding is written as zero; errors name the struct and the field. */
 export interface StructCodec<T extends object> extends Codec<T>, StructLayout {
-	/** A fresh array of `size` bytes; padding is zero. @throws FieldError naming the struct and the field. */
-	encode(value: T): Uint8Array;
-	/** @throws RangeError when the length is not `size`. */
-	decode(bytes: Uint8Array): T;
 	/** Values one after the other: what the batch calls of a map take. */
 	encodeAll(values: readonly T[]): Uint8Array;
 }
@@ -81,7 +77,7 @@ export function struct<T extends object>(
 	const encodeAll = (values: readonly T[]): Uint8Array => {
 		const out = new Uint8Array(size * values.length);
 		const view = new DataView(out.buffer);
-		for (const [i, value] of values.entries()) writeNamed(name, () => write(view, i * size, value));
+		for (const [i, value] of values.entries()) within(name, () => write(view, i * size, value));
 		return out;
 	};
 	return {
@@ -92,12 +88,7 @@ export function struct<T extends object>(
 		read,
 		encodeAll,
 		encode: (value) => encodeAll([value]),
-		decode(bytes) {
-			if (bytes.length !== size) {
-				throw new RangeError(`Cannot decode ${name}: expected ${size} bytes, got ${bytes.length}`);
-			}
-			return read(new DataView(bytes.buffer, bytes.byteOffset, size), 0);
-		},
+		decode: (bytes) => read(viewOf(name, size, bytes), 0),
 	};
 }
 
@@ -118,15 +109,6 @@ function writeMembers(
 		}
 	} catch (error) {
 		if (error instanceof FieldError) throw new FieldError([current, ...error.path], error.reason);
-		throw error;
-	}
-}
-
-function writeNamed(name: string, write: () => void): void {
-	try {
-		write();
-	} catch (error) {
-		if (error instanceof FieldError) throw new FieldError([name, ...error.path], error.reason);
 		throw error;
 	}
 }

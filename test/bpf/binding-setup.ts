@@ -9,14 +9,16 @@ export const FFIS: readonly FfiName[] = ['koffi', 'ffi-napi'];
 const root = resolve(import.meta.dirname, '../..');
 
 /** Compiles a BPF source of this folder. */
-export function compile(source: string, into: string, flags: readonly string[] = []): string {
+export function compile(source: string, into: string): string {
+	return compileFile(join(import.meta.dirname, source), join(into, source.replace(/\.c$/, '.o')));
+}
+
+/** Compiles any BPF source; headers are those beside it, or in `headers`. */
+export function compileFile(source: string, object: string, headers: string = join(root, 'bpf')): string {
 	const arch = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
-	const include = [`-I${join(root, 'bpf')}`, '-idirafter', `/usr/include/${arch}-linux-gnu`];
-	const object = join(into, source.replace(/\.c$/, '.o'));
-	execFileSync('clang', [
-		...['-target', 'bpf', '-g', '-O2', '-Wall', '-Werror', ...include, ...flags],
-		...['-c', join(import.meta.dirname, source), '-o', object],
-	]);
+	const flags = ['-target', 'bpf', '-g', '-O2', '-Wall', '-Werror'];
+	const include = [`-I${headers}`, '-idirafter', `/usr/include/${arch}-linux-gnu`];
+	execFileSync('clang', [...flags, ...include, '-c', source, '-o', object]);
 	return object;
 }
 
@@ -37,7 +39,12 @@ export function workspace(name: string) {
 	};
 }
 
-/** Natives of both FFIs, made once a file. */
+/**
+ * Natives of both FFIs, made once a file. libbpf has one printer for both, and a callback of one FFI must not run
+ * inside a call of the other: it stays silent outside log.capture().
+ */
 export function natives(): ReadonlyMap<FfiName, Native> {
-	return new Map(FFIS.map((ffi) => [ffi, openNative(ffi)]));
+	const all = new Map(FFIS.map((ffi) => [ffi, openNative(ffi)]));
+	for (const native of all.values()) native.call.libbpf_set_print(null);
+	return all;
 }

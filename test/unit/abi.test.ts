@@ -28,6 +28,14 @@ describe('integer codecs', () => {
 		expect(codec.read(view, 0)).toBe(value);
 	});
 
+	it('encode() and decode() stand alone, and name the type', () => {
+		expect([...u32.encode(0x01020304)]).toEqual([4, 3, 2, 1]);
+		expect(u32.decode(Uint8Array.of(9, 4, 3, 2, 1).subarray(1))).toBe(0x01020304);
+		expect(() => u32.encode(-1)).toThrow('Cannot encode u32: -1 is not an integer');
+		expect(() => u16.decode(new Uint8Array(4))).toThrow('Cannot decode u16: expected 2 bytes, got 4');
+		expect([...array(u16, 2).encode([1, 2])]).toEqual([1, 0, 2, 0]);
+	});
+
 	it.each([
 		[u8, 256, '256 is not an integer 0..255'],
 		[u16, -1, '-1 is not an integer 0..65535'],

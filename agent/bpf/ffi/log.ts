@@ -22,7 +22,7 @@ export interface Captured<T> {
 export interface LibbpfLog {
 	/** Runs `action`; what libbpf says meanwhile is returned, and reaches the log at debug only. */
 	capture<T>(action: () => T): Captured<T>;
-	/** Gives messages back to libbpf's own printer on stderr. */
+	/** Stops listening; libbpf says nothing from then on, unless another instance listens. */
 	close(): void;
 }
 
@@ -45,7 +45,7 @@ export function routeLog(native: Omit<Native, 'log'>, sink?: LogSink): LibbpfLog
 		}
 		return 0;
 	});
-	const old = native.call.libbpf_set_print(callback.pointer);
+	native.call.libbpf_set_print(callback.pointer);
 	return {
 		capture(action) {
 			const outer = captured;
@@ -61,7 +61,8 @@ export function routeLog(native: Omit<Native, 'log'>, sink?: LogSink): LibbpfLog
 			}
 		},
 		close() {
-			native.call.libbpf_set_print(old);
+			const current = native.call.libbpf_set_print(null);
+			if (current !== callback.pointer) native.call.libbpf_set_print(current);
 			callback.release();
 		},
 	};

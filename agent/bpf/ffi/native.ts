@@ -9,7 +9,10 @@ export type Calls = CallsOf<typeof SIGNATURES>;
 
 export type FfiName = Driver['name'];
 
-/** C functions and memory, by one of the FFIs. Make one per process: libbpf has state of its own. */
+/**
+ * C functions and memory, by one of the FFIs. Make one per process: libbpf has one printer, and koffi runs C on a stack
+ * of its own, where a callback of ffi-napi crashes.
+ */
 export interface Native {
 	readonly ffi: FfiName;
 	/** As libbpf says: v1.1. */
