@@ -1,7 +1,7 @@
 /** Kubernetes objects as a watch delivers them, for the control loop's tests. */
 export interface ServiceOptions {
 	readonly ips?: readonly string[];
-	readonly ports?: readonly object[];
+	readonly ports?: readonly (object | null)[];
 	readonly spec?: object;
 	readonly meta?: object;
 	readonly status?: object;
