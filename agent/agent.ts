@@ -1,24 +1,30 @@
 import type { Logger } from 'pino';
-import type { ServiceMaps } from './bpf/port.ts';
+import type { BpfMap, ServiceMaps } from './bpf/port.ts';
+import { counterRows } from './cli/counter-rows.ts';
 import type { Config } from './config.ts';
 import { Health } from './http/health.ts';
 import { HealthCheckNodePorts } from './http/health-check-node-port.ts';
-import { type AgentMetrics, createMetrics, type MapUse, type ReasonCount } from './http/metrics.ts';
+import { type AgentMetrics, createMetrics, type MapUse } from './http/metrics.ts';
 import { healthRoutes, metricsRoutes } from './http/routes.ts';
 import { type RunningServer, serve } from './http/server.ts';
 import type { Clock } from './kube/clock.ts';
 import type { ApiTarget } from './kube/kubeconfig.ts';
 import { type ApiSource, watchApi } from './kube/source.ts';
 import { openTransport } from './kube/transport.ts';
+import { parseNode } from './model/node.ts';
 import { Observer } from './observer.ts';
 import { Reconciler } from './reconcile.ts';
+import type { RawSink } from './reconcile-types.ts';
 
 /** The programs and maps of this node, attached. */
 export interface AgentDataplane {
 	readonly maps: ServiceMaps;
-	counters(): Iterable<ReasonCount>;
-	/** What is attached where, for people; and what works in a lesser way than configured. */
-	status(): { readonly attachments: readonly unknown[]; readonly degradations: readonly string[] };
+	/** enum reason -> struct counter of every CPU. */
+	readonly counters: BpfMap;
+	/** What is attached where; and what works in a lesser way than it could, for people. */
+	status(): { readonly attachments: readonly object[]; readonly degradations: readonly string[] };
+	/** The devices that hold the node's addresses face other nodes. */
+	setNodeAddresses(addresses: readonly string[]): void;
 }
 
 export interface AgentOptions {
@@ -65,7 +71,10 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 		transport,
 		nodeName: config.nodeName,
 		endpointsSource: config.endpointsSource,
-		sinks: (kind) => observer.sinks(reconciler.sinks(kind)),
+		sinks(kind) {
+			const sinks = observer.sinks(reconciler.sinks(kind));
+			return { ...sinks, node: nodeSink(options, sinks.node) };
+		},
 		log: log.child({ part: 'watch' }),
 		signal,
 		clock,
@@ -77,6 +86,19 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 	stopChecks();
 	await Promise.all(Object.values(servers).map((server) => server.close()));
 	log.info({ node: config.nodeName }, 'agent.stopped');
+}
+
+/** The node's addresses decide which devices are its uplinks. */
+function nodeSink({ config, dataplane }: AgentOptions, sink: RawSink): RawSink {
+	return {
+		upsert(key, object) {
+			const { addresses } = parseNode(object, config.nodeName).value;
+			dataplane.setNodeAddresses(addresses.map((address) => address.text));
+			sink.upsert(key, object);
+		},
+		remove: (key) => sink.remove(key),
+		listed: () => sink.listed(),
+	};
 }
 
 interface Servers {
@@ -164,7 +186,7 @@ function watchStates(clock: Clock, source: ApiSource | undefined) {
 
 function metricSources({ dataplane, clock }: AgentOptions, parts: Parts) {
 	return {
-		counters: () => dataplane.counters(),
+		counters: () => counterRows(dataplane.counters),
 		*maps(): Generator<MapUse> {
 			const { maps } = dataplane;
 			const counts = parts.reconciler?.snapshot().counts;

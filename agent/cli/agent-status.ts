@@ -5,6 +5,12 @@ export interface AgentStatus {
 	readonly node: string;
 	/** Everything has been listed and written once. */
 	readonly synced: boolean;
+	/** Programs and where they are attached. */
+	readonly attachments: readonly {
+		readonly program: string;
+		readonly target: string;
+		readonly mode: string;
+	}[];
 	/** What works in a lesser way than configured or possible. */
 	readonly degradations: readonly string[];
 	readonly problems: readonly { readonly object: string; readonly field: string; readonly message: string }[];

@@ -65,7 +65,9 @@ function describe(context: CliContext, kernel: KernelStatus, agent: AgentStatus 
 		'Services',
 		`${kernel.services} ports, ${kernel.frontends} frontends, ${kernel.withoutBackends} without backends`,
 	);
-	field('Attached', kernel.links.join(' ') || yellow('nothing'));
+	const attached = agent ? attachments(agent) : kernel.links;
+	for (const one of attached) field('Attached', one);
+	if (attached.length === 0) field('Attached', yellow('nothing'));
 	for (const [reason, packets] of Object.entries(kernel.drops)) field('Dropped', `${packets} ${reason}`);
 	for (const [resource, watch] of Object.entries(agent?.watches ?? {})) {
 		const state = watch.error ? yellow(watch.error) : watch.listed ? 'watching' : yellow('not listed yet');
@@ -76,4 +78,13 @@ function describe(context: CliContext, kernel: KernelStatus, agent: AgentStatus 
 		field('Problem', yellow(`${object}${path ? ` ${path}` : ''}: ${message}`));
 	}
 	return `${lines.join('\n')}\n`;
+}
+
+/** A line a target: `eth0: ml_xdp (native), ml_from_netdev (tcx)`. */
+function attachments(agent: AgentStatus): string[] {
+	const byTarget = Map.groupBy(agent.attachments, ({ target }) => target);
+	return [...byTarget].map(
+		([target, programs]) =>
+			`${target}: ${programs.map(({ program, mode }) => `${program} (${mode})`).join(', ')}`,
+	);
 }

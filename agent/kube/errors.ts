@@ -42,3 +42,14 @@ export function statusError(what: string, code: number, status: unknown, retryAf
 		typeof fields['message'] === 'string' ? fields['message'] : String(status ?? '').slice(0, 200);
 	return new ApiStatusError(`${what}: ${code} ${reason}: ${message}`, code, reason, retryAfter);
 }
+
+/** The message with those of its causes: "GET https://... failed: connect ECONNREFUSED ...". */
+export function describe(error: unknown): string {
+	const parts: string[] = [];
+	for (let e: unknown = error; e instanceof Error && parts.length < 4; e = e.cause) {
+		const code = (e as NodeJS.ErrnoException).code;
+		const named = code === undefined || e.message.includes(code) ? e.message : `${e.message} (${code})`;
+		parts.push(named || e.name);
+	}
+	return parts.length > 0 ? parts.join(': ') : String(error);
+}

@@ -1,6 +1,6 @@
 import { Backoff } from './backoff.ts';
 import { type Clock, pause } from './clock.ts';
-import { ApiStatusError, MalformedAnswerError } from './errors.ts';
+import { ApiStatusError, describe, MalformedAnswerError } from './errors.ts';
 import { type Connection, listPages } from './list.ts';
 import { asObject, keyOf, type RawObject, type Resource } from './resources.ts';
 import type { Transport } from './transport.ts';
@@ -265,15 +265,4 @@ export class Reflector {
 
 function isNumber(version: string | undefined): version is string {
 	return version !== undefined && /^\d+$/.test(version);
-}
-
-/** The message with those of its causes: "GET https://... failed: connect ECONNREFUSED ...". */
-function describe(error: unknown): string {
-	const parts: string[] = [];
-	for (let e: unknown = error; e instanceof Error && parts.length < 4; e = e.cause) {
-		const code = (e as NodeJS.ErrnoException).code;
-		const named = code === undefined || e.message.includes(code) ? e.message : `${e.message} (${code})`;
-		parts.push(named || e.name);
-	}
-	return parts.length > 0 ? parts.join(': ') : String(error);
 }

@@ -1,6 +1,7 @@
 import { Backoff } from './backoff.ts';
 import { chunks, readJson } from './body.ts';
 import { type Clock, pause, systemClock } from './clock.ts';
+import { describe } from './errors.ts';
 import { Reflector, type ReflectorLog, type ReflectorState, type Sink } from './reflector.ts';
 import { ENDPOINT_SLICES, ENDPOINTS, isRecord, ownNode, SERVICES } from './resources.ts';
 import type { Transport } from './transport.ts';
@@ -79,8 +80,7 @@ async function chooseEndpoints(
 			return source;
 		} catch (error) {
 			if (options.signal.aborted) break;
-			const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
-			options.log.warn({ error: `${String(error)}${cause}` }, 'discovery.failed');
+			options.log.warn({ error: describe(error) }, 'discovery.failed');
 			await pause(clock, backoff.next(undefined), options.signal);
 		}
 	}

@@ -1,7 +1,8 @@
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { MAPS } from '../../agent/abi/layout.ts';
 import { runAgent } from '../../agent/agent.ts';
-import { type FakeServiceMaps, fakeServiceMaps } from '../../agent/bpf/fake.ts';
+import { FakeArray, type FakeServiceMaps, fakeServiceMaps } from '../../agent/bpf/fake.ts';
 import { frontendRows } from '../../agent/cli/frontend-rows.ts';
 import { loadConfig } from '../../agent/config.ts';
 import type { RunningServer } from '../../agent/http/server.ts';
@@ -40,6 +41,7 @@ describe('runAgent()', () => {
 	let running: Promise<void>;
 	let log: Record<string, unknown>[];
 	let degradations: string[];
+	let nodeAddresses: string[];
 
 	async function start(): Promise<void> {
 		const server = await api.listen();
@@ -52,8 +54,12 @@ describe('runAgent()', () => {
 			config,
 			dataplane: {
 				maps,
-				counters: () => [{ reason: 'to_local', packets: 3n, bytes: 30n }],
-				status: () => ({ attachments: ['ml_connect4'], degradations }),
+				counters: new FakeArray(maps.kernel, { ...MAPS.counters, cpus: 2 }),
+				setNodeAddresses: (addresses) => void nodeAddresses.push(...addresses),
+				status: () => ({
+					attachments: [{ program: 'ml_xdp', target: 'eth0', mode: 'native' }],
+					degradations,
+				}),
 			},
 			target: { server, options: async () => ({}) },
 			log: pino({ level: 'info' }, { write: (line: string) => void log.push(JSON.parse(line)) }),
@@ -89,6 +95,7 @@ describe('runAgent()', () => {
 		servers = {};
 		log = [];
 		degradations = [];
+		nodeAddresses = [];
 		api.script('/apis/discovery.k8s.io/v1', raw(JSON.stringify({ resources: [{ name: 'endpointslices' }] })));
 		api.script('/api/v1/nodes', list('1', [node]));
 	});

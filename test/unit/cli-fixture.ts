@@ -65,7 +65,7 @@ export function filledMaps(): PinnedMaps {
 	const perCpu = (...values: bigint[]) => Buffer.concat(values.map(count));
 	counters.update(u32(Reason.TO_REMOTE), perCpu(3n, 4n));
 	counters.update(u32(Reason.DROP_TTL), perCpu(0n, 1n));
-	return { ...maps, connections, counters, links: ['ml_connect4', 'xdp_eth0'], [Symbol.dispose]() {} };
+	return { ...maps, connections, counters, links: ['connect4', 'xdp_3'], [Symbol.dispose]() {} };
 }
 
 export interface Run {

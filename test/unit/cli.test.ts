@@ -16,7 +16,18 @@ async function agentThatSays(status: object): Promise<string> {
 	return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-const GOOD = { node: 'node1', synced: true, degradations: [], problems: [], watches: {}, services: {} };
+const GOOD = {
+	node: 'node1',
+	synced: true,
+	attachments: [
+		{ program: 'ml_xdp', target: 'eth0', mode: 'native' },
+		{ program: 'ml_from_netdev', target: 'eth0', mode: 'tcx' },
+	],
+	degradations: [],
+	problems: [],
+	watches: {},
+	services: {},
+};
 const NOBODY = '127.0.0.1:1';
 
 afterEach(() => {
@@ -130,7 +141,7 @@ describe('maglane status', () => {
 		expect(code).toBe(0);
 		expect(out).toContain('Agent       in sync (node1)');
 		expect(out).toContain('Services    2 ports, 3 frontends, 1 without backends');
-		expect(out).toContain('Attached    ml_connect4 xdp_eth0');
+		expect(out).toContain('Attached    eth0: ml_xdp (native), ml_from_netdev (tcx)\n');
 		expect(out).toContain('Dropped     1 drop_ttl');
 	});
 
@@ -138,6 +149,8 @@ describe('maglane status', () => {
 		const { code, out } = await runMaglane(['status', '--metrics-address', NOBODY, '-o', 'json']);
 		expect(code).toBe(3);
 		expect(JSON.parse(out)).toMatchObject({ agent: null, kernel: { frontends: 3, drops: { drop_ttl: 1 } } });
+		const table = await runMaglane(['status', '--metrics-address', NOBODY]);
+		expect(table.out).toContain('Attached    connect4\nAttached    xdp_3\n');
 	});
 
 	it('is 3 when degraded, and names what and which objects', async () => {

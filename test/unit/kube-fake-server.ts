@@ -13,6 +13,7 @@ export class FakeApiServer {
 	readonly requests: string[] = [];
 	readonly headers: http.IncomingHttpHeaders[] = [];
 	readonly #scripts = new Map<string, Step[]>();
+	readonly #lists = new Map<string, Step>();
 	readonly #open = new Map<string, http.ServerResponse>();
 	readonly #sockets = new Set<Socket>();
 	readonly #server: http.Server;
@@ -31,6 +32,12 @@ export class FakeApiServer {
 		return this;
 	}
 
+	/** What every request that is no watch gets once the script is at its end. */
+	always(path: string, step: Step): this {
+		this.#lists.set(path, step);
+		return this;
+	}
+
 	/** Sends events on the latest open watch of a path. */
 	push(path: string, ...events: object[]): void {
 		const response = this.#open.get(path);
@@ -42,8 +49,11 @@ export class FakeApiServer {
 		return this.requests.filter((request) => request.startsWith(`${path}?`) || request === path);
 	}
 
-	async listen(): Promise<URL> {
-		await new Promise<void>((resolve) => this.#server.listen(this.#port, '127.0.0.1', resolve));
+	/** @param fd a listening socket, maybe of another network namespace */
+	async listen(fd?: number): Promise<URL> {
+		const at = fd === undefined ? { port: this.#port, host: '127.0.0.1' } : { fd };
+		await new Promise<void>((resolve) => this.#server.listen(at, resolve));
+		if (fd !== undefined) return new URL('http://unknown');
 		this.#port = (this.#server.address() as AddressInfo).port;
 		return new URL(`http://127.0.0.1:${this.#port}`);
 	}
@@ -61,8 +71,10 @@ export class FakeApiServer {
 		const query = [...url.searchParams].map(([k, v]) => `${k}=${v}`).join('&');
 		this.requests.push(query ? `${url.pathname}?${query}` : url.pathname);
 		this.headers.push(request.headers);
-		if (url.searchParams.get('watch') === 'true') this.#open.set(url.pathname, response);
-		const step = this.#scripts.get(url.pathname)?.shift();
+		const watching = url.searchParams.get('watch') === 'true';
+		if (watching) this.#open.set(url.pathname, response);
+		const step =
+			this.#scripts.get(url.pathname)?.shift() ?? (watching ? undefined : this.#lists.get(url.pathname));
 		if (step) step(response, request);
 		else response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
 	}

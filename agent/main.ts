@@ -1,0 +1,44 @@
+/** The command line: what the commands need of the world is put together here, and loaded when it is needed. */
+import { release } from 'node:os';
+import packageJson from '../package.json' with { type: 'json' };
+import { MAGLANE_ABI } from './abi/layout.ts';
+import type { CliContext } from './cli/context.ts';
+import { type LateCommands, runCli } from './cli/program.ts';
+import { environment } from './config.ts';
+
+const context: CliContext = {
+	env: environment(),
+	stdout: process.stdout,
+	stderr: process.stderr,
+	version: {
+		version: packageJson.version,
+		abi: MAGLANE_ABI,
+		node: process.version,
+		kernel: release(),
+		arch: process.arch,
+	},
+	async openPins(pinPath) {
+		const [{ openNative }, { openPins }] = await Promise.all([
+			import('./bpf/ffi/native.ts'),
+			import('./pins.ts'),
+		]);
+		return openPins(openNative('koffi'), pinPath);
+	},
+	async cleanup(pinPath) {
+		const { cleanup } = await import('./bpf/cleanup.ts');
+		return { removed: cleanup({ pinPath, ffi: 'koffi' }) };
+	},
+	runAgent: async (config) => (await import('./start.ts')).startAgent(config, packageJson.version),
+};
+
+/** The agent of a node has no use for a whole cluster in its memory. */
+const late: LateCommands = {
+	standalone: {
+		summary: 'run a cluster on this machine: API server, nodes and pods as network namespaces',
+		load: async () => (await import('./standalone/cli.ts')).registerStandalone,
+	},
+};
+
+// not exit(): what was written to a pipe must get out first
+const code = await runCli(context, late, process.argv.slice(2));
+process.exitCode ??= code;

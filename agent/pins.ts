@@ -1,0 +1,76 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { MAGLANE_ABI, TABLE_SEGMENT_CHUNKS, TABLE_SEGMENTS } from './abi/layout.ts';
+import { BpfError } from './bpf/error.ts';
+import type { Native } from './bpf/ffi/native.ts';
+import { type KernelMap, openPinnedMap } from './bpf/kernel-map.ts';
+import { checkPinnedLayout } from './bpf/layout-check.ts';
+import type { BpfMap, TableSegments } from './bpf/port.ts';
+import type { PinnedMaps } from './cli/context.ts';
+
+/** The directory of this ABI's pins: two ABIs never share a map. */
+export function pinDirectory(pinPath: string): string {
+	return join(pinPath, `v${MAGLANE_ABI}`);
+}
+
+/** Opens a node's maps to read them. Nothing is made or changed. @throws BpfError ENOENT when one is missing */
+export function openPins(native: Native, pinPath: string): PinnedMaps {
+	const directory = pinDirectory(pinPath);
+	const opened: KernelMap[] = [];
+	const open = (name: string): KernelMap => {
+		const path = join(directory, name);
+		const map = openPinnedMap(native, path, name);
+		if (map === undefined) {
+			throw new BpfError({ operation: 'open', object: `map ${name} at ${path}`, errno: 'ENOENT' });
+		}
+		opened.push(map);
+		checkPinnedLayout(native, map, path);
+		return map;
+	};
+	const close = (): void => {
+		for (const map of opened) map.close();
+	};
+	try {
+		const maps = {
+			frontends: open('frontends'),
+			backends: open('backends'),
+			settings: open('node_settings'),
+			connections: open('connections'),
+			counters: open('counters'),
+			tables: readSegments(directory, open),
+		};
+		const links = readdirSync(directory).filter((name) => name.startsWith(LINK));
+		return { ...maps, links: links.map((name) => name.slice(LINK.length)).sort(), [Symbol.dispose]: close };
+	} catch (error) {
+		close();
+		throw error;
+	}
+}
+
+/** Pins of links: link_<program>_<ifindex>, link_<cgroup hook>. */
+const LINK = 'link_';
+
+/** Segments by their own pins; the map of maps needs not be read. */
+function readSegments(directory: string, open: (name: string) => KernelMap): TableSegments {
+	const segments: BpfMap[] = [];
+	while (existsSync(join(directory, `tables_${segments.length}`))) {
+		segments.push(open(`tables_${segments.length}`));
+	}
+	return {
+		chunks: TABLE_SEGMENT_CHUNKS,
+		limit: TABLE_SEGMENTS,
+		count: segments.length,
+		segment(i) {
+			const segment = segments[i];
+			if (segment) return segment;
+			throw new BpfError({ operation: 'open', object: `map tables_${i}`, errno: 'ENOENT' });
+		},
+		grow() {
+			throw new BpfError({
+				operation: 'create',
+				object: 'a table segment, opened to be read',
+				errno: 'EPERM',
+			});
+		},
+	};
+}

@@ -1,0 +1,172 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { cgroup2Mount } from '../../agent/bpf/mounts.ts';
+import { NetnsSwitcher } from '../../agent/bpf/netns.ts';
+
+const BIN = resolve(import.meta.dirname, '../../bin/maglane');
+const NODE = 'mlk-node1';
+const CLIENT = 'mlk-client';
+const POD = 'mlk-pod';
+
+export interface Finished {
+	readonly code: number;
+	readonly out: string;
+	readonly err: string;
+}
+
+export interface RunningAgent {
+	readonly child: ChildProcess;
+	/** Its log so far. */
+	lines(): Record<string, unknown>[];
+	readonly ended: Promise<Finished>;
+}
+
+/** A node, a pod on it and an outside client as namespaces; agents are started in the node's. */
+export class AgentNode {
+	readonly pins = '/sys/fs/bpf/mlk/node1';
+	readonly podAddress = '10.244.1.2';
+	readonly nodeAddress = '192.168.10.11';
+	readonly switcher = new NetnsSwitcher();
+	readonly #cgroup = join(cgroup2Mount()!, 'mlk/node1');
+	readonly #children = new Set<ChildProcess>();
+
+	constructor() {
+		this.#remove();
+		for (const name of [NODE, CLIENT, POD]) this.switcher.create(name);
+		ip('link', 'add', 'eth0', 'netns', NODE, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', CLIENT);
+		ip('link', 'add', 'pod0', 'netns', NODE, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', POD);
+		address(NODE, 'eth0', '192.168.10.11/24', 'fd00:10::11/64');
+		address(NODE, 'pod0', '10.244.1.1/24', 'fd00:244:1::1/64');
+		address(CLIENT, 'eth0', '192.168.10.100/24', 'fd00:10::100/64');
+		address(POD, 'eth0', '10.244.1.2/24', 'fd00:244:1::2/64');
+		for (const name of [NODE, CLIENT, POD]) ip('-n', name, 'link', 'set', 'lo', 'up');
+		ip('-n', NODE, 'route', 'add', 'default', 'via', '192.168.10.100');
+		ip('-n', POD, 'route', 'add', 'default', 'via', '10.244.1.1');
+		inside(NODE, 'sysctl', '-qw', 'net.ipv4.ip_forward=1');
+		mkdirSync(this.#cgroup, { recursive: true });
+	}
+
+	/** A listening socket on the node's loopback, for an API server that this process is. */
+	listenOnNode(port: number): number {
+		return this.switcher.listenTcp(NODE, port, { family: 4, address: '127.0.0.1' });
+	}
+
+	/** A listening socket of the pod. */
+	listenOnPod(port: number): number {
+		return this.switcher.listenTcp(POD, port);
+	}
+
+	/** Starts an agent. Its log is read with `lines`. */
+	startAgent(...args: string[]): RunningAgent {
+		const logs: string[] = [];
+		const child = this.#spawn([
+			...[BIN, 'agent', '--node-name=node1', `--pin-path=${this.pins}`, `--cgroup=${this.#cgroup}`],
+			...['--xdp=native', '--bpf-cache=/tmp/mlk-bpf-cache', ...args],
+		]);
+		let err = '';
+		child.stdout!.on('data', (data) => logs.push(String(data)));
+		child.stderr!.on('data', (data) => {
+			err += data;
+		});
+		const lines = () =>
+			logs
+				.join('')
+				.split('\n')
+				.filter((line) => line.startsWith('{') && line.endsWith('}'))
+				.map((line) => JSON.parse(line) as Record<string, unknown>);
+		const ended = new Promise<Finished>((done) => {
+			child.once('close', (code, signal) =>
+				done({ code: code ?? (signal ? 128 : 0), out: logs.join(''), err }),
+			);
+		});
+		return { child, lines, ended };
+	}
+
+	/** Runs a maglane command in the node's namespace. */
+	maglane(...args: string[]): Promise<Finished> {
+		return this.run(BIN, ...args);
+	}
+
+	/** Runs a program as a process of the node: in its namespace and its cgroup. */
+	run(...argv: string[]): Promise<Finished> {
+		const child = this.#spawn(argv);
+		let out = '';
+		let err = '';
+		child.stdout!.on('data', (data) => {
+			out += data;
+		});
+		child.stderr!.on('data', (data) => {
+			err += data;
+		});
+		return new Promise((done, fail) => {
+			child.once('error', fail);
+			child.once('close', (code) => done({ code: code ?? 128, out, err }));
+		});
+	}
+
+	/** Asks a URL from a process of the node. @returns the body, or curl's complaint */
+	async curl(url: string): Promise<string> {
+		const { code, out, err } = await this.run('curl', '-sS', '--max-time', '3', url);
+		return code === 0 ? out : `curl ${code}: ${err.trim()}`;
+	}
+
+	/** Pinned links that hold a program, by the names of their pins; XDP of the devices as the kernel tells it. */
+	attached(): string[] {
+		const directory = join(this.pins, 'v1');
+		const links = existsSync(directory)
+			? readdirSync(directory).filter((name) => name.startsWith('link_'))
+			: [];
+		const held = links.filter((name) => {
+			const text = inside(NODE, 'bpftool', '-j', 'link', 'show', 'pinned', join(directory, name));
+			return (JSON.parse(text) as { prog_id?: number }).prog_id !== undefined;
+		});
+		const xdp = inside(NODE, 'ip', '-j', 'link', 'show').includes('"xdp"') ? ['xdp'] : [];
+		return [...held.map((name) => name.replace(/^link_|_\d+$/g, '')), ...xdp].sort();
+	}
+
+	/** Ends what was started here and removes everything. */
+	async close(): Promise<void> {
+		const ended = [...this.#children].map((child) => new Promise((done) => child.once('close', done)));
+		for (const child of this.#children) child.kill('SIGKILL');
+		await Promise.all(ended);
+		this.#remove();
+		this.switcher[Symbol.dispose]();
+	}
+
+	/** By name: also what an earlier run left. */
+	#remove(): void {
+		if (existsSync(this.pins) && existsSync(`/run/netns/${NODE}`)) {
+			inside(NODE, BIN, 'cleanup', '--quiet', `--pin-path=${this.pins}`);
+		}
+		for (const name of [NODE, CLIENT, POD]) this.switcher.remove(name);
+		rmSync('/sys/fs/bpf/mlk', { recursive: true, force: true });
+		for (const directory of [this.#cgroup, dirname(this.#cgroup)])
+			if (existsSync(directory)) rmdirSync(directory);
+	}
+
+	#spawn(argv: readonly string[]): ChildProcess {
+		const join_ = 'echo 0 > "$1/cgroup.procs" && shift && exec "$@"';
+		const enter = ['nsenter', `--net=/run/netns/${NODE}`, '--', ...argv];
+		const child = spawn('/bin/sh', ['-c', join_, 'sh', this.#cgroup, ...enter], {
+			stdio: ['ignore', 'pipe', 'pipe'],
+		});
+		this.#children.add(child);
+		child.once('close', () => this.#children.delete(child));
+		return child;
+	}
+}
+
+function ip(...args: string[]): void {
+	execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
+function inside(name: string, ...argv: string[]): string {
+	return execFileSync('nsenter', [`--net=/run/netns/${name}`, '--', ...argv], { encoding: 'utf8' });
+}
+
+function address(name: string, device: string, v4: string, v6: string): void {
+	ip('-n', name, 'address', 'add', v4, 'dev', device);
+	ip('-n', name, 'address', 'add', v6, 'dev', device, 'nodad');
+	ip('-n', name, 'link', 'set', device, 'up');
+}
