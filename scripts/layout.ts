@@ -8,17 +8,11 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseBtf } from '../agent/abi/btf.ts';
 import { elfSection } from '../agent/abi/elf.ts';
+import { findClang } from '../agent/bpf/clang.ts';
 import { type LayoutSource, layoutText } from './layout-text.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const target = join(root, 'agent/abi/layout.ts');
-
-/** linux/types.h needs asm/types.h, which Debian keeps in a folder of the architecture. */
-function includeFlags(): string[] {
-	const arch = process.arch === 'x64' ? 'x86_64' : process.arch === 'arm64' ? 'aarch64' : process.arch;
-	const folder = `/usr/include/${arch}-linux-gnu`;
-	return [`-I${join(root, 'bpf')}`, ...(existsSync(folder) ? ['-idirafter', folder] : [])];
-}
 
 /** A type is in BTF only when something uses it: one variable of each. */
 function probe(structs: readonly string[], enums: readonly string[]): string {
@@ -33,7 +27,10 @@ function probe(structs: readonly string[], enums: readonly string[]): string {
 }
 
 /** Compiles the probe and collects what the headers define, in their order. */
-export function collect(): LayoutSource {
+export async function collect(): Promise<LayoutSource> {
+	const found = await findClang();
+	if (!found) throw new Error('Cannot generate the layout: clang is not in PATH; install clang 12 or later');
+	const includes = [`-I${join(root, 'bpf')}`, ...found.includes];
 	const header = readFileSync(join(root, 'bpf/abi.h'), 'utf8');
 	const names = (pattern: RegExp) => [...header.matchAll(pattern)].map((match) => match[1]!);
 	const structs = names(/^struct (\w+) \{/gm);
@@ -44,7 +41,7 @@ export function collect(): LayoutSource {
 		const source = join(folder, 'layout.c');
 		writeFileSync(source, probe(structs, enums));
 		const clang = (...args: string[]) =>
-			execFileSync('clang', ['-target', 'bpf', '-g', '-O2', '-Wall', '-Werror', ...includeFlags(), ...args], {
+			execFileSync(found.command, ['-target', 'bpf', '-g', '-O2', '-Wall', '-Werror', ...includes, ...args], {
 				encoding: 'utf8',
 				stdio: ['ignore', 'pipe', 'inherit'],
 			});
@@ -74,8 +71,8 @@ export function difference(committed: string, expected: string): string[] {
 	];
 }
 
-function main(): void {
-	const expected = layoutText(collect());
+async function main(): Promise<void> {
+	const expected = layoutText(await collect());
 	const committed = existsSync(target) ? readFileSync(target, 'utf8') : '';
 	if (!process.argv.includes('--check')) {
 		if (expected !== committed) writeFileSync(target, expected);
@@ -88,4 +85,9 @@ function main(): void {
 	process.exitCode = 1;
 }
 
-if (import.meta.main) main();
+if (import.meta.main) {
+	await main().catch((error: unknown) => {
+		console.error(error instanceof Error ? error.message : error);
+		process.exitCode = 1;
+	});
+}

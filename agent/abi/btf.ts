@@ -5,8 +5,9 @@
 export interface BtfMember {
 	readonly name: string;
 	readonly type: number;
-	/** Bytes; bit fields are refused. */
+	/** Bytes; of the byte where it begins for a bit field. */
 	readonly offset: number;
+	readonly bitField: boolean;
 }
 
 export type BtfType =
@@ -143,10 +144,11 @@ function parseType(cursor: Cursor): BtfType {
 	}
 }
 
+/** With kflag the upper 8 bits are a bit field's width; without, a bit field shows by its odd offset only. */
 function member(name: string, type: number, bits: number, kflag: boolean): BtfMember {
-	if ((kflag && bits >>> 24 !== 0) || bits % 8 !== 0)
-		throw new RangeError(`Cannot parse BTF: ${name} is a bit field`);
-	return { name, type, offset: (kflag ? bits & 0xffffff : bits) / 8 };
+	const offset = kflag ? bits & 0xffffff : bits;
+	const bitField = (kflag && bits >>> 24 !== 0) || offset % 8 !== 0;
+	return { name, type, offset: Math.floor(offset / 8), bitField };
 }
 
 /** The type behind typedefs, const and volatile. */

@@ -41,7 +41,7 @@ function shapeOf(btf: Btf, type: BtfType & { kind: 'struct' | 'union' }): Struct
 	const fields = type.members.map((member) => ({
 		name: member.name,
 		offset: member.offset,
-		type: typeName(btf, member.type),
+		type: member.bitField ? 'bit field' : typeName(btf, member.type),
 		size: sizeOf(btf, member.type),
 	}));
 	return { type: type.name, size: type.size, fields };

@@ -3,6 +3,11 @@ import { BpfError } from './error.ts';
 /** Lines of the verifier that an error message carries: the refusal and the instructions before it. */
 const TAIL = 24;
 
+const EPERM = 1;
+/** CAP_BPF and CAP_PERFMON are of Linux 5.8. */
+const CAPABILITIES =
+	'the process needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or CAP_SYS_ADMIN before Linux 5.8';
+
 /** An object that could not be loaded. */
 export class LoadError extends BpfError {
 	/** All that libbpf warned of, with the whole verifier log. */
@@ -27,7 +32,8 @@ export function verifierLog(
 export function loadFailure(object: string, errno: number, warnings: string): LoadError {
 	const verifier = verifierLog(warnings);
 	if (!verifier) {
-		const detail = warnings.trim().split('\n').join('; ') || 'libbpf gave no reason';
+		const said = warnings.trim().split('\n').join('; ') || 'libbpf gave no reason';
+		const detail = errno === EPERM ? `${CAPABILITIES}; libbpf says: ${said}` : said;
 		return new LoadError(`BPF object ${object}`, errno, detail, warnings);
 	}
 	const cut = verifier.lines.length > TAIL ? [`... ${verifier.lines.length - TAIL} lines before`] : [];

@@ -58,8 +58,8 @@ describe('scripts/layout.ts', () => {
 		expect([check.status, check.stderr]).toEqual([0, '']);
 	});
 
-	it('difference() shows what changed, with line numbers', () => {
-		const text = layoutText(collect());
+	it('difference() shows what changed, with line numbers', async () => {
+		const text = layoutText(await collect());
 		const changed = text.replace('tableSize: number;', 'tableSize: bigint;');
 		const line = text.split('\n').indexOf('\ttableSize: number;') + 1;
 		expect(difference(text, changed)).toEqual([
@@ -69,8 +69,8 @@ describe('scripts/layout.ts', () => {
 		expect(difference(text, text)).toEqual([]);
 	});
 
-	it('names a C type that it has no codec for', () => {
-		const source = collect();
+	it('names a C type that it has no codec for', async () => {
+		const source = await collect();
 		const btf = source.btf.map((type) =>
 			type.kind === 'int' && type.name.endsWith('char') ? { ...type, signed: true } : type,
 		);
@@ -127,6 +127,23 @@ describe('parseBtf()', () => {
 			...{ maxEntries: 2, flags: 0, pinned: false },
 		});
 		expect(maps.find(({ name }) => name === 'counters')?.pinned).toBe(true);
+	});
+
+	it('reads structs with bit fields, and there is no codec for them', async () => {
+		const source = join(work.folder, 'bits.bpf.c');
+		writeFileSync(source, 'struct bits { unsigned a:4; unsigned b:12; unsigned c; } use;\n');
+		const object = compileFile(source, join(work.folder, 'bits.bpf.o'));
+		const btf = parseBtf(elfSection(readFileSync(object), '.BTF')!);
+		const fields = structLayouts(btf)
+			.get('bits')!
+			.fields.map(({ name, offset, type }) => [name, offset, type]);
+		expect(fields).toEqual([
+			['a', 0, 'bit field'],
+			['b', 0, 'bit field'],
+			['c', 4, 'u32'],
+		]);
+		const generate = () => layoutText({ btf, structs: ['bits'], enums: [], constants: [] });
+		expect(generate).toThrow('Cannot generate a codec for the C type bit field');
 	});
 
 	it('refuses what is not BTF and not ELF', () => {
