@@ -81,7 +81,7 @@ const RETRY_MS = 1000;
 
 /**
  * Brings the dataplane up, or takes over what an agent before us left. The process must be in the network namespace of
- * its node.
+ * its node. The signal ends the opening; what was opened is ended by close().
  * @throws Error, BpfError, LoadError that say what is missing and what would help. What was attached stays as it was.
  */
 export async function openDataplane(
@@ -107,10 +107,8 @@ export async function openDataplane(
 		lock.release();
 		throw error;
 	}
-	const opened = dataplane;
-	signal?.addEventListener('abort', () => opened.close(), { once: true });
-	log.info({ ...opened.status(), features: undefined }, 'dataplane up');
-	return opened;
+	log.info({ ...dataplane.status(), features: undefined }, 'dataplane up');
+	return dataplane;
 }
 
 function objectsFor(options: DataplaneOptions, signal?: AbortSignal): Promise<BpfObjects> {
