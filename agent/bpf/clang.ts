@@ -52,7 +52,7 @@ export function searchList(output: string): string[] {
 
 /** What follows `clang` on the command line to compile `source` in `directory` to `object`. */
 export function compileArguments(clang: Clang, directory: string, source: string, object: string): string[] {
-	// no path of this machine in the object: equal sources give equal bytes anywhere
+	// compiled in the directory itself, an object names no path of this machine: equal sources, equal bytes
 	const prefix = `-ffile-prefix-map=${directory}=bpf`;
 	return [...FLAGS, ...clang.includes, `-I${directory}`, prefix, '-c', source, '-o', object];
 }
@@ -78,7 +78,12 @@ export async function compileFile(
 ): Promise<void> {
 	const args = compileArguments(clang, directory, source, object);
 	try {
-		await run(clang.command, args, { signal, timeout: LONGEST_COMPILE_MS, maxBuffer: 1 << 24 });
+		await run(clang.command, args, {
+			cwd: directory,
+			signal,
+			timeout: LONGEST_COMPILE_MS,
+			maxBuffer: 1 << 24,
+		});
 	} catch (cause) {
 		signal?.throwIfAborted();
 		const { stderr = '', code } = cause as { stderr?: string; code?: number | string };

@@ -29,7 +29,8 @@ const SOCK_RAW = 3;
 const SOCK_FLAGS = 0o4000 | 0o2000000;
 const NETLINK_ROUTE = 0;
 const SOL_SOCKET = 1;
-const SO_RCVBUF = 8;
+/** As SO_RCVBUF, beyond net.core.rmem_max. */
+const SO_RCVBUFFORCE = 33;
 /** The kernel fills at most 32 KiB of a dump at a time. */
 const BUFFER = 65_536;
 /** Room for the events of some thousand pods that start at once; beyond it ENOBUFS makes us look anew. */
@@ -54,12 +55,13 @@ export class Netlink implements Disposable {
 	readonly #buffer = new Uint8Array(BUFFER);
 	#sequence = 0;
 
-	constructor(native: Native) {
+	/** `eventRoom`: bytes of events that may wait for changed(). */
+	constructor(native: Native, eventRoom = EVENT_ROOM) {
 		this.#native = native;
 		this.#events = this.#open(Object.values(Group).reduce((all, group) => all | group, 0));
 		this.#dumps = this.#open(0);
-		const room = new Uint8Array(Uint32Array.of(EVENT_ROOM).buffer);
-		native.call.setsockopt(this.#events, SOL_SOCKET, SO_RCVBUF, room, room.length);
+		const room = new Uint8Array(Uint32Array.of(eventRoom).buffer);
+		native.call.setsockopt(this.#events, SOL_SOCKET, SO_RCVBUFFORCE, room, room.length);
 	}
 
 	/** All links, addresses and default routes. @throws BpfError. */

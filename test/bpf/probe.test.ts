@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { describe, expect, it } from 'vitest';
+import { type FfiName, openNative } from '../../agent/bpf/ffi/native.ts';
+import { measureHz, netnsCookie, probe } from '../../agent/bpf/probe.ts';
+import { call, exit, loadTiny, ProgramType, set } from '../../agent/bpf/tiny-program.ts';
+
+const [major = 0, minor = 0] = release().split('.').map(Number);
+const atLeast = (wantMajor: number, wantMinor: number) =>
+	major > wantMajor || (major === wantMajor && minor >= wantMinor);
+
+describe.each<FfiName>(['koffi', 'ffi-napi'])('probe by %s', (ffi) => {
+	const native = openNative(ffi);
+
+	it('probe() answers as the versions of the kernel do that first had each', () => {
+		const features = probe(native, '/sys/fs/bpf/mld-probe/v1');
+		expect(features).toMatchObject({
+			capabilities: { ok: true },
+			bpffs: { ok: true },
+			cgroup2: { ok: true },
+			tcx: { ok: atLeast(6, 6) },
+			setRetval: { ok: atLeast(5, 18) },
+			checksumIpv6: { ok: atLeast(6, 16) },
+		});
+		const sysctl = readFileSync('/proc/sys/kernel/unprivileged_bpf_disabled', 'utf8').trim();
+		expect(features.unprivilegedOff.ok).toBe(sysctl !== '0');
+	});
+
+	it('probe() names the remedy for a path that is not on bpffs', () => {
+		expect(probe(native, '/tmp').bpffs).toEqual({ ok: false, why: expect.stringContaining('mount -t bpf') });
+	});
+
+	it('measureHz() gives a rate that kernels have, the same each time', async () => {
+		const rates = await Promise.all([measureHz(native), measureHz(native)]);
+		expect([100, 250, 300, 1000]).toContain(rates[0]);
+		expect(rates[1]).toBe(rates[0]);
+	});
+
+	it('measureHz() ends with its signal', async () => {
+		await expect(measureHz(native, AbortSignal.abort(new Error('stopped')))).rejects.toThrow();
+	});
+
+	it('netnsCookie() is that of this namespace, and never 0 since 5.14', () => {
+		expect(netnsCookie(native) !== 0n).toBe(atLeast(5, 14));
+		expect(netnsCookie(native)).toBe(netnsCookie(native));
+	});
+
+	it('loadTiny() gives -EINVAL for a helper that no kernel has', () => {
+		const instructions = [call(100_000), set(0, 0), exit()];
+		expect(loadTiny(native, { type: ProgramType.SCHED_CLS, instructions })).toBe(-22);
+	});
+});
