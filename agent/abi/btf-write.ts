@@ -65,8 +65,8 @@ class Writer {
 }
 
 /**
- * BTF for a map from __u32 to this struct, whose fields are unsigned integers or arrays of them: what lets bpftool
- * dump a map by field. @throws RangeError for other fields.
+ * BTF for a map from __u32 to this struct, whose fields are unsigned integers or arrays of them: what lets
+ * bpftool dump a map by field. @throws RangeError for other fields.
  */
 export function arrayMapBtf(value: StructLayout): MapBtf {
 	const writer = new Writer();

@@ -71,46 +71,80 @@ export function parseBtf(data: Uint8Array): Btf {
 	return types;
 }
 
+/** struct btf_type, taken apart. */
+interface Head {
+	readonly name: string;
+	readonly kind: number;
+	/** vlen: items that follow. */
+	readonly length: number;
+	readonly kflag: boolean;
+	/** size or type, as the kind says. */
+	readonly word: number;
+}
+
 function parseType(cursor: Cursor): BtfType {
 	const { view, at } = cursor;
-	const name = cursor.name(view.getUint32(at, true));
 	const info = view.getUint32(at + 4, true);
-	const word = view.getUint32(at + 8, true);
-	const length = info & 0xffff;
-	const kind = (info >>> 24) & 0x1f;
+	const head: Head = {
+		name: cursor.name(view.getUint32(at, true)),
+		kind: (info >>> 24) & 0x1f,
+		length: info & 0xffff,
+		kflag: info >>> 31 === 1,
+		word: view.getUint32(at + 8, true),
+	};
 	cursor.at += 12;
+	return parseList(cursor, head) ?? parseScalar(cursor, head);
+}
+
+/** Kinds with `length` items behind them. */
+function parseList(cursor: Cursor, { name, kind, length, kflag, word }: Head): BtfType | undefined {
+	const u32 = (offset: number) => cursor.view.getUint32(offset, true);
 	const items = <T>(size: number, read: (offset: number) => T): T[] => {
 		const out = Array.from({ length }, (_, i) => read(cursor.at + i * size));
 		cursor.at += length * size;
 		return out;
 	};
-	const u32 = (offset: number) => view.getUint32(offset, true);
 	switch (kind) {
-		case 1: {
-			const encoding = u32(cursor.at);
-			cursor.at += 4;
-			return { kind: 'int', name, size: word, signed: ((encoding >>> 24) & 1) === 1 };
-		}
-		case 2:
-			return { kind: 'ref', how: 'ptr', name, type: word };
-		case 3: {
-			const array = { kind: 'array', name, type: u32(cursor.at), length: u32(cursor.at + 8) } as const;
-			cursor.at += 12;
-			return array;
-		}
 		case 4:
 		case 5: {
-			const kflag = info >>> 31 === 1;
 			const members = items(12, (o) => member(cursor.name(u32(o)), u32(o + 4), u32(o + 8), kflag));
 			return { kind: kind === 4 ? 'struct' : 'union', name, size: word, members };
 		}
-		case 6:
-			return {
-				kind: 'enum',
-				name,
-				size: word,
-				values: items(8, (o) => [cursor.name(u32(o)), view.getInt32(o + 4, true)]),
-			};
+		case 6: {
+			const values = items(8, (o) => [cursor.name(u32(o)), cursor.view.getInt32(o + 4, true)] as const);
+			return { kind: 'enum', name, size: word, values };
+		}
+		case 13:
+			cursor.at += length * 8;
+			return { kind: 'other', name };
+		case 15: {
+			const vars = items(12, (o) => ({ type: u32(o), offset: u32(o + 4), size: u32(o + 8) }));
+			return { kind: 'datasec', name, vars };
+		}
+		case 19: {
+			// 64-bit constants: the low half, which is all that ours use.
+			const values = items(12, (o) => [cursor.name(u32(o)), u32(o + 4)] as const);
+			return { kind: 'enum', name, size: word, values };
+		}
+		default:
+			return undefined;
+	}
+}
+
+function parseScalar(cursor: Cursor, { name, kind, word }: Head): BtfType {
+	const next = () => {
+		cursor.at += 4;
+		return cursor.view.getUint32(cursor.at - 4, true);
+	};
+	switch (kind) {
+		case 1:
+			return { kind: 'int', name, size: word, signed: ((next() >>> 24) & 1) === 1 };
+		case 2:
+			return { kind: 'ref', how: 'ptr', name, type: word };
+		case 3: {
+			const [type, , length] = [next(), next(), next()];
+			return { kind: 'array', name, type, length };
+		}
 		case 8:
 			return { kind: 'ref', how: 'typedef', name, type: word };
 		case 9:
@@ -118,23 +152,12 @@ function parseType(cursor: Cursor): BtfType {
 		case 11:
 		case 18:
 			return { kind: 'ref', how: 'modifier', name, type: word };
-		case 13:
-			cursor.at += length * 8;
-			return { kind: 'other', name };
 		case 14:
-			cursor.at += 4;
+			next();
 			return { kind: 'var', name, type: word };
-		case 15:
-			return {
-				kind: 'datasec',
-				name,
-				vars: items(12, (o) => ({ type: u32(o), offset: u32(o + 4), size: u32(o + 8) })),
-			};
 		case 17:
-			cursor.at += 4;
+			next();
 			return { kind: 'other', name };
-		case 19:
-			return { kind: 'enum', name, size: word, values: items(12, (o) => [cursor.name(u32(o)), u32(o + 4)]) };
 		case 7:
 		case 12:
 		case 16:

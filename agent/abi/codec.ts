@@ -1,7 +1,7 @@
 /**
- * Codecs of fixed-size little-endian data: what crosses between the BPF programs and this process. Addresses are
- * plain bytes as they stand in a packet; every integer is in the byte order of the machine (bpf/abi.h), and maglane
- * runs on little-endian machines only.
+ * Codecs of fixed-size little-endian data: what crosses between the BPF programs and this process. Addresses
+ * are plain bytes as they stand in a packet; every integer is in the byte order of the machine (bpf/abi.h),
+ * and maglane runs on little-endian machines only.
  */
 export interface Codec<T> {
 	/** C type, for messages: u32, u8[16], frontend_key. */

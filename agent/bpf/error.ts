@@ -50,7 +50,9 @@ export interface BpfErrorInit {
 	readonly cause?: unknown;
 }
 
-/** A BPF, libbpf or netlink call that failed. `code` is stable and meant for callers; `message` for people. */
+/**
+ * A BPF, libbpf or netlink call that failed. `code` is stable and meant for callers; `message` for people.
+ */
 export class BpfError extends Error {
 	readonly operation: string;
 	readonly object: string;

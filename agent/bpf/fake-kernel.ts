@@ -9,8 +9,8 @@ export interface FakeWrite {
 }
 
 /**
- * What fake maps share: the order of all writes, and failures that a test asks for. Every entry of a batch counts as
- * one write, so that a failure may fall at any place of a batch.
+ * What fake maps share: the order of all writes, and failures that a test asks for. Every entry of a batch
+ * counts as one write, so that a failure may fall at any place of a batch.
  */
 export class FakeKernel {
 	/** Every acknowledged write in order. Emptied by the test that reads it. */

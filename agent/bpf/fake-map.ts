@@ -140,7 +140,9 @@ export class FakeHash extends FakeMap {
 const textOf = (key: Uint8Array): string =>
 	Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
 
-/** BPF_MAP_TYPE_ARRAY: every index exists from the start, with zeros. Memory is taken as entries are written. */
+/**
+ * BPF_MAP_TYPE_ARRAY: every index exists from the start, with zeros. Memory is taken as entries are written.
+ */
 export class FakeArray extends FakeMap {
 	readonly #values: (Uint8Array | undefined)[] = [];
 

@@ -38,7 +38,10 @@ export class KernelMap implements BpfMap, Disposable {
 	readonly #batch: BatchSupport = { lookup: true, update: true, delete: true };
 	#closed = false;
 
-	/** `owned`: whether close() closes the descriptor, which an object may own instead. `name` defaults to the kernel's. */
+	/**
+	 * `owned`: whether close() closes the descriptor, which an object may own instead. `name` defaults to the
+	 * kernel's.
+	 */
 	constructor(
 		native: Native,
 		fd: number,
@@ -135,7 +138,9 @@ export class KernelMap implements BpfMap, Disposable {
 		this.close();
 	}
 
-	/** Reads bucket by bucket. @returns false when the kernel has no batch for this type and nothing was read. */
+	/**
+	 * Reads bucket by bucket. @returns false when the kernel has no batch for this type and nothing was read.
+	 */
 	*#dump(): Generator<readonly [Uint8Array, Uint8Array], boolean> {
 		const { keySize, valueSize } = this;
 		let room = Math.max(64, Math.min(this.maxEntries, Math.floor(DUMP_BYTES / (keySize + valueSize))));

@@ -94,8 +94,8 @@ function create(
 }
 
 /**
- * Attaches XDP to a device of the current network namespace. @throws BpfError EOPNOTSUPP or EINVAL when the driver has
- * no native mode or refuses the MTU, EBUSY when another program is there.
+ * Attaches XDP to a device of the current network namespace. @throws BpfError EOPNOTSUPP or EINVAL when the
+ * driver has no native mode or refuses the MTU, EBUSY when another program is there.
  */
 export function attachXdp(native: Native, program: Program, ifindex: number, mode: XdpMode): BpfLink {
 	return create(

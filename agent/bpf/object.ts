@@ -12,8 +12,8 @@ import { type RodataValues, rodataWrites } from './rodata.ts';
 import { loadFailure } from './verifier-log.ts';
 
 /**
- * A BPF object file: open, configure, load; then its maps and programs. What is pinned or linked lives on after
- * close(). Not for use from two threads.
+ * A BPF object file: open, configure, load; then its maps and programs. What is pinned or linked lives on
+ * after close(). Not for use from two threads.
  */
 export class BpfObject implements Disposable {
 	/** File name, for messages. */
@@ -68,7 +68,10 @@ export class BpfObject implements Disposable {
 		return datasec(this.btf, '.rodata').has(name);
 	}
 
-	/** Sets `const volatile` variables before load. @throws RangeError for unknown names and values that do not fit. */
+	/**
+	 * Sets `const volatile` variables before load. @throws RangeError for unknown names and values that do not
+	 * fit.
+	 */
 	setRodata(values: RodataValues): void {
 		this.#expectOpen('set variables of');
 		const writes = rodataWrites(this.name, this.btf, values);
@@ -118,8 +121,8 @@ export class BpfObject implements Disposable {
 	}
 
 	/**
-	 * Makes maps and loads programs. @throws LoadError with the verifier's last lines; BpfError or LayoutError naming the
-	 * pinned map that does not fit, what differs and the remedy.
+	 * Makes maps and loads programs. @throws LoadError with the verifier's last lines; BpfError or LayoutError
+	 * naming the pinned map that does not fit, what differs and the remedy.
 	 */
 	load(): void {
 		this.#expectOpen('load');

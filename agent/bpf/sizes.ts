@@ -1,8 +1,8 @@
 import { BpfError } from './error.ts';
 
 /**
- * The kernel copies as many bytes as the map's sizes say, whatever the length of a buffer: a wrong length must never
- * reach it. @throws BpfError EINVAL
+ * The kernel copies as many bytes as the map's sizes say, whatever the length of a buffer: a wrong length
+ * must never reach it. @throws BpfError EINVAL
  */
 export function expectBytes(
 	operation: string,

@@ -11,8 +11,8 @@ import type { BpfMap, TableSegments } from './port.ts';
 import { MapType, mapCreateOptsCodec } from './uapi.ts';
 
 /**
- * Segments in the kernel: the outer map, and inner maps pinned beside it as tables_<n>, so that they can be found again
- * without object ids. Existing ones are adopted.
+ * Segments in the kernel: the outer map, and inner maps pinned beside it as tables_<n>, so that they can be
+ * found again without object ids. Existing ones are adopted.
  */
 export class KernelTableSegments implements TableSegments, Disposable {
 	readonly chunks = TABLE_SEGMENT_CHUNKS;

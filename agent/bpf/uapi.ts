@@ -1,6 +1,6 @@
 /**
- * Structs of <linux/bpf.h> and of libbpf's options, as far as they are used. The kernel and libbpf take a shorter
- * struct for one whose rest is zero, so fields that newer versions added at the end may be left out.
+ * Structs of <linux/bpf.h> and of libbpf's options, as far as they are used. The kernel and libbpf take a
+ * shorter struct for one whose rest is zero, so fields that newer versions added at the end may be left out.
  */
 import { bytes, u32, u64 } from '../abi/codec.ts';
 import { type StructCodec, struct } from '../abi/struct.ts';

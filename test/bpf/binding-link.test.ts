@@ -25,7 +25,7 @@ const makeDevices = () => {
 beforeAll(() => {
 	// A namespace of this process's thread only: it goes with the process.
 	expect(all.get('koffi')!.call.unshare(CLONE_NEWNET)).toBe(0);
-	file = compile('roundtrip.bpf.c', work.folder);
+	file = compile('hooks.bpf.c', work.folder);
 	ifindex = makeDevices();
 });
 afterAll(() => {

@@ -7,15 +7,19 @@ import { BpfError } from '../../agent/bpf/error.ts';
 import { openPinnedMap } from '../../agent/bpf/kernel-map.ts';
 import { BpfObject } from '../../agent/bpf/object.ts';
 import { LoadError } from '../../agent/bpf/verifier-log.ts';
-import { compile, FFIS, natives, workspace } from './binding-setup.ts';
+import { compile, compileFile, copySource, FFIS, natives, workspace } from './binding-setup.ts';
 
 const work = workspace('object');
 const all = natives();
 const frame = new Uint8Array(64).fill(1);
 let file: string;
+let copies: string;
 
 beforeAll(() => {
-	file = compile('roundtrip.bpf.c', work.folder);
+	file = compile('hooks.bpf.c', work.folder);
+	const source = join(work.folder, 'copies.bpf.c');
+	writeFileSync(source, copySource(STRUCTS));
+	copies = compileFile(source, join(work.folder, 'copies.bpf.o'));
 });
 afterAll(() => {
 	for (const native of all.values()) native.log.close();
@@ -49,13 +53,13 @@ describe.each(FFIS)('BpfObject by %s', (ffi) => {
 		'every field of struct %s comes back from a program',
 		(name, layout) => {
 			const codec = layout as StructCodec<object>;
-			using object = BpfObject.open(native, file);
+			using object = BpfObject.open(native, copies);
 			object.load();
 			const map = object.map(`copy_${name}`);
 			const bytes = Uint8Array.from({ length: codec.size }, (_, i) => (i * 7 + 1) & 0xfe);
 			const value = codec.decode(bytes);
 			map.update(u32(0), codec.encode(value));
-			expect(object.program('roundtrip').testRun({ data: frame }).retval).toBe(0);
+			expect(object.program(`run_${name}`).testRun({ data: frame }).retval).toBe(0);
 			expect(codec.decode(map.lookup(u32(1))!)).toEqual(next(value));
 		},
 	);
@@ -84,10 +88,10 @@ describe.each(FFIS)('BpfObject by %s', (ffi) => {
 		using object = BpfObject.open(native, file);
 		expect(object.hasRodata('answer')).toBe(true);
 		expect(thrown(() => object.setRodata({ nope: 1 })).message).toMatch(
-			/^Cannot set nope in roundtrip\.bpf\.o: it has no such variable; it has .*answer/,
+			/^Cannot set nope in hooks\.bpf\.o: it has no such variable; it has .*answer/,
 		);
 		expect(thrown(() => object.setRodata({ port: 65536 })).message).toBe(
-			'Cannot set port in roundtrip.bpf.o: 65536 is not an integer 0..65535',
+			'Cannot set port in hooks.bpf.o: 65536 is not an integer 0..65535',
 		);
 		expect(thrown(() => object.setRodata({ wide: 1 })).message).toContain('1 is not a bigint');
 	});
@@ -106,7 +110,7 @@ describe.each(FFIS)('BpfObject by %s', (ffi) => {
 		object.setAutoload('refused', true);
 		const error = thrown(() => object.load()) as LoadError;
 		expect(error).toBeInstanceOf(LoadError);
-		expect(error.message).toMatch(/^Cannot load program refused of roundtrip\.bpf\.o: E/);
+		expect(error.message).toMatch(/^Cannot load program refused of hooks\.bpf\.o: E/);
 		expect(error.message).toMatch(/invalid access to packet|R\d invalid mem access/);
 		expect(error.log).toContain('BEGIN PROG LOAD LOG');
 	});
@@ -154,7 +158,7 @@ describe.each(FFIS)('BpfObject by %s', (ffi) => {
 
 	it('names what is asked for and not there, and refuses use before load and after close', () => {
 		const object = BpfObject.open(native, file);
-		expect(thrown(() => object.map('counters')).message).toContain('roundtrip.bpf.o is not loaded');
+		expect(thrown(() => object.map('counters')).message).toContain('hooks.bpf.o is not loaded');
 		object.load();
 		expect(thrown(() => object.map('nope')).message).toMatch(
 			/^Cannot find map nope: ENOENT \(.* has .*counters/,

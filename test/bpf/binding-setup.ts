@@ -2,6 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { STRUCTS } from '../../agent/abi/layout.ts';
+import type { FieldLayout, StructLayout } from '../../agent/abi/struct.ts';
 import { type FfiName, type Native, openNative } from '../../agent/bpf/ffi/native.ts';
 
 export const FFIS: readonly FfiName[] = ['koffi', 'ffi-napi'];
@@ -20,6 +22,48 @@ export function compileFile(source: string, object: string, headers: string = jo
 	const include = [`-I${headers}`, '-idirafter', `/usr/include/${arch}-linux-gnu`];
 	execFileSync('clang', [...flags, ...include, '-c', source, '-o', object]);
 	return object;
+}
+
+/** A C statement that copies a field, each integer plus one. */
+function copyStatement(field: FieldLayout, path: string): string {
+	const nested = STRUCTS.find(({ type }) => type === field.type);
+	if (nested) return nested.fields.map((inner) => copyStatement(inner, `${path}.${inner.name}`)).join('\n');
+	if (/^u\d+$/.test(field.type)) return `\tout->${path} = in->${path} + 1;`;
+	const [, element, length] = /^(u\d+)\[(\d+)\]$/.exec(field.type)!;
+	if (element === 'u8') return `\t__builtin_memcpy(&out->${path}, &in->${path}, ${length});`;
+	return `\tfor (int i = 0; i < ${length}; i++)\n\t\tout->${path}[i] = in->${path}[i] + 1;`;
+}
+
+/**
+ * A program for each struct that reads entry 0 of map copy_<struct> field by field and writes entry 1, every integer
+ * plus one. The fields are named as the codecs have them, and the compiler says where they lie.
+ */
+export function copySource(layouts: readonly StructLayout[]): string {
+	const programs = layouts.map(
+		({ type, fields }) => `
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct ${type});
+} copy_${type} SEC(".maps");
+
+SEC("tc")
+int run_${type}(struct __sk_buff *skb)
+{
+	__u32 zero = 0, one = 1;
+	struct ${type} *in = bpf_map_lookup_elem(&copy_${type}, &zero);
+	struct ${type} *out = bpf_map_lookup_elem(&copy_${type}, &one);
+	if (!in || !out)
+		return 1;
+${fields.map((field) => copyStatement(field, field.name)).join('\n')}
+	return 0;
+}
+`,
+	);
+	const headers = ['linux/bpf.h', 'bpf/bpf_helpers.h'].map((name) => `#include <${name}>`);
+	const license = 'char LICENSE[] SEC("license") = "Dual BSD/GPL";\n';
+	return [...headers, '#include "abi.h"', ...programs, license].join('\n');
 }
 
 /** A folder for files, one for pins, and what removes both. */

@@ -18,9 +18,9 @@ interface Bindings {
 const TWO_32 = 2 ** 32;
 
 /**
- * ffi-napi by its low-level ffi_call with slots that are allocated once: 1.5 us a map update, against 15-40 us and
- * steady garbage by its ordinary calls. Every argument is a 64-bit slot, which is right for integers and pointers
- * only. Main thread only: ffi-napi crashes when a worker ends.
+ * ffi-napi by its low-level ffi_call with slots that are allocated once: 1.5 us a map update, against 15-40
+ * us and steady garbage by its ordinary calls. Every argument is a 64-bit slot, which is right for integers
+ * and pointers only. Main thread only: ffi-napi crashes when a worker ends.
  */
 export function ffiNapiDriver(): Driver {
 	const require = createRequire(import.meta.url);

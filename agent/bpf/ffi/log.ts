@@ -27,8 +27,8 @@ export interface LibbpfLog {
 }
 
 /**
- * Takes libbpf's messages over: warnings go to `sink.warn`, all else to `sink.debug`, as event `libbpf`. Without a
- * sink they are only captured.
+ * Takes libbpf's messages over: warnings go to `sink.warn`, all else to `sink.debug`, as event `libbpf`.
+ * Without a sink they are only captured.
  */
 export function routeLog(native: Omit<Native, 'log'>, sink?: LogSink): LibbpfLog {
 	let captured: string[] | undefined;
@@ -68,7 +68,9 @@ export function routeLog(native: Omit<Native, 'log'>, sink?: LogSink): LibbpfLog
 	};
 }
 
-/** vsnprintf() uses a va_list up: each call gets a copy, the second with the room that the first asked for. */
+/**
+ * vsnprintf() uses a va_list up: each call gets a copy, the second with the room that the first asked for.
+ */
 function formatted(native: Omit<Native, 'log'>, format: bigint, args: bigint): string {
 	const list = native.read(args, VA_LIST);
 	let text = new Uint8Array(1024);

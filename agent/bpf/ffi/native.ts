@@ -10,8 +10,8 @@ export type Calls = CallsOf<typeof SIGNATURES>;
 export type FfiName = Driver['name'];
 
 /**
- * C functions and memory, by one of the FFIs. Make one per process: libbpf has one printer, and koffi runs C on a stack
- * of its own, where a callback of ffi-napi crashes.
+ * C functions and memory, by one of the FFIs. Make one per process: libbpf has one printer, and koffi runs C
+ * on a stack of its own, where a callback of ffi-napi crashes.
  */
 export interface Native {
 	readonly ffi: FfiName;
@@ -35,8 +35,8 @@ export interface Native {
 }
 
 /**
- * Loads libbpf and libc by the named FFI; libbpf's messages go to `sink`. @throws Error that names the library or the functions that are missing, and
- * the remedy.
+ * Loads libbpf and libc by the named FFI; libbpf's messages go to `sink`. @throws Error that names the
+ * library or the functions that are missing, and the remedy.
  */
 export function openNative(name: FfiName, sink?: LogSink): Native {
 	const driver = openDriver(name);

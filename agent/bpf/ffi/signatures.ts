@@ -24,8 +24,9 @@ function optional<const S extends Signature>(signature: S) {
 }
 
 /**
- * Every C function that is called, as <bpf/bpf.h>, <bpf/libbpf.h>, <bpf/btf.h> of libbpf 1.x and libc declare them.
- * A wrong entry corrupts memory in silence: test/bpf/binding-signatures.test.ts compares all with the headers.
+ * Every C function that is called, as <bpf/bpf.h>, <bpf/libbpf.h>, <bpf/btf.h> of libbpf 1.x and libc declare
+ * them. A wrong entry corrupts memory in silence: test/bpf/binding-signatures.test.ts compares all with the
+ * headers.
  */
 export const SIGNATURES = {
 	libbpf_version_string: get('str'),

@@ -1,6 +1,6 @@
 /**
- * What a C function takes and gives, as far as the calling convention cares: only integers and pointers, which both
- * FFIs pass in integer registers.
+ * What a C function takes and gives, as far as the calling convention cares: only integers and pointers,
+ * which both FFIs pass in integer registers.
  */
 export type ArgClass = 'i32' | 'u32' | 'u64' | 'i64' | 'bool' | 'ptr' | 'str';
 export type ResultClass = ArgClass | 'void';
@@ -33,9 +33,9 @@ interface ResultTypes {
 }
 
 /**
- * How failure is told. `negative`: the result is -errno (libbpf 1.x). `errno`: the result is -1 (or NULL) and errno is
- * set (libc, and libbpf where it gives pointers); the binding turns -1 into -errno, so that callers see one way only.
- * `never`: the result is plain data.
+ * How failure is told. `negative`: the result is -errno (libbpf 1.x). `errno`: the result is -1 (or NULL) and
+ * errno is set (libc, and libbpf where it gives pointers); the binding turns -1 into -errno, so that callers
+ * see one way only. `never`: the result is plain data.
  */
 export type Failure = 'negative' | 'errno' | 'never';
 
@@ -62,7 +62,9 @@ export type RawArg = number | bigint | Uint8Array | null;
 /** What an FFI library must do. */
 export interface Driver {
 	readonly name: 'koffi' | 'ffi-napi';
-	/** The function, or undefined when the library lacks it. @throws Error when the library cannot be loaded. */
+	/**
+	 * The function, or undefined when the library lacks it. @throws Error when the library cannot be loaded.
+	 */
 	symbol(
 		soname: string,
 		name: string,
@@ -72,7 +74,9 @@ export interface Driver {
 	address(memory: Uint8Array): bigint;
 	/** errno as the last call left it. */
 	errno(): number;
-	/** A C function `int (*)(int, void *, void *)` that runs `callback`. `release` makes its pointer invalid. */
+	/**
+	 * A C function `int (*)(int, void *, void *)` that runs `callback`. `release` makes its pointer invalid.
+	 */
 	callback(callback: PrintCallback): { readonly pointer: bigint; release(): void };
 }
 
