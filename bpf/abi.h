@@ -85,6 +85,7 @@ MAGLANE_STATIC_ASSERT(sizeof(struct backend) == 28);
 /*
  * Maglev tables lie in segments of chunks: slot i of a table is
  * segment[table >> 16] [(table & 0xffff) + i / 16] .backend[i % 16].
+ * The table's distinct backends follow it, from the next whole chunk on.
  */
 #define TABLE_CHUNK_SLOTS 16
 #define TABLE_SEGMENT_CHUNKS 16384 /* 1 MiB a segment */
@@ -95,6 +96,40 @@ struct table_chunk {
 };
 
 MAGLANE_STATIC_ASSERT(sizeof(struct table_chunk) == 64);
+
+/* A client of a Service with sessionAffinity ClientIP, at one address of it. */
+struct affinity_key {
+	struct addr client; /* for a socket: its namespace's cookie, in the last 8 bytes */
+	struct addr addr;
+	__u16 port;
+	__u8 proto;
+	__u8 pad;
+};
+
+MAGLANE_STATIC_ASSERT(sizeof(struct affinity_key) == 36);
+
+struct affinity {
+	__u32 backend_id;
+	__u32 last_used; /* jiffies, low 32 bits */
+};
+
+MAGLANE_STATIC_ASSERT(sizeof(struct affinity) == 8);
+
+/* A datagram in fragments (RFC 791, RFC 8200): only the first has the ports. */
+struct fragment_key {
+	struct addr saddr;
+	struct addr daddr;
+	__u32 id;
+	__u8 proto;
+	__u8 pad[3];
+};
+
+MAGLANE_STATIC_ASSERT(sizeof(struct fragment_key) == 40);
+
+struct fragment {
+	__u16 sport;
+	__u16 dport;
+};
 
 /* A flow's addresses and ports, in the direction of one packet. */
 struct tuple {
@@ -174,7 +209,7 @@ MAGLANE_STATIC_ASSERT(sizeof(struct settings) == 32);
 enum reason {
 	REASON_PASS_NOT_IP = 0,
 	REASON_PASS_NOT_SERVICE,
-	REASON_PASS_FRAGMENT,
+	REASON_PASS_FRAGMENT,     /* a later fragment whose first has not been seen */
 	REASON_PASS_PROTOCOL,
 	REASON_PASS_CHECKSUM,     /* XDP: an unfinished checksum, left to TC */
 	REASON_PASS_LOCAL,        /* XDP: a local backend, left to TC */

@@ -17,7 +17,7 @@
 #include "packet.h"
 #include "select.h"
 
-#define SNAT_ATTEMPTS 24
+#define SNAT_ATTEMPTS 16
 
 static __always_inline struct conn *conn_lookup(const struct tuple *t)
 {

@@ -73,6 +73,30 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } connections SEC(".maps");
 
+/*
+ * Written and read when a flow of a Service with ClientIP affinity begins.
+ * Full: the least recently used client is forgotten, and picks anew by its address.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct affinity_key);
+	__type(value, struct affinity);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} affinities SEC(".maps");
+
+/*
+ * Written by the packet programs at a first fragment, read at the later ones.
+ * Full: the oldest go, whose later fragments then pass untranslated.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} fragments SEC(".maps");
+
 /* Written by connect() and sendmsg(), read by recvmsg() and getpeername(). */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -16,11 +16,19 @@
 #define L3_OFF ETH_HLEN
 /* Ethernet, the longest IPv4 header, a TCP header without options. */
 #define HEADERS_MAX (ETH_HLEN + 60 + 20)
+/* IPv6 extension headers may push the L4 header no further than this. */
+#define L4_OFF_MAX 0xff
 
 #define TH_FIN 0x01
 #define TH_SYN 0x02
 #define TH_RST 0x04
 #define TH_ACK 0x10
+
+enum packet_fragment {
+	FRAGMENT_NONE = 0,
+	FRAGMENT_FIRST,
+	FRAGMENT_LATER, /* no L4 header */
+};
 
 struct packet {
 	struct tuple tuple;
@@ -38,7 +46,9 @@ struct packet {
 	__u8 ttl;
 	__u8 tos;
 	__u8 df; /* must not be cut: IPv4 with DF, IPv6 always */
-	__u8 pad[2];
+	__u8 fragment; /* enum packet_fragment */
+	__u8 pad;
+	__u32 fragment_id;
 	__u32 action; /* set by the step that sends: what finish() returns */
 };
 

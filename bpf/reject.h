@@ -153,6 +153,9 @@ static __always_inline int reject_icmp4(ctx_t *ctx, const struct packet *p,
 {
 	struct reject_icmp4 m = { .icmp = *icmp };
 
+	/* options would have to be quoted too */
+	if (p->l4_off != L3_OFF + sizeof(struct iphdr))
+		return -1;
 	if (bpf_skb_load_bytes(ctx, L3_OFF, m.original, sizeof(m.original)))
 		return -1;
 	m.icmp.checksum = (__u16)~csum_fold16(
@@ -214,8 +217,7 @@ static __always_inline int reject_too_big(ctx_t *ctx, struct packet *p,
 	int failed;
 
 	p->action = TC_ACT_SHOT;
-	if (p->related || !p->df ||
-	    (p->v4 && p->l4_off != L3_OFF + sizeof(struct iphdr)))
+	if (p->related || !p->df)
 		return REASON_REJECT_TOO_BIG;
 	failed = p->v4 ? reject_icmp4(ctx, p, &icmp) :
 			 reject_icmp6(ctx, p, &icmp);
@@ -226,14 +228,14 @@ static __always_inline int reject_too_big(ctx_t *ctx, struct packet *p,
 
 /*
  * Turns the packet into its own refusal and sends it. Where that cannot be
- * done (options, GSO, an RST) the packet is dropped.
+ * done (options before UDP, GSO, an RST) the packet is dropped.
  */
 static __always_inline int reject(ctx_t *ctx, struct packet *p)
 {
 	int failed;
 
 	p->action = TC_ACT_SHOT;
-	if (p->v4 && p->l4_off != L3_OFF + sizeof(struct iphdr))
+	if (p->fragment == FRAGMENT_LATER)
 		return REASON_REJECT_NO_BACKEND;
 	if (p->tuple.proto == IPPROTO_TCP)
 		failed = reject_tcp(ctx, p);

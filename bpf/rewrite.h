@@ -81,9 +81,11 @@ static __always_inline int rewrite(ctx_t *ctx, const struct packet *p,
 				   const struct conn *c, __u8 hops)
 {
 	void *data = ctx_data(ctx), *end = ctx_data_end(ctx);
-	__u32 l4_off = p->l4_off & 0x7f;
+	__u32 l4_off = p->l4_off & L4_OFF_MAX;
 	struct ports *ports = data + l4_off;
 
+	if (p->fragment == FRAGMENT_LATER)
+		return rewrite_l3(data, end, p, &c->nat, c->addr_diff, hops);
 	if ((void *)(ports + 1) > end)
 		return -1;
 #ifdef MAGLANE_XDP

@@ -27,15 +27,16 @@ static __always_inline __u32 mix3(__u32 a, __u32 b, __u32 c)
 }
 
 /*
+ * With affinity the source port is 0, and the client alone decides.
  * The destination address is left out: a NodePort has another on each node,
  * and the same client port must reach the same backend through all of them.
  */
-static __always_inline __u32 flow_hash(const struct tuple *t)
+static __always_inline __u32 flow_hash(const struct tuple *t, __u16 sport)
 {
 	const __u32 *a = (const __u32 *)t;
 	__u32 h = mix3(a[0] ^ hash_seed, a[1], a[2]);
 
-	return mix3(a[3] ^ h, (__u32)t->sport << 16 | t->dport,
+	return mix3(a[3] ^ h, (__u32)sport << 16 | t->dport,
 		    hash_seed + t->proto);
 }
 

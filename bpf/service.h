@@ -6,6 +6,7 @@
 #ifndef MAGLANE_SERVICE_H
 #define MAGLANE_SERVICE_H
 
+#include "affinity.h"
 #include "conn.h"
 #include "forward.h"
 #include "frontend.h"
@@ -21,8 +22,11 @@ static __always_inline int service_csum_partial(ctx_t *ctx,
 						const struct packet *p)
 {
 	__u32 l4_len = p->ip_len - (p->l4_off - L3_OFF);
-	__u16 *check = ctx_data(ctx) + (p->l4_off & 0x7f) + rewrite_check_off(p);
+	__u16 *check = ctx_data(ctx) + (p->l4_off & L4_OFF_MAX) + rewrite_check_off(p);
 
+	/* who cuts a datagram up has finished its checksum before */
+	if (p->fragment)
+		return 0;
 	if ((void *)(check + 1) > ctx_data_end(ctx))
 		return 1;
 	return *check == csum_fold16(csum_pseudo(&p->tuple, l4_len, p->v4));
@@ -45,13 +49,30 @@ static __always_inline int service_snat_addr(const struct packet *p,
 	return addr_is_zero(out) ? -1 : 0;
 }
 
+/* Backend id for a new flow. */
+static __always_inline __u32 service_backend(const struct packet *p,
+					     const struct frontend *f,
+					     __u32 hash)
+{
+	struct affinity_key key = {
+		.client = p->tuple.saddr,
+		.addr = p->tuple.daddr,
+		.port = p->tuple.dport,
+		.proto = p->tuple.proto,
+	};
+
+	if (!f->affinity_seconds)
+		return table_backend(f, hash);
+	return affinity_backend(f, &key, flow_hash(&p->tuple, 0));
+}
+
 /* Fills *c with a new flow's translation, and enters it. */
 static __always_inline int service_connect(ctx_t *ctx, const struct packet *p,
 					   const struct frontend *f, __u8 scope,
 					   struct conn *c)
 {
-	__u32 hash = flow_hash(&p->tuple);
-	__u32 id = table_backend(f, hash);
+	__u32 hash = flow_hash(&p->tuple, p->tuple.sport);
+	__u32 id = service_backend(p, f, hash);
 	struct backend *b = backend_lookup(id);
 
 	if (!b)

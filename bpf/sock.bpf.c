@@ -12,6 +12,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "affinity.h"
 #include "config.h"
 #include "count.h"
 #include "frontend.h"
@@ -131,6 +132,27 @@ static __always_inline __u32 sock_hash(sock_t *ctx, const struct dialled *d)
 	return mix3((__u32)cookie, (__u32)(cookie >> 32) ^ hash_seed, d->port);
 }
 
+/* Backend id; a socket has no source address yet: its namespace stands for it. */
+static __always_inline __u32 sock_backend(sock_t *ctx, const struct dialled *d,
+					  const struct frontend *f)
+{
+	struct affinity_key key = {
+		.addr = d->addr,
+		.port = d->port,
+		.proto = d->proto,
+	};
+	__u64 cookie;
+
+	if (!f->affinity_seconds)
+		return table_backend(f, sock_hash(ctx, d));
+	cookie = bpf_get_netns_cookie(ctx);
+	__builtin_memcpy(&key.client.b[8], &cookie, sizeof(cookie));
+	return affinity_backend(f, &key,
+				mix3((__u32)cookie,
+				     (__u32)(cookie >> 32) ^ hash_seed,
+				     d->port));
+}
+
 static __always_inline int sock_refuse(void)
 {
 	count(REASON_SOCK_REFUSED, 0);
@@ -164,7 +186,7 @@ static __always_inline int sock_translate(sock_t *ctx, struct dialled *d,
 			return SOCK_PROCEED;
 		return sock_refuse();
 	}
-	b = backend_lookup(table_backend(f, sock_hash(ctx, d)));
+	b = backend_lookup(sock_backend(ctx, d, f));
 	if (!b)
 		return sock_refuse();
 	d->addr = b->addr;

@@ -151,6 +151,68 @@ export const tableChunkCodec: StructCodec<TableChunk> = struct<TableChunk>('tabl
 	backend: ['backend', 0, array(u32, 16)],
 });
 
+/** struct affinity_key, 36 bytes. */
+export interface AffinityKey {
+	client: Uint8Array;
+	addr: Uint8Array;
+	port: number;
+	proto: number;
+}
+
+export const affinityKeyCodec: StructCodec<AffinityKey> = struct<AffinityKey>(
+	'affinity_key',
+	36,
+	{
+		client: ['client', 0, bytes(16)],
+		addr: ['addr', 16, bytes(16)],
+		port: ['port', 32, u16],
+		proto: ['proto', 34, u8],
+	},
+	[['pad', 35, 1]],
+);
+
+/** struct affinity, 8 bytes. */
+export interface Affinity {
+	backendId: number;
+	lastUsed: number;
+}
+
+export const affinityCodec: StructCodec<Affinity> = struct<Affinity>('affinity', 8, {
+	backendId: ['backend_id', 0, u32],
+	lastUsed: ['last_used', 4, u32],
+});
+
+/** struct fragment_key, 40 bytes. */
+export interface FragmentKey {
+	saddr: Uint8Array;
+	daddr: Uint8Array;
+	id: number;
+	proto: number;
+}
+
+export const fragmentKeyCodec: StructCodec<FragmentKey> = struct<FragmentKey>(
+	'fragment_key',
+	40,
+	{
+		saddr: ['saddr', 0, bytes(16)],
+		daddr: ['daddr', 16, bytes(16)],
+		id: ['id', 32, u32],
+		proto: ['proto', 36, u8],
+	},
+	[['pad', 37, 3]],
+);
+
+/** struct fragment, 4 bytes. */
+export interface Fragment {
+	sport: number;
+	dport: number;
+}
+
+export const fragmentCodec: StructCodec<Fragment> = struct<Fragment>('fragment', 4, {
+	sport: ['sport', 0, u16],
+	dport: ['dport', 2, u16],
+});
+
 /** struct tuple, 40 bytes. */
 export interface Tuple {
 	saddr: Uint8Array;
@@ -264,6 +326,10 @@ export const STRUCTS: readonly StructLayout[] = [
 	frontendCodec,
 	backendCodec,
 	tableChunkCodec,
+	affinityKeyCodec,
+	affinityCodec,
+	fragmentKeyCodec,
+	fragmentCodec,
 	tupleCodec,
 	connCodec,
 	sockKeyCodec,
@@ -315,6 +381,28 @@ export const MAPS = {
 		keySize: 40,
 		valueSize: 72,
 		maxEntries: 262144,
+		flags: 0,
+		pinned: true,
+	},
+	affinities: {
+		name: 'affinities',
+		key: 'affinity_key',
+		value: 'affinity',
+		type: 9,
+		keySize: 36,
+		valueSize: 8,
+		maxEntries: 65536,
+		flags: 0,
+		pinned: true,
+	},
+	fragments: {
+		name: 'fragments',
+		key: 'fragment_key',
+		value: 'fragment',
+		type: 9,
+		keySize: 40,
+		valueSize: 4,
+		maxEntries: 8192,
 		flags: 0,
 		pinned: true,
 	},
