@@ -88,9 +88,4 @@ export interface ReconcilerSnapshot {
 	readonly nodeLeaving: boolean;
 }
 
-/** Local endpoints of a Service with a healthCheckNodePort. */
-export interface HealthCheckService {
-	readonly service: string;
-	readonly port: number;
-	readonly localEndpoints: number;
-}
+export type { HealthCheckService } from './model/health.ts';

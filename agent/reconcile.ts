@@ -1,4 +1,5 @@
 import type { Settings } from './abi/layout.ts';
+import { type HealthCheckService, healthChecks } from './model/health.ts';
 import { primaryAddress } from './model/node.ts';
 import { type EndpointsKind, Store } from './model/store.ts';
 import { translate } from './model/translate.ts';
@@ -9,7 +10,6 @@ import { countPlan, type Plan, planSize, printPlan } from './plan/plan.ts';
 import { Planner } from './plan/planner.ts';
 import { type ServiceView, serviceViews } from './plan/view.ts';
 import type {
-	HealthCheckService,
 	RawSink,
 	RawSinks,
 	ReconcilerOptions,
@@ -157,15 +157,7 @@ export class Reconciler {
 
 	/** What the healthCheckNodePorts answer (KEP-1669: ready endpoints only). */
 	healthChecks(): HealthCheckService[] {
-		const checks: HealthCheckService[] = [];
-		for (const service of this.#store.services.values()) {
-			if (service.healthCheckNodePort === 0 || !service.externalLocal || !service.served) continue;
-			const endpoints = this.#store.sources(service.key).flatMap((s) => s.groups.flatMap((g) => g.endpoints));
-			const local = endpoints.filter((e) => e.ready && e.node === this.#store.node.name);
-			const localEndpoints = new Set(local.map((e) => e.ip.text)).size;
-			checks.push({ service: service.key, port: service.healthCheckNodePort, localEndpoints });
-		}
-		return checks;
+		return healthChecks(this.#store);
 	}
 
 	#sync(): SyncReport {
@@ -196,7 +188,9 @@ export class Reconciler {
 
 	#read(): KernelState {
 		const { image } = this.#planner;
-		const known = [...image.tablesByRef.values()].map((table) => [table.ref, table.size] as const);
+		const known = [...image.tablesByRef.values()].map(({ ref, size, backends }) => {
+			return { ref, size, backends: backends.length };
+		});
 		const kernel = readKernel(this.#options.maps, known);
 		if (!this.#adopted) image.adopt(kernel);
 		this.#adopted = true;

@@ -1,6 +1,6 @@
 import type { Translation } from '../model/translate.ts';
 import { byAge } from './claims.ts';
-import { chunksOf } from './kernel.ts';
+import { tableChunks } from './kernel.ts';
 import { type Limits, sizeFor } from './limits.ts';
 
 /** What a Service takes of each map, if it shares nothing. */
@@ -93,7 +93,7 @@ function needOf(service: Translation, limits: Limits): Need {
 		const keys = frontend.backends.map((backend) => backend.key);
 		for (const key of keys) backends.add(key);
 		const size = sizeFor(frontend, limits);
-		if (size > 0) tables.set(`${size} ${keys.join(' ')}`, chunksOf(size));
+		if (size > 0) tables.set(`${size} ${keys.join(' ')}`, tableChunks(size, keys.length));
 	}
 	const frontends = service.frontends.map((frontend) => `${frontend.claim} ${frontend.scope}`);
 	return { frontends, backends: [...backends], tables };

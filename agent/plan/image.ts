@@ -13,7 +13,7 @@ import {
 	tableName,
 } from './entries.ts';
 import { IdPool } from './ids.ts';
-import { backendName, chunksOf, isValid, type KernelState } from './kernel.ts';
+import { backendName, isValid, type KernelState, tableChunks } from './kernel.ts';
 import { type Limits, sizeFor } from './limits.ts';
 import { contentNames } from './table-content.ts';
 import { TableSpace } from './table-space.ts';
@@ -61,9 +61,9 @@ export class Image {
 		}
 		for (const [ref, { size, content }] of [...kernel.tables].sort(([a], [b]) => a - b)) {
 			const backends = content && contentNames(content, size, kernel.backends);
-			if (!backends || !this.space.reserve(ref, chunksOf(size))) continue;
+			if (!backends || !this.space.reserve(ref, tableChunks(size, backends.length))) continue;
 			const name = tableName(size, backends);
-			if (this.tables.has(name)) this.space.release(ref, chunksOf(size));
+			if (this.tables.has(name)) this.space.release(ref, tableChunks(size, backends.length));
 			else this.#addTable({ name, ref, size, backends, users: 0 });
 			this.#idle.tables.add(name);
 		}
@@ -116,7 +116,7 @@ export class Image {
 			if (!table || table.users > 0) continue;
 			this.tables.delete(name);
 			this.tablesByRef.delete(table.ref);
-			this.space.release(table.ref, chunksOf(table.size));
+			this.space.release(table.ref, tableChunks(table.size, table.backends.length));
 		}
 		for (const key of this.#idle.backends) {
 			const entry = this.backends.get(key);
@@ -207,7 +207,7 @@ export class Image {
 		}
 		if (backends.length > size)
 			throw new CapacityError(`${backends.length} backends need more than ${size} slots`);
-		const ref = this.space.allocate(chunksOf(size), now);
+		const ref = this.space.allocate(tableChunks(size, backends.length), now);
 		if (ref === undefined) throw new CapacityError(`no memory is left for a table of ${size} slots`);
 		const table = { name, ref, size, backends: backends.map((b) => b.key), users: 1 };
 		this.#addTable(table);

@@ -25,6 +25,15 @@ export interface KernelState {
 	settings: Settings;
 }
 
+/** Where a table lies. */
+export interface TablePlace {
+	/** segment << 16 | first chunk */
+	readonly ref: number;
+	/** Slots. */
+	readonly size: number;
+	readonly backends: number;
+}
+
 export interface KernelTable {
 	readonly size: number;
 	/** Whole chunks, as read. */
@@ -58,6 +67,11 @@ export function chunksOf(size: number): number {
 	return Math.ceil(size / TABLE_CHUNK_SLOTS);
 }
 
+/** Chunks of a table: its slots, then from a whole chunk on the list of its backends. */
+export function tableChunks(size: number, backends: number): number {
+	return chunksOf(size) + chunksOf(backends);
+}
+
 export function emptyKernel(): KernelState {
 	const none = (): Uint8Array => new Uint8Array(16);
 	return {
@@ -70,9 +84,9 @@ export function emptyKernel(): KernelState {
 
 /**
  * Reads everything that an agent before this one, or this one, has written.
- * @param known tables to read though no frontend may refer to them: reference and size
+ * @param known tables to read though no frontend may refer to them
  */
-export function readKernel(maps: ServiceMaps, known: Iterable<readonly [number, number]> = []): KernelState {
+export function readKernel(maps: ServiceMaps, known: Iterable<TablePlace> = []): KernelState {
 	const state = emptyKernel();
 	for (const [rawKey, rawValue] of maps.frontends.entries()) {
 		const key = frontendKeyCodec.decode(rawKey);
@@ -89,27 +103,26 @@ export function readKernel(maps: ServiceMaps, known: Iterable<readonly [number, 
 }
 
 /** Segments are read from the start to the last chunk in use: one dump each is far cheaper than chunk by chunk. */
-function readTables(
-	maps: ServiceMaps,
-	state: KernelState,
-	known: Iterable<readonly [ref: number, size: number]>,
-): void {
+function readTables(maps: ServiceMaps, state: KernelState, known: Iterable<TablePlace>): void {
 	const { count, chunks } = maps.tables;
 	const end = new Array<number>(count).fill(0);
-	const wanted: (readonly [ref: number, size: number])[] = [];
-	const referred = [...state.frontends.values()].map((f) => [f.value.table, f.value.tableSize] as const);
-	for (const [ref, size] of [...known, ...referred]) {
+	const wanted: TablePlace[] = [];
+	const referred = [...state.frontends.values()].map(({ value }): TablePlace => {
+		return { ref: value.table, size: value.tableSize, backends: value.backends };
+	});
+	for (const place of [...known, ...referred]) {
+		const { ref, size, backends } = place;
 		const segment = ref >>> 16;
-		const last = (ref & 0xffff) + chunksOf(size);
+		const last = (ref & 0xffff) + tableChunks(size, backends);
 		if (size === 0 || segment >= count || last > chunks) continue;
 		end[segment] = Math.max(end[segment]!, last);
-		wanted.push([ref, size]);
+		wanted.push(place);
 	}
 	const contents = end.map((length, i) => readChunks(maps, i, length));
-	for (const [ref, size] of wanted) {
+	for (const { ref, size, backends } of wanted) {
 		if (state.tables.has(ref)) continue;
 		const first = (ref & 0xffff) * 64;
-		const content = contents[ref >>> 16]!.slice(first, first + chunksOf(size) * 64);
+		const content = contents[ref >>> 16]!.slice(first, first + tableChunks(size, backends) * 64);
 		state.tables.set(ref, { size, content });
 	}
 }

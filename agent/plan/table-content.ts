@@ -1,18 +1,20 @@
-import type { Backend } from '../abi/layout.ts';
+import { type Backend, TABLE_CHUNK_SLOTS } from '../abi/layout.ts';
 import { maglevTable } from '../maglev/table.ts';
-import { backendName, chunksOf, isValid } from './kernel.ts';
+import { backendName, chunksOf, isValid, tableChunks } from './kernel.ts';
 
-/** The chunks of a table: ids in little-endian order, zeros after the last slot. @param keys sorted backends */
+/** The chunks of a table: the ids of its slots, then of its backends; the rest of each part's last chunk is zero. @param keys sorted backends */
 export function tableContent(
 	keys: readonly string[],
 	size: number,
 	idOf: (key: string) => number,
 ): Uint8Array {
-	const ids = keys.map(idOf);
-	const content = new Uint8Array(chunksOf(size) * 64);
-	const words = new DataView(content.buffer);
-	for (const [slot, index] of maglevTable(keys, size).entries()) words.setUint32(slot * 4, ids[index]!, true);
-	return content;
+	const ids = Uint32Array.from(keys, idOf);
+	const table = maglevTable(keys, size);
+	// as struct table_chunk: this process and the kernel have the same, little-endian, byte order
+	const words = new Uint32Array(tableChunks(size, keys.length) * TABLE_CHUNK_SLOTS);
+	for (let slot = 0; slot < table.length; slot++) words[slot] = ids[table[slot]!]!;
+	words.set(ids, chunksOf(size) * TABLE_CHUNK_SLOTS);
+	return new Uint8Array(words.buffer);
 }
 
 /**

@@ -29,7 +29,11 @@ export async function compileMaps(): Promise<{ readonly file: string } & Disposa
 	}
 }
 
-export function openKernelMaps(native: Native, file: string): KernelMaps {
+export function openKernelMaps(
+	native: Native,
+	file: string,
+	sizes: Readonly<Record<string, number>> = SIZES,
+): KernelMaps {
 	const pins = `/sys/fs/bpf/mlg-golden-${process.pid}`;
 	const undo = new DisposableStack();
 	try {
@@ -37,7 +41,7 @@ export function openKernelMaps(native: Native, file: string): KernelMaps {
 		const object = undo.use(BpfObject.open(native, file));
 		for (const program of object.programNames) object.setAutoload(program, false);
 		const declared = new Set(object.maps.map((map) => map.name));
-		for (const [map, entries] of Object.entries(SIZES)) {
+		for (const [map, entries] of Object.entries(sizes)) {
 			if (declared.has(map)) object.setMaxEntries(map, entries);
 		}
 		object.pinMapsUnder(pins);

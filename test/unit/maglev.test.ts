@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { murmur3 } from '../../agent/maglev/murmur3.ts';
 import { TABLE_SIZES, tableSize } from '../../agent/maglev/size.ts';
 import { fillTable, isPrime, maglevTable, permutation } from '../../agent/maglev/table.ts';
-import { chunksOf } from '../../agent/plan/kernel.ts';
+import { tableChunks } from '../../agent/plan/kernel.ts';
 import { TableSpace } from '../../agent/plan/table-space.ts';
 
 const names = (n: number, seed = 0) =>
@@ -203,7 +203,8 @@ describe('tableSize()', () => {
 
 	it('keeps 10 000 Services of 10 backends under 64 MiB', () => {
 		const space = new TableSpace(16384, 256);
-		for (let i = 0; i < 10_000; i++) expect(space.allocate(chunksOf(tableSize(10, 'own')), 0)).toBeDefined();
+		for (let i = 0; i < 10_000; i++)
+			expect(space.allocate(tableChunks(tableSize(10, 'own'), 10), 0)).toBeDefined();
 		expect(space.segments * 16384 * 64).toBe(40 * 2 ** 20);
 	});
 });

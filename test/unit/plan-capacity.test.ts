@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { service, slice } from './reconcile-objects.ts';
 import { Rig } from './reconcile-rig.ts';
 
-/** Service i, the older the smaller; two frontends, one backend, a table of 16 chunks. */
+/** Service i, the older the smaller; two frontends, one backend, a table of 16 chunks and one for its backends. */
 const objects = (i: number): [Record<string, object>, Record<string, object>] => {
 	const key = `default/s${i}`;
 	const meta = { creationTimestamp: `2026-01-0${i}T00:00:00Z` };
@@ -23,8 +23,8 @@ describe('Admission', () => {
 		['backends', { backends: 3 }, 'needs 1 backends, 0 of 2 are left; older Services are kept'],
 		[
 			'table memory',
-			{ chunks: 16, segments: 2 },
-			'needs 16 chunks of table memory, 0 of 32 are left; older Services are kept',
+			{ chunks: 17, segments: 2 },
+			'needs 17 chunks of table memory, 0 of 34 are left; older Services are kept',
 		],
 	])('refuses whole Services when %s are used up, and keeps the oldest', (_what, limits, reason) => {
 		for (const order of [
@@ -81,12 +81,12 @@ describe('Admission', () => {
 	});
 
 	it('counts what Services share once: same endpoints, one table', () => {
-		const rig = new Rig({ limits: { chunks: 16, segments: 1 } });
+		const rig = new Rig({ limits: { chunks: 17, segments: 1 } });
 		for (let i = 1; i <= 5; i++)
 			rig.add(objects(i)[0], { [`default/s${i}`]: slice(`s${i}`, ['10.244.0.1']) });
 		rig.listed().sync();
 		expect(served(rig)).toHaveLength(5);
-		expect(rig.reconciler.snapshot().counts).toMatchObject({ tables: 1, backends: 1, tableChunks: 16 });
+		expect(rig.reconciler.snapshot().counts).toMatchObject({ tables: 1, backends: 1, tableChunks: 17 });
 	});
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { backendCodec, frontendCodec } from '../../agent/abi/layout.ts';
 import { u32Key } from '../../agent/plan/kernel.ts';
+import { tableContent } from '../../agent/plan/table-content.ts';
 import { node, service, slice } from './reconcile-objects.ts';
 import { Rig } from './reconcile-rig.ts';
 
@@ -137,9 +138,9 @@ describe('Reconciler', () => {
 		expect(report).toMatchObject({
 			translated: 1,
 			full: false,
-			writes: { settings: 0, backends: 1, chunks: 16, frontends: 2, goneFrontends: 0, goneBackends: 0 },
+			writes: { settings: 0, backends: 1, chunks: 17, frontends: 2, goneFrontends: 0, goneBackends: 0 },
 		});
-		expect(rig.maps.kernel.take()).toHaveLength(19);
+		expect(rig.maps.kernel.take()).toHaveLength(20);
 	}, 60_000);
 
 	it('translates only Services with NodePorts when the node gets another address', () => {
@@ -271,5 +272,15 @@ describe('Reconciler log', () => {
 		expect(rig.lineOf('frontend 10.96.0.1:80/tcp internal')).toContain('2 backends');
 		expect(rig.lines.filter((l) => l.event === 'sync.done')).toHaveLength(3);
 		expect(rig.reconciler.snapshot().problems).toHaveLength(3);
+	});
+});
+
+describe('tableContent()', () => {
+	it('has the ids of the slots, then from a whole chunk on the ids of the backends', () => {
+		const content = tableContent(['a', 'b', 'c'], 251, (key) => key.charCodeAt(0));
+		const ids = [...new Uint32Array(content.buffer)];
+		expect(ids).toHaveLength(17 * 16);
+		expect(new Set(ids.slice(0, 251))).toEqual(new Set([97, 98, 99]));
+		expect(ids.slice(251)).toEqual([0, 0, 0, 0, 0, 97, 98, 99, ...new Array(13).fill(0)]);
 	});
 });
