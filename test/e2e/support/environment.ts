@@ -1,0 +1,179 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { type Driver, type NodeInfo, openDriver, type Place } from './cluster.ts';
+import type { Manifest } from './objects.ts';
+import type { Answer } from './probe-messages.ts';
+import type { Prober, RequestOptions } from './prober.ts';
+import { run } from './process.ts';
+import { eventually } from './wait.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: objects as the API gives them
+export type Json = any;
+
+/** A namespace of a cluster for one file of scenarios. */
+export class Environment implements AsyncDisposable {
+	readonly driver: Driver;
+	readonly namespace: string;
+	readonly nodes: readonly NodeInfo[];
+	readonly #probers = new Map<string, Promise<Prober>>();
+
+	private constructor(driver: Driver, namespace: string, nodes: readonly NodeInfo[]) {
+		this.driver = driver;
+		this.namespace = namespace;
+		this.nodes = nodes;
+	}
+
+	/** @param name of the file: in the names of the namespace and of a cluster that is started. */
+	static async open(name: string): Promise<Environment> {
+		const driver = await openDriver(`mlc${name.replaceAll('-', '').slice(0, 10)}`);
+		try {
+			const { items } = JSON.parse(await kubectl(driver, ['get', 'nodes', '-o', 'json']));
+			const env = new Environment(
+				driver,
+				`e2e-${name}-${randomBytes(2).toString('hex')}`,
+				(items as Json[]).filter(isWorker).map(nodeInfo),
+			);
+			await env.kubectl('create', 'namespace', env.namespace);
+			return env;
+		} catch (error) {
+			await driver.close();
+			throw error;
+		}
+	}
+
+	kubectl(...args: string[]): Promise<string> {
+		return kubectl(this.driver, ['--namespace', this.namespace, ...args]);
+	}
+
+	async get(resource: string, name?: string): Promise<Json> {
+		return JSON.parse(await this.kubectl('get', resource, ...(name ? [name] : []), '-o', 'json'));
+	}
+
+	async apply(...manifests: Manifest[]): Promise<void> {
+		const documents = manifests.map((manifest) => JSON.stringify(manifest)).join('\n');
+		await kubectl(this.driver, ['--namespace', this.namespace, 'apply', '-f', '-'], documents);
+	}
+
+	/** An unmodified manifest file. */
+	async applyFile(file: string): Promise<void> {
+		await kubectl(
+			this.driver,
+			['--namespace', this.namespace, 'apply', '-f', '-'],
+			await readFile(file, 'utf8'),
+		);
+	}
+
+	/** Pods of the label that are not about to end. */
+	async podNames(app: string): Promise<string[]> {
+		const { items } = JSON.parse(await this.kubectl('get', 'pods', '-l', `app=${app}`, '-o', 'json'));
+		const live = (items as Json[]).filter(({ metadata }) => !metadata.deletionTimestamp);
+		return live.map(({ metadata }) => metadata.name);
+	}
+
+	/** All pods of the label, ready. */
+	async podsReady(app: string, count: number): Promise<void> {
+		await eventually(
+			`${count} pods of ${app} are ready`,
+			async () => {
+				const { items } = JSON.parse(await this.kubectl('get', 'pods', '-l', `app=${app}`, '-o', 'json'));
+				const live = (items as Json[]).filter(({ metadata }) => !metadata.deletionTimestamp);
+				return live.length === count && live.every(isReady) ? true : undefined;
+			},
+			60_000,
+			100,
+		);
+	}
+
+	/** The probe of a place; one process for the whole file. */
+	prober(place: Place | { pod: string }): Promise<Prober> {
+		const full: Place =
+			place !== 'outside' && 'pod' in place && !('namespace' in place)
+				? { pod: place.pod, namespace: this.namespace }
+				: (place as Place);
+		const key = JSON.stringify(full);
+		const known = this.#probers.get(key) ?? this.driver.startProbe(full);
+		this.#probers.set(key, known);
+		return known;
+	}
+
+	/** Waits until `count` requests in a row were all answered, by exactly these hostnames. */
+	async reaches(
+		from: Place | { pod: string },
+		target: Target,
+		hostnames: readonly string[],
+	): Promise<number> {
+		const prober = await this.prober(from);
+		const wanted = hostnames.toSorted().join();
+		const count = Math.max(3, hostnames.length * 8);
+		const { ms } = await eventually(
+			`${prober.where} reaches ${wanted} through ${describe(target)}`,
+			async () => {
+				const answers = await ask(prober, target, { count });
+				const seen = [...new Set(answers.map(({ body, error }) => body ?? error))].sort().join();
+				if (seen === wanted) return true;
+				throw new Error(`It saw ${seen}`);
+			},
+			30_000,
+		);
+		return ms;
+	}
+
+	/** Waits until every request fails in one of the ways. */
+	async fails(from: Place | { pod: string }, target: Target, ...errors: string[]): Promise<number> {
+		const prober = await this.prober(from);
+		const { ms } = await eventually(`${prober.where} gets ${errors} from ${describe(target)}`, async () => {
+			const answers = await ask(prober, target, { count: 3 });
+			if (answers.every(({ error }) => error && (errors.length === 0 || errors.includes(error)))) return true;
+			throw new Error(`It got ${answers.map(({ body, error }) => error ?? body)}`);
+		});
+		return ms;
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		const probers = await Promise.allSettled(this.#probers.values());
+		for (const prober of probers) if (prober.status === 'fulfilled') prober.value[Symbol.dispose]();
+		try {
+			await this.kubectl('delete', 'namespace', this.namespace, '--ignore-not-found', '--wait=false');
+		} finally {
+			await this.driver.close();
+		}
+	}
+}
+
+export interface Target {
+	host: string;
+	port: number;
+	udp?: boolean;
+}
+
+export function ask(
+	prober: Prober,
+	{ host, port, udp }: Target,
+	options: RequestOptions = {},
+): Promise<Answer[]> {
+	return udp ? prober.udp(host, port, 'hostname', options) : prober.http(host, port, '/hostname', options);
+}
+
+export function describe({ host, port, udp }: Target): string {
+	return `${udp ? 'udp' : 'tcp'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+function kubectl(driver: Driver, args: string[], input?: string): Promise<string> {
+	return run('kubectl', ['--kubeconfig', driver.kubeconfig, ...args], input);
+}
+
+function isReady(pod: Json): boolean {
+	return pod.status?.conditions?.some((c: Json) => c.type === 'Ready' && c.status === 'True') ?? false;
+}
+
+function isWorker(node: Json): boolean {
+	return !('node-role.kubernetes.io/control-plane' in (node.metadata.labels ?? {}));
+}
+
+function nodeInfo(node: Json): NodeInfo {
+	const addresses: { type: string; address: string }[] = node.status.addresses ?? [];
+	const internal = addresses.filter(({ type }) => type === 'InternalIP').map(({ address }) => address);
+	const v4 = internal.find((address) => !address.includes(':'));
+	const v6 = internal.find((address) => address.includes(':'));
+	return { name: node.metadata.name, ...(v4 ? { v4 } : {}), ...(v6 ? { v6 } : {}) };
+}

@@ -1,0 +1,72 @@
+/** Manifests of the scenarios. On a real cluster the images are pulled; standalone has programs in their place. */
+
+export const SERVER_IMAGE =
+	process.env['MAGLANE_E2E_SERVER_IMAGE'] ?? 'registry.k8s.io/e2e-test-images/agnhost:2.53';
+export const PROBE_IMAGE = process.env['MAGLANE_E2E_PROBE_IMAGE'] ?? 'node:24-alpine';
+
+export interface Manifest {
+	apiVersion: string;
+	kind: string;
+	metadata: { name: string; labels?: Record<string, string> };
+	spec: Record<string, unknown>;
+}
+
+export interface PodOptions {
+	labels?: Record<string, string>;
+	node?: string;
+	/** Ports of agnhost netexec. */
+	http?: number;
+	udp?: number;
+	/** Named container ports of the server. */
+	names?: Record<string, number>;
+	/** With a container that requests can be sent from. */
+	probe?: boolean;
+	/** Without a server: requests only. */
+	server?: boolean;
+}
+
+function podSpec({ node, http = 8080, udp = 8081, names = {}, probe = false, server = true }: PodOptions) {
+	const named = Object.entries(names).map(([name, containerPort]) => ({ name, containerPort }));
+	const ports = [...named, { containerPort: http }, { containerPort: udp, protocol: 'UDP' }];
+	const args = ['netexec', `--http-port=${http}`, `--udp-port=${udp}`];
+	return {
+		terminationGracePeriodSeconds: 1,
+		...(node ? { nodeSelector: { 'kubernetes.io/hostname': node } } : {}),
+		containers: [
+			...(server ? [{ name: 'server', image: SERVER_IMAGE, args, ports }] : []),
+			...(probe ? [{ name: 'probe', image: PROBE_IMAGE, command: ['sleep', '86400'] }] : []),
+		],
+	};
+}
+
+export function pod(name: string, options: PodOptions = {}): Manifest {
+	const labels = options.labels ?? { app: name };
+	return { apiVersion: 'v1', kind: 'Pod', metadata: { name, labels }, spec: podSpec(options) };
+}
+
+/** A pod that only asks. */
+export function client(name: string, node?: string): Manifest {
+	return pod(name, { probe: true, server: false, ...(node ? { node } : {}) });
+}
+
+export function deployment(name: string, replicas: number, options: PodOptions = {}): Manifest {
+	const labels = { app: name, ...options.labels };
+	const template = { metadata: { labels }, spec: podSpec(options) };
+	const spec = { replicas, selector: { matchLabels: { app: name } }, template };
+	return { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name }, spec };
+}
+
+export function service(name: string, spec: Record<string, unknown> = {}): Manifest {
+	const ports = [
+		{ name: 'http', port: 80, targetPort: 8080 },
+		{ name: 'udp', port: 90, targetPort: 8081, protocol: 'UDP' },
+	];
+	return {
+		apiVersion: 'v1',
+		kind: 'Service',
+		metadata: { name },
+		spec: { selector: { app: name }, ports, ...spec },
+	};
+}
+
+export const DUAL_STACK = { ipFamilyPolicy: 'RequireDualStack', ipFamilies: ['IPv4', 'IPv6'] };

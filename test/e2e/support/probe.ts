@@ -1,0 +1,182 @@
+/**
+ * The client end of the tests, run by Node in the place from which traffic is to come: a node, a pod, outside. Needs
+ * nothing beside itself, so that it can be handed to a `node -e` in a container as text.
+ */
+import { createSocket } from 'node:dgram';
+import { connect, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import type {
+	Answer,
+	HoldReport,
+	HoldRequest,
+	HttpRequest,
+	ProbeReply,
+	ProbeRequest,
+	UdpRequest,
+} from './probe-messages.ts';
+
+const HOLD_TIMEOUT_MS = 3000;
+const held = new Map<string, { stop: () => void; report: HoldReport }>();
+
+function requestText(path: string, keep: boolean): string {
+	return `GET ${path} HTTP/1.1\r\nHost: probe\r\nConnection: ${keep ? 'keep-alive' : 'close'}\r\n\r\n`;
+}
+
+/** The body of a whole response, undefined while it is not whole. */
+function parseBody(text: string): string | undefined {
+	const end = text.indexOf('\r\n\r\n');
+	if (end < 0) return undefined;
+	const head = text.slice(0, end);
+	const body = text.slice(end + 4);
+	const length = /^content-length: *(\d+)/im.exec(head)?.[1];
+	if (length !== undefined) return body.length >= Number(length) ? body.slice(0, Number(length)) : undefined;
+	if (!/^transfer-encoding: *chunked/im.test(head)) return undefined;
+	if (!body.endsWith('0\r\n\r\n')) return undefined;
+	return body
+		.split('\r\n')
+		.filter((_, i) => i % 2 === 1)
+		.join('')
+		.trim();
+}
+
+function httpOnce(request: HttpRequest, localPort: number | undefined): Promise<Answer> {
+	const { host, port, path, timeoutMs } = request;
+	const start = performance.now();
+	return new Promise((resolve) => {
+		const socket = connect({ host, port, ...(localPort ? { localPort } : {}) });
+		let text = '';
+		let done = false;
+		const finish = (answer: { body: string } | { error: string }) => {
+			if (done) return;
+			done = true;
+			clearTimeout(timer);
+			if (localPort && !socket.destroyed) socket.resetAndDestroy();
+			else socket.destroy();
+			resolve({ ...answer, ms: performance.now() - start });
+		};
+		const timer = setTimeout(() => finish({ error: 'timeout' }), timeoutMs);
+		socket.setEncoding('latin1');
+		socket.on('connect', () => socket.write(requestText(path, localPort !== undefined)));
+		socket.on('data', (chunk: string) => {
+			text += chunk;
+			const body = parseBody(text);
+			if (body !== undefined) finish({ body });
+		});
+		socket.on('error', (error: NodeJS.ErrnoException) => finish({ error: error.code ?? error.message }));
+		socket.on('close', () => finish({ error: 'closed' }));
+	});
+}
+
+function udpOnce(request: UdpRequest, localPort: number | undefined): Promise<Answer> {
+	const { host, port, message, timeoutMs } = request;
+	const start = performance.now();
+	return new Promise((resolve) => {
+		const socket = createSocket({ type: host.includes(':') ? 'udp6' : 'udp4' });
+		const finish = (answer: { body: string } | { error: string }) => {
+			clearTimeout(timer);
+			socket.removeAllListeners();
+			socket.on('error', () => {});
+			socket.close();
+			resolve({ ...answer, ms: performance.now() - start });
+		};
+		const timer = setTimeout(() => finish({ error: 'timeout' }), timeoutMs);
+		socket.once('error', (error: NodeJS.ErrnoException) => finish({ error: error.code ?? error.message }));
+		// Connected, so that an ICMP error reaches the socket and answers of anybody else do not.
+		socket.once('connect', () => socket.send(message));
+		socket.once('message', (body) => finish({ body: body.toString() }));
+		socket.bind(localPort ?? 0, () => socket.connect(port, host));
+	});
+}
+
+async function repeat<T extends HttpRequest | UdpRequest>(
+	request: T,
+	once: (request: T, localPort: number | undefined) => Promise<Answer>,
+): Promise<Answer[]> {
+	const answers: Answer[] = new Array(request.count);
+	let next = 0;
+	const worker = async () => {
+		for (let i = next++; i < request.count; i = next++)
+			answers[i] = await once(request, request.localPorts?.[i]);
+	};
+	await Promise.all(Array.from({ length: Math.min(request.parallel, request.count) }, worker));
+	return answers;
+}
+
+/** One connection that asks, waits for the answer, pauses and asks again. */
+function holdOne(request: HoldRequest, report: HoldReport, stopped: () => boolean): Promise<Socket> {
+	return new Promise((resolve, reject) => {
+		const socket = connect({ host: request.host, port: request.port });
+		let text = '';
+		let timer: NodeJS.Timeout | undefined;
+		let open = false;
+		const lose = (reason: string) => {
+			clearTimeout(timer);
+			socket.destroy();
+			if (!open) reject(new Error(reason));
+			else if (!stopped()) report.lost.push(reason);
+		};
+		const ask = () => {
+			if (socket.destroyed) return;
+			text = '';
+			timer = setTimeout(() => lose('timeout'), HOLD_TIMEOUT_MS);
+			socket.write(requestText(request.path, true));
+		};
+		socket.setEncoding('latin1');
+		socket.on('connect', () => {
+			open = true;
+			report.connections++;
+			ask();
+			resolve(socket);
+		});
+		socket.on('data', (chunk: string) => {
+			text += chunk;
+			if (parseBody(text) === undefined) return;
+			report.requests++;
+			clearTimeout(timer);
+			timer = setTimeout(ask, request.everyMs);
+		});
+		socket.once('error', (error: NodeJS.ErrnoException) => lose(error.code ?? error.message));
+		socket.once('end', () => lose('closed'));
+	});
+}
+
+async function hold(request: HoldRequest): Promise<HoldReport> {
+	const report: HoldReport = { connections: 0, requests: 0, lost: [] };
+	let stop = false;
+	const sockets = await Promise.all(
+		Array.from({ length: request.connections }, () => holdOne(request, report, () => stop)),
+	);
+	held.set(request.name, {
+		report,
+		stop: () => {
+			stop = true;
+			for (const socket of sockets) socket.destroy();
+		},
+	});
+	return report;
+}
+
+async function handle(request: ProbeRequest): Promise<Omit<ProbeReply, 'id'>> {
+	switch (request.op) {
+		case 'http':
+			return { answers: await repeat(request, httpOnce) };
+		case 'udp':
+			return { answers: await repeat(request, udpOnce) };
+		case 'hold':
+			return { report: await hold(request) };
+		case 'release': {
+			const one = held.get(request.name);
+			one?.stop();
+			return one ? { report: one.report } : { failure: `Nothing is held as ${request.name}` };
+		}
+	}
+}
+
+const lines = createInterface({ input: process.stdin });
+lines.on('line', (line) => {
+	const { id, ...request } = JSON.parse(line) as ProbeRequest & { id: number };
+	const reply = (rest: Omit<ProbeReply, 'id'>) =>
+		process.stdout.write(`${JSON.stringify({ id, ...rest })}\n`);
+	handle(request as ProbeRequest).then(reply, (error: unknown) => reply({ failure: String(error) }));
+});
+lines.on('close', () => process.exit());

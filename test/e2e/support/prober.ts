@@ -1,0 +1,97 @@
+import type { ChildProcessWithoutNullStreams } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Answer, HoldReport, ProbeReply, ProbeRequest } from './probe-messages.ts';
+
+export interface RequestOptions {
+	count?: number;
+	parallel?: number;
+	timeoutMs?: number;
+	localPorts?: number[];
+}
+
+/** The test's end of a probe process: requests from one place. */
+export class Prober implements Disposable {
+	readonly where: string;
+	readonly #child: ChildProcessWithoutNullStreams;
+	readonly #waiting = new Map<
+		number,
+		{ resolve: (reply: ProbeReply) => void; reject: (error: Error) => void }
+	>();
+	#id = 0;
+	#said = '';
+
+	constructor(where: string, child: ChildProcessWithoutNullStreams) {
+		this.where = where;
+		this.#child = child;
+		createInterface({ input: child.stdout }).on('line', (line) =>
+			this.#reply(JSON.parse(line) as ProbeReply),
+		);
+		child.stderr.on('data', (chunk: Buffer) => {
+			this.#said = (this.#said + chunk).slice(-2000);
+		});
+		child.stdin.on('error', () => {}); // 'exit' tells
+		child.once('error', (error) => this.#fail(error.message));
+		child.once('exit', (code, signal) => this.#fail(`ended with ${signal ?? code}: ${this.#said}`));
+	}
+
+	/** GET http://host:port/path. */
+	async http(
+		host: string,
+		port: number,
+		path = '/hostname',
+		options: RequestOptions = {},
+	): Promise<Answer[]> {
+		const { count = 1, parallel = 8, timeoutMs = 3000, localPorts } = options;
+		const ports = localPorts ? { localPorts } : {};
+		const reply = await this.#ask({ op: 'http', host, port, path, count, parallel, timeoutMs, ...ports });
+		return reply.answers!;
+	}
+
+	/** A datagram from a socket of its own and the answer to it. */
+	async udp(
+		host: string,
+		port: number,
+		message = 'hostname',
+		options: RequestOptions = {},
+	): Promise<Answer[]> {
+		const { count = 1, parallel = 8, timeoutMs = 1000, localPorts } = options;
+		const ports = localPorts ? { localPorts } : {};
+		const reply = await this.#ask({ op: 'udp', host, port, message, count, parallel, timeoutMs, ...ports });
+		return reply.answers!;
+	}
+
+	/** Keeps connections open and busy until `release()`. */
+	async hold(name: string, host: string, port: number, connections: number, everyMs = 20): Promise<void> {
+		await this.#ask({ op: 'hold', name, host, port, path: '/hostname', connections, everyMs });
+	}
+
+	async release(name: string): Promise<HoldReport> {
+		return (await this.#ask({ op: 'release', name })).report!;
+	}
+
+	async #ask(request: ProbeRequest): Promise<ProbeReply> {
+		const id = ++this.#id;
+		const reply = await new Promise<ProbeReply>((resolve, reject) => {
+			this.#waiting.set(id, { resolve, reject });
+			if (this.#child.exitCode !== null) this.#fail(`ended with ${this.#child.exitCode}: ${this.#said}`);
+			else this.#child.stdin.write(`${JSON.stringify({ id, ...request })}\n`);
+		});
+		if (reply.failure) throw new Error(`Cannot ask from ${this.where}: ${reply.failure}`);
+		return reply;
+	}
+
+	#reply(reply: ProbeReply): void {
+		this.#waiting.get(reply.id)?.resolve(reply);
+		this.#waiting.delete(reply.id);
+	}
+
+	#fail(reason: string): void {
+		for (const { reject } of this.#waiting.values())
+			reject(new Error(`The probe in ${this.where} ${reason}`));
+		this.#waiting.clear();
+	}
+
+	[Symbol.dispose](): void {
+		this.#child.stdin.end();
+	}
+}

@@ -1,0 +1,81 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { Driver, Place } from './cluster.ts';
+import { Prober } from './prober.ts';
+import { run } from './process.ts';
+import { eventually } from './wait.ts';
+
+const MAIN = resolve(import.meta.dirname, '../../../agent/main.ts');
+const PROBE = join(import.meta.dirname, 'probe.ts');
+
+const maglane = (...args: string[]) => run(process.execPath, [MAIN, 'standalone', ...args]);
+
+/** A cluster of its own, which close() removes together with its directory. */
+export async function startStandalone(prefix: string): Promise<Driver> {
+	const directory = await mkdtemp(join(tmpdir(), `${prefix}-`));
+	const down = async () => {
+		await maglane('down', '--prefix', prefix, '--state', directory);
+		await rm(directory, { recursive: true, force: true });
+	};
+	try {
+		await maglane('up', '--prefix', prefix, '--state', directory, '--nodes', '2');
+	} catch (error) {
+		await down();
+		throw error;
+	}
+	return { ...openStandalone(join(directory, 'kubeconfig'), directory), close: down };
+}
+
+/** A cluster that is up. */
+export function openStandalone(kubeconfig: string, directory: string): Driver {
+	return {
+		kind: 'standalone',
+		kubeconfig,
+		convergenceMs: 1000,
+		startProbe: async (place) => {
+			const args = [
+				MAIN,
+				'standalone',
+				'exec',
+				'--state',
+				directory,
+				nameOf(place),
+				'--',
+				process.execPath,
+				PROBE,
+			];
+			return new Prober(nameOf(place), spawn(process.execPath, args, { stdio: 'pipe' }));
+		},
+		killAgent: async (node) => {
+			const { pid } = await agentOf(directory, node);
+			if (pid === undefined) throw new Error(`Cannot kill the agent of ${node}: it does not run`);
+			process.kill(pid, 'SIGKILL');
+		},
+		agentReady: async (node) => {
+			const isReady = async () => ((await agentOf(directory, node)).ready ? true : undefined);
+			await eventually(`the agent of ${node} is ready`, isReady, 30_000);
+		},
+		close: async () => {},
+	};
+}
+
+function nameOf(place: Place): string {
+	if (place === 'outside') return 'client';
+	return 'node' in place ? place.node : `${place.namespace}/${place.pod}`;
+}
+
+interface Agent {
+	pid?: number;
+	ready: boolean;
+}
+
+async function agentOf(directory: string, node: string): Promise<Agent> {
+	const report = JSON.parse(await maglane('status', '--state', directory, '-o', 'json')) as {
+		nodes: { name: string; agent?: Agent }[];
+	};
+	const agent = report.nodes.find(({ name }) => name === node)?.agent;
+	if (!agent) throw new Error(`Cannot find the agent of ${node}`);
+	return agent;
+}
