@@ -81,7 +81,7 @@ export class Reconciler {
 
 	/** Syncs whenever something changed, until the signal aborts. Nothing is undone then. */
 	run(signal: AbortSignal): Promise<void> {
-		const { clock, verifyIntervalMs = 600_000 } = this.#options;
+		const { clock, log, verifyIntervalMs = 600_000 } = this.#options;
 		this.#signal = signal;
 		let cancelVerify = () => {};
 		const verify = (): void => {
@@ -91,6 +91,7 @@ export class Reconciler {
 			});
 		};
 		verify();
+		if (this.#missing.size > 0) log.info({ missing: [...this.#missing] }, 'sync.waiting');
 		this.#schedule();
 		return new Promise((resolve) => {
 			const stop = (): void => {

@@ -1,11 +1,23 @@
-import { compare, type Translation } from '../model/translate.ts';
+import { compare, type FrontendKind, type Translation } from '../model/translate.ts';
 
-interface Claimant {
+interface Aged {
 	readonly key: string;
 	readonly created: number;
 }
 
-/** Who owns which address, port and protocol when several Services ask for it: the oldest, then by key. */
+interface Claimant extends Aged {
+	readonly rank: number;
+}
+
+/** What the cluster gave out comes before what a user may write: no external IP takes a ClusterIP (CVE-2020-8554). */
+const RANKS: Readonly<Record<FrontendKind, number>> = {
+	clusterip: 0,
+	nodeport: 1,
+	loadbalancer: 2,
+	externalip: 3,
+};
+
+/** Who owns which address, port and protocol when several Services ask for it: by kind of address, then the oldest. */
 export class Claims {
 	/** By claim, the owner first. */
 	readonly #claimants = new Map<string, Claimant[]>();
@@ -22,10 +34,11 @@ export class Claims {
 	 */
 	update(key: string, service: Translation | undefined): Set<string> {
 		const before = this.#claimsOf.get(key) ?? new Set();
-		const after = new Set(service?.frontends.map((frontend) => frontend.claim));
+		const ranks = new Map(service?.frontends.map((frontend) => [frontend.claim, RANKS[frontend.kind]]));
+		const after = new Set(ranks.keys());
 		const owners = new Map([...before, ...after].map((claim) => [claim, this.owner(claim)]));
 		for (const claim of before) this.#withdraw(claim, key);
-		for (const claim of after) this.#enter(claim, { key, created: service!.created });
+		for (const [claim, rank] of ranks) this.#enter(claim, { key, created: service!.created, rank });
 		if (after.size > 0) this.#claimsOf.set(key, after);
 		else this.#claimsOf.delete(key);
 		const affected = new Set<string>();
@@ -49,7 +62,7 @@ export class Claims {
 		const list = this.#claimants.get(claim) ?? [];
 		list.push(claimant);
 		if (list.length > 1) {
-			list.sort(byAge);
+			list.sort((a, b) => a.rank - b.rank || byAge(a, b));
 			this.#contested.add(claim);
 		}
 		this.#claimants.set(claim, list);
@@ -63,6 +76,7 @@ export class Claims {
 	}
 }
 
-export function byAge(a: Claimant, b: Claimant): number {
+/** The older first; of the same age, the one whose key is first. */
+export function byAge(a: Aged, b: Aged): number {
 	return compare(a.created, b.created) || compare(a.key, b.key);
 }

@@ -69,7 +69,7 @@ export class Planner {
 			problems.push({ object: `Service ${key}`, field: '', message: `is not served: ${reason}` });
 		}
 		for (const [claim, owner, losers] of this.#claims.contested()) {
-			const message = `${claim} is served for the older Service ${owner}; give one of them another address or port`;
+			const message = `${claim} is served for Service ${owner}; give one of them another address or port`;
 			for (const key of losers) problems.push({ object: `Service ${key}`, field: '', message });
 		}
 		return problems;

@@ -125,6 +125,20 @@ describe('Claims', () => {
 		expect(rig.reconciler.snapshot().problems).toEqual([]);
 	});
 
+	it('never takes a ClusterIP away for an external IP, however old that is', () => {
+		const thief = service('default/s1', { ips: ['10.96.0.1'], spec: { externalIPs: ['10.96.0.2'] } });
+		const rig = new Rig().add({ 'default/s1': thief }).add(objects(2)[0]).listed().sync();
+		expect(rig.lineOf('frontend 10.96.0.2:80/tcp internal')).toContain('clusterip service default/s2:80/tcp');
+		expect(rig.reconciler.snapshot().problems).toEqual([
+			{
+				object: 'Service default/s1',
+				field: '',
+				message:
+					'10.96.0.2:80/tcp is served for Service default/s2; give one of them another address or port',
+			},
+		]);
+	});
+
 	it('writes the frontend over, without a moment in which nobody has it', () => {
 		const rig = new Rig()
 			.add({ ...claim(2), ...claim(1) })
