@@ -3,7 +3,6 @@
  * again. Usage: demo.ts [file.yaml]. Ends with status 0 when every expected answer came.
  */
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pc from 'picocolors';
 import { describeDown, down } from '../agent/standalone/cluster/down.ts';
@@ -45,7 +44,7 @@ function chooseOptions(network: boolean): ClusterOptions {
 /** @returns what is wrong, in words; empty when all is as expected. */
 async function demo(file: string, options: ClusterOptions, signal: AbortSignal): Promise<string[]> {
 	const paths = pathsOf(options.directory);
-	await up(options, step);
+	await up(options, step, signal);
 	const api = new ApiClient(paths.apiSocket);
 	const image = options.network ? undefined : await startMapImage(paths.kubeconfig, 'node1');
 	await image?.showChanges();
@@ -61,7 +60,7 @@ async function demo(file: string, options: ClusterOptions, signal: AbortSignal):
 	showServices(application);
 	const deployment = await scalable(api, application);
 	try {
-		if (image) return await showImage(api, image, deployment);
+		if (image) return await showImage(api, image, deployment, signal);
 		return await showAll(api, options, application, deployment, signal);
 	} finally {
 		await image?.stop();
@@ -99,9 +98,11 @@ async function showImage(
 	api: ApiClient,
 	image: Awaited<ReturnType<typeof startMapImage>>,
 	deployment: KubeObject | undefined,
+	signal: AbortSignal,
 ): Promise<string[]> {
 	console.log(pc.bold('What the maps of node1 would hold'));
 	const first = await image.showChanges();
+	signal.throwIfAborted();
 	if (!deployment) return first > 0 ? [] : ['the maps would be empty'];
 	const { name, namespace } = deployment.metadata;
 	const replicas = (deployment.spec?.replicas ?? 1) + 1;
@@ -169,16 +170,10 @@ async function main(): Promise<number> {
 	const start = performance.now();
 	let problems: string[];
 	try {
-		const whenInterrupted = new Promise<never>((_, reject) => {
-			interrupted.signal.addEventListener('abort', () => reject(interrupted.signal.reason));
-		});
-		const running = demo(process.argv[2] ?? EXAMPLE, options, interrupted.signal);
-		problems = await Promise.race([running, whenInterrupted]);
+		problems = await demo(process.argv[2] ?? EXAMPLE, options, interrupted.signal);
 	} catch (error) {
-		problems = [messages(error)];
+		problems = [messages(interrupted.signal.aborted ? interrupted.signal.reason : error)];
 	} finally {
-		// What still starts must not start behind the sweep
-		if (interrupted.signal.aborted) await sleep(500);
 		for (const done of describeDown(await down(options))) step(done);
 	}
 	for (const problem of problems) console.log(`${pc.red('✗')} ${problem}`);

@@ -1,7 +1,6 @@
 /** `maglane standalone`: a cluster of network namespaces on this machine. */
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import Table from 'cli-table3';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { describeDown, down } from './cluster/down.ts';
@@ -85,16 +84,29 @@ async function runStatus(directory: string, format: string): Promise<void> {
 }
 
 function printReport(report: Report): void {
-	const table = new Table({ head: ['node', 'addresses', 'namespace', 'pods', 'agent'], style: { head: [] } });
-	for (const { name, addresses, netns, pods, agent } of report.nodes) {
-		const state = agent
-			? `${agent.ready ? pc.green('ready') : pc.red(agent.lastEnd ?? 'not ready')}, ${agent.restarts} restarts`
-			: 'none';
-		table.push([name, addresses.join('\n'), report.network ? netns : 'none', pods, state]);
-	}
-	console.log(table.toString());
+	const rows = report.nodes.map(({ name, addresses, netns, pods, agent }) => [
+		name,
+		addresses.join(','),
+		report.network ? netns : 'none',
+		String(pods),
+		agent ? (agent.ready ? 'ready' : (agent.lastEnd ?? 'starting')) : 'none',
+		String(agent?.restarts ?? 0),
+	]);
+	printTable(['NODE', 'ADDRESSES', 'NAMESPACE', 'PODS', 'AGENT', 'RESTARTS'], rows);
 	console.log(`API server ${report.server}, process ${report.pid}`);
 	console.log(`${report.services} Services, ${report.readyPods} of ${report.pods} pods ready`);
+}
+
+/** Columns three spaces apart, as kubectl prints them. */
+function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
+	const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
+	for (const row of [head, ...rows])
+		console.log(
+			row
+				.map((cell, i) => cell.padEnd(widths[i]!))
+				.join('   ')
+				.trimEnd(),
+		);
 }
 
 async function runExec(where: string, command: readonly string[], directory: string): Promise<void> {

@@ -39,22 +39,24 @@ export async function startMapImage(kubeconfig: string, nodeName: string): Promi
 	});
 	const running = reconciler.run(stop.signal);
 	let shown: ReadonlySet<string> = new Set();
-	const lines = () =>
-		new Set(
-			dumpKernel(readKernel(maps), (id) => reconciler.serviceName(id))
-				.trimEnd()
-				.split('\n'),
-		);
+	const lines = () => {
+		const dump = dumpKernel(readKernel(maps), (id) => reconciler.serviceName(id));
+		return new Set(dump.trimEnd().split('\n').filter(isTold));
+	};
 	return {
 		async showChanges() {
 			let changes = 0;
+			let seen = -1;
 			for (let quiet = 0; quiet < SETTLED_MS; quiet += POLL_MS) {
-				const current = reconciler.snapshot().synced ? lines() : shown;
+				await sleep(POLL_MS);
+				const { synced, totals } = reconciler.snapshot();
+				if (!synced || totals.writes === seen) continue;
+				seen = totals.writes;
+				const current = lines();
 				const differences = tellDifferences(shown, current);
 				if (differences > 0) quiet = 0;
 				changes += differences;
 				shown = current;
-				await sleep(POLL_MS);
 			}
 			return changes;
 		},
@@ -64,6 +66,11 @@ export async function startMapImage(kubeconfig: string, nodeName: string): Promi
 			transport.close();
 		},
 	};
+}
+
+/** Frontends have an entry for clients outside and one for those inside, which are alike unless a policy is Local. */
+function isTold(line: string): boolean {
+	return !line.includes(' internal ') || line.includes('loopback');
 }
 
 function tellDifferences(before: ReadonlySet<string>, after: ReadonlySet<string>): number {

@@ -24,7 +24,11 @@ export function showMaps(directory: string): void {
 		console.log(`  ${error?.message ?? stderr.trim()}`);
 		return;
 	}
-	const lines = stdout.trimEnd().split('\n');
+	// bpftool spreads every byte array over two lines
+	const lines = stdout
+		.trimEnd()
+		.replace(/\[([\d,]+)\s+\]/g, '[$1]')
+		.split('\n');
 	for (const line of lines.slice(0, LINES)) console.log(pc.dim(`  ${line}`));
 	if (lines.length > LINES) console.log(pc.dim(`  ... ${lines.length - LINES} lines more`));
 }

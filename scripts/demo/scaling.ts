@@ -31,11 +31,13 @@ export async function showScaling(
 	const scaleTo = async (replicas: number, durationMs: number) => {
 		const lines: FollowLine[] = [];
 		const job = { kind: 'follow', target, durationMs, timeoutMs: 1000 } as const;
-		const done = runProber(where, job, (line) => void lines.push(line), signal);
-		await sleep(WARM_UP_MS, undefined, { signal });
-		const at = Date.now();
-		await api.patch(path, { spec: { replicas } });
-		await done;
+		let at = 0;
+		const change = async () => {
+			await sleep(WARM_UP_MS, undefined, { signal });
+			at = Date.now();
+			await api.patch(path, { spec: { replicas } });
+		};
+		await Promise.all([runProber(where, job, (line) => void lines.push(line), signal), change()]);
 		return { lines, at };
 	};
 	const problems: string[] = [];

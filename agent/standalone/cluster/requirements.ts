@@ -1,5 +1,5 @@
 /** What this machine lacks for nodes and pods as network namespaces with BPF, each with its remedy. */
-import { existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { resolveProgram } from '../node/spawn.ts';
 import { BPFFS, cgroup2Mount } from './mounts.ts';
 
@@ -15,11 +15,23 @@ export function missingRequirements(): string[] {
 	if (lacking.length > 0) missing.push(`${lacking.join(' and ')} (run as root)`);
 	if (!existsSync('/proc/self/ns/net')) missing.push('network namespaces (a kernel with CONFIG_NET_NS)');
 	if (!existsSync(BPFFS)) missing.push('BPF (a kernel with CONFIG_BPF_SYSCALL and /sys mounted)');
-	if (cgroup2Mount() === undefined)
+	const cgroup = cgroup2Mount();
+	if (cgroup === undefined)
 		missing.push('cgroup v2 (mount it: mkdir -p /run/cgroup2 && mount -t cgroup2 none /run/cgroup2)');
+	else if (lacking.length === 0 && !isWritable(cgroup))
+		missing.push(`a cgroup v2 that can be written (mount -o remount,rw ${cgroup})`);
 	for (const [program, owner] of Object.entries(PROGRAMS))
 		if (resolveProgram(program) === undefined) missing.push(`${program} (install the package ${owner})`);
 	return missing;
+}
+
+function isWritable(directory: string): boolean {
+	try {
+		accessSync(directory, constants.W_OK);
+		return true;
+	} catch {
+		return false;
+	}
 }
 
 function hasCapability(bit: number): boolean {

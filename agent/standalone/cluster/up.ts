@@ -19,10 +19,14 @@ export interface UpResult {
 }
 
 /**
- * @param tell called with each step as it happens.
+ * @param tell called with each step as it happens. @param signal gives up and removes what was made.
  * @throws Error with the last lines of the control plane's log when it does not come up; what it made is removed.
  */
-export async function up(options: ClusterOptions, tell: (step: string) => void): Promise<UpResult> {
+export async function up(
+	options: ClusterOptions,
+	tell: (step: string) => void,
+	signal?: AbortSignal,
+): Promise<UpResult> {
 	const paths = pathsOf(options.directory);
 	const state = readState(paths.state);
 	if (state && isAlive(state) && state.ready) {
@@ -36,7 +40,7 @@ export async function up(options: ClusterOptions, tell: (step: string) => void):
 	}
 	mkdirSync(paths.logs, { recursive: true });
 	try {
-		const port = await startDaemon(options, paths, tell);
+		const port = await startDaemon(options, paths, tell, signal);
 		return { port, kubeconfig: paths.kubeconfig, already: false };
 	} catch (cause) {
 		const said = logTails(paths, options);
@@ -45,7 +49,13 @@ export async function up(options: ClusterOptions, tell: (step: string) => void):
 	}
 }
 
-function startDaemon(options: ClusterOptions, paths: Paths, tell: (step: string) => void): Promise<number> {
+function startDaemon(
+	options: ClusterOptions,
+	paths: Paths,
+	tell: (step: string) => void,
+	signal?: AbortSignal,
+): Promise<number> {
+	signal?.throwIfAborted();
 	const log = openSync(paths.controlPlaneLog, 'w');
 	const child = fork(DAEMON, [JSON.stringify({ ...options, directory: paths.directory })], {
 		detached: true,
@@ -55,14 +65,23 @@ function startDaemon(options: ClusterOptions, paths: Paths, tell: (step: string)
 	});
 	closeSync(log);
 	return new Promise((resolve, reject) => {
+		let failure: Error | undefined;
+		// Only when the process has ended there is nothing that could make more while it is cleaned up
+		const giveUp = () => {
+			failure = signal?.reason;
+			child.kill('SIGKILL');
+		};
+		signal?.addEventListener('abort', giveUp, { once: true });
 		child.once('error', reject);
-		child.once('exit', (code, signal) =>
-			reject(new Error(`the control plane ended with ${signal ?? `status ${code}`}`)),
-		);
+		child.once('exit', (code, killed) => {
+			signal?.removeEventListener('abort', giveUp);
+			reject(failure ?? new Error(`The control plane ended with ${killed ?? `status ${code}`}`));
+		});
 		child.on('message', (progress: Progress) => {
 			if (progress.type === 'step') tell(progress.text);
-			else if (progress.type === 'failed') reject(new Error(progress.message));
+			else if (progress.type === 'failed') failure = new Error(progress.message);
 			else {
+				signal?.removeEventListener('abort', giveUp);
 				child.disconnect();
 				child.unref();
 				resolve(progress.port);
