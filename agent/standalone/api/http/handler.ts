@@ -4,6 +4,7 @@ import type { Objects } from '../objects.ts';
 import type { Models } from '../schema/models.ts';
 import { discoveryOf, VERSION } from './discovery.ts';
 import { openApi } from './openapi.ts';
+import { OPENAPI_V2, openApiV2Bytes } from './openapi-v2.ts';
 import { serveResource } from './resource.ts';
 import { sendError, sendJson } from './respond.ts';
 import { routeOf } from './route.ts';
@@ -25,6 +26,18 @@ function sendText(response: ServerResponse, text: string): void {
 	response.end(text);
 }
 
+/** In protobuf for kubectl, which asks for nothing else here. */
+function sendOpenApiV2(request: IncomingMessage, response: ServerResponse): void {
+	if (!(request.headers.accept ?? '').includes('protobuf')) {
+		sendJson(response, 200, OPENAPI_V2);
+		return;
+	}
+	const body = openApiV2Bytes();
+	const type = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+	response.writeHead(200, { 'content-type': type, 'content-length': body.length });
+	response.end(body);
+}
+
 /** Paths that are not resources. @returns whether the path was one of them. */
 function serveMeta(
 	deps: HandlerDeps,
@@ -43,6 +56,10 @@ function serveMeta(
 	const discovery = discoveryOf(path, request.headers.accept ?? '');
 	if (discovery) {
 		sendJson(response, 200, discovery.body, discovery.type);
+		return true;
+	}
+	if (path === '/openapi/v2') {
+		sendOpenApiV2(request, response);
 		return true;
 	}
 	const schema = openApi(deps.models, path);

@@ -1,0 +1,27 @@
+/**
+ * The schemas are in OpenAPI v3 alone. kubectl still asks for v2 when a file holds a `v1/List` or a kind that v3
+ * does not have, and fails without an answer; with a document that defines nothing it leaves validation to
+ * the server.
+ */
+export const OPENAPI_V2 = {
+	swagger: '2.0',
+	info: { title: 'Kubernetes', version: 'v1.32.0' },
+	paths: {},
+	definitions: {},
+};
+
+const LENGTH_DELIMITED = 2;
+
+/** One length-delimited protobuf field; for contents below 128 bytes. */
+function field(number: number, content: Buffer): Buffer {
+	return Buffer.concat([Buffer.from([(number << 3) | LENGTH_DELIMITED, content.length]), content]);
+}
+
+const text = (number: number, value: string): Buffer => field(number, Buffer.from(value));
+
+/** The same as gnostic's openapi.v2.Document: swagger = 1, info = 2 (title = 1, version = 2), paths = 8. */
+export function openApiV2Bytes(): Buffer {
+	const { title, version } = OPENAPI_V2.info;
+	const info = Buffer.concat([text(1, title), text(2, version)]);
+	return Buffer.concat([text(1, OPENAPI_V2.swagger), field(2, info), field(8, Buffer.alloc(0))]);
+}
