@@ -399,3 +399,20 @@ describe('Service validation', () => {
 		}
 	});
 });
+
+test('C-19: a stored Service with an address of another keeps nobody from theirs', () => {
+	const api = DUAL();
+	const { clusterIP } = create(api, 'a');
+	api.objects.unsafePut(
+		'services',
+		service('twin', { type: 'ClusterIP', clusterIP, clusterIPs: [clusterIP] }),
+	);
+	api.objects.unsafePut('services', service('far', { clusterIP: '10.96.0.99', clusterIPs: ['10.96.0.99'] }));
+	api.objects.delete('services', 'default', 'twin');
+	const taken = { clusterIP, clusterIPs: [clusterIP] };
+	expect(refusal(() => create(api, 'b', taken)).message).toContain('provided IP is already allocated');
+	const far = { clusterIP: '10.96.0.99', clusterIPs: ['10.96.0.99'] };
+	expect(refusal(() => create(api, 'c', far)).message).toContain('provided IP is already allocated');
+	api.objects.delete('services', 'default', 'far');
+	expect(create(api, 'd', far).clusterIP).toBe('10.96.0.99');
+});

@@ -366,3 +366,20 @@ test('unsafePut() stores what validation refuses', () => {
 	api.objects.delete('services', 'default', 'bad');
 	expect(api.objects.get('services', 'default', 'bad')).toBeUndefined();
 });
+
+test('events are gone an hour after their last write', () => {
+	let now = Date.parse('2026-01-01T00:00:00Z');
+	const { objects } = open({ clock: () => now });
+	const event = (name: string) => ({
+		metadata: { name, namespace: 'default' },
+		involvedObject: {},
+		message: 'm',
+	});
+	objects.create('events', event('old'));
+	now += 3_599_000;
+	objects.create('events', event('young'));
+	expect(objects.list('events')).toHaveLength(2);
+	now += 2000;
+	objects.create('events', event('new'));
+	expect(objects.list('events').map((object) => object.metadata.name)).toEqual(['new', 'young']);
+});

@@ -16,52 +16,47 @@ export class AllocationError extends Error {
 export class BandAllocator {
 	readonly size: number;
 	readonly reserved: number;
-	readonly #used: Uint8Array;
+	/** Who holds each taken integer: only the holder's release frees it. */
+	readonly #holders = new Map<number, string>();
 	readonly #random: () => number;
-	#free: number;
 
 	constructor(size: number, reserved: number, random: () => number) {
 		this.size = size;
 		this.reserved = Math.min(reserved, size);
-		this.#used = new Uint8Array(size);
 		this.#random = random;
-		this.#free = size;
 	}
 
 	get free(): number {
-		return this.#free;
+		return this.size - this.#holders.size;
 	}
 
 	has(offset: number): boolean {
-		return this.#used[offset] === 1;
+		return this.#holders.has(offset);
 	}
 
 	/** @returns false when it is taken. */
-	take(offset: number): boolean {
-		if (this.#used[offset]) return false;
-		this.#used[offset] = 1;
-		this.#free--;
+	take(offset: number, holder: string): boolean {
+		if (this.#holders.has(offset)) return false;
+		this.#holders.set(offset, holder);
 		return true;
 	}
 
 	/** Takes one above the reserved band, from a random start; inside the band when the rest is full. */
-	next(): number | undefined {
-		if (this.#free === 0) return undefined;
-		return this.#scan(this.reserved, this.size) ?? this.#scan(0, this.reserved);
+	next(holder: string): number | undefined {
+		if (this.free === 0) return undefined;
+		return this.#scan(this.reserved, this.size, holder) ?? this.#scan(0, this.reserved, holder);
 	}
 
-	release(offset: number): void {
-		if (!this.#used[offset]) return;
-		this.#used[offset] = 0;
-		this.#free++;
+	release(offset: number, holder: string): void {
+		if (this.#holders.get(offset) === holder) this.#holders.delete(offset);
 	}
 
-	#scan(from: number, to: number): number | undefined {
+	#scan(from: number, to: number, holder: string): number | undefined {
 		const count = to - from;
 		const start = Math.floor(this.#random() * count);
 		for (let step = 0; step < count; step++) {
 			const offset = from + ((start + step) % count);
-			if (this.take(offset)) return offset;
+			if (this.take(offset, holder)) return offset;
 		}
 		return undefined;
 	}

@@ -80,19 +80,20 @@ export class IpRange {
 	}
 
 	/** @throws AllocationError when it is taken or not in the usable range. */
-	take(address: string): void {
+	take(address: string, holder = ''): void {
 		const offset = this.#offset(address);
 		if (offset === undefined)
 			throw new AllocationError(
 				'out-of-range',
 				`the provided IP (${address}) is not in the valid range. The range of valid IPs is ${this.cidr}`,
 			);
-		if (!this.#band.take(offset)) throw new AllocationError('allocated', 'provided IP is already allocated');
+		if (!this.#band.take(offset, holder))
+			throw new AllocationError('allocated', 'provided IP is already allocated');
 	}
 
 	/** @throws AllocationError when the range is full. */
-	next(): string {
-		const offset = this.#band.next();
+	next(holder = ''): string {
+		const offset = this.#band.next(holder);
 		if (offset === undefined) throw new AllocationError('full', 'range is full');
 		return toText(this.#base + BigInt(offset), this.family);
 	}
@@ -102,9 +103,10 @@ export class IpRange {
 		return toText(this.#base + BigInt(offset), this.family);
 	}
 
-	release(address: string): void {
+	/** Frees the address if `holder` took it. */
+	release(address: string, holder = ''): void {
 		const offset = this.#offset(address);
-		if (offset !== undefined) this.#band.release(offset);
+		if (offset !== undefined) this.#band.release(offset, holder);
 	}
 
 	#offset(address: string): number | undefined {

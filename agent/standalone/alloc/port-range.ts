@@ -34,25 +34,26 @@ export class PortRange {
 	}
 
 	/** @throws AllocationError when it is taken or not in the range. */
-	take(port: number): void {
+	take(port: number, holder = ''): void {
 		if (!this.#inside(port))
 			throw new AllocationError(
 				'out-of-range',
 				`provided port is not in the valid range. The range of valid ports is ${this.from}-${this.to}`,
 			);
-		if (!this.#band.take(port - this.from))
+		if (!this.#band.take(port - this.from, holder))
 			throw new AllocationError('allocated', 'provided port is already allocated');
 	}
 
 	/** @throws AllocationError when the range is full. */
-	next(): number {
-		const offset = this.#band.next();
+	next(holder = ''): number {
+		const offset = this.#band.next(holder);
 		if (offset === undefined) throw new AllocationError('full', 'range is full');
 		return this.from + offset;
 	}
 
-	release(port: number): void {
-		if (this.#inside(port)) this.#band.release(port - this.from);
+	/** Frees the port if `holder` took it. */
+	release(port: number, holder = ''): void {
+		if (this.#inside(port)) this.#band.release(port - this.from, holder);
 	}
 
 	#inside(port: number): boolean {

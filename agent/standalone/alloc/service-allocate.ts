@@ -58,7 +58,7 @@ export function allocateIps(
 	}
 	const kept = new Set(realIps(spec));
 	for (const ip of before.filter((entry) => !kept.has(entry)))
-		tx.onCommit(() => ranges.ips.get(familyOf(ip)!)?.release(ip));
+		tx.onCommit(() => ranges.ips.get(familyOf(ip)!)?.release(ip, service.metadata.uid));
 }
 
 function takeIps(service: KubeObject, before: readonly string[], ranges: Ranges, tx: Transaction): void {
@@ -147,7 +147,7 @@ export function allocateNodePorts(
 	}
 	const kept = new Set(nodePortsOf(spec));
 	for (const port of new Set(before.filter((entry) => !kept.has(entry))))
-		tx.onCommit(() => ranges.ports.release(port));
+		tx.onCommit(() => ranges.ports.release(port, service.metadata.uid));
 }
 
 /** R-5: a health check port only where it is needed. */
@@ -170,13 +170,36 @@ export function allocateHealthPort(
 			);
 	} else if (before !== undefined) {
 		delete spec.healthCheckNodePort;
-		tx.onCommit(() => ranges.ports.release(before));
+		tx.onCommit(() => ranges.ports.release(before, service.metadata.uid));
 	}
 }
 
 /** Gives back everything that a deleted Service held. */
 export function releaseService(service: KubeObject, ranges: Ranges): void {
-	for (const ip of realIps(service.spec)) ranges.ips.get(familyOf(ip)!)?.release(ip);
-	for (const port of new Set(nodePortsOf(service.spec))) ranges.ports.release(port);
-	if (service.spec?.healthCheckNodePort) ranges.ports.release(service.spec.healthCheckNodePort);
+	for (const ip of realIps(service.spec)) ranges.ips.get(familyOf(ip)!)?.release(ip, service.metadata.uid);
+	for (const port of new Set(nodePortsOf(service.spec))) ranges.ports.release(port, service.metadata.uid);
+	if (service.spec?.healthCheckNodePort)
+		ranges.ports.release(service.spec.healthCheckNodePort, service.metadata.uid);
+}
+
+/**
+ * Claims what a stored Service says it has, as far as that is in range and free, so that nobody else gets it.
+ * @returns what could not be claimed (C-19).
+ */
+export function adoptService(service: KubeObject, ranges: Ranges): string[] {
+	const holder = service.metadata.uid;
+	const conflicts: string[] = [];
+	const claim = (what: string | number, take: () => void) => {
+		try {
+			take();
+		} catch (error) {
+			if (!(error instanceof AllocationError)) throw error;
+			conflicts.push(`${what}: ${error.message}`);
+		}
+	};
+	for (const ip of realIps(service.spec)) claim(ip, () => ranges.ips.get(familyOf(ip)!)?.take(ip, holder));
+	const health: number[] = service.spec?.healthCheckNodePort ? [service.spec.healthCheckNodePort] : [];
+	for (const port of new Set([...nodePortsOf(service.spec), ...health]))
+		claim(port, () => ranges.ports.take(port, holder));
+	return conflicts;
 }

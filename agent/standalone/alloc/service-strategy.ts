@@ -4,6 +4,7 @@ import type { Family } from './ip-range.ts';
 import { IpRange } from './ip-range.ts';
 import { PortRange } from './port-range.ts';
 import {
+	adoptService,
 	allocateHealthPort,
 	allocateIps,
 	allocateNodePorts,
@@ -54,7 +55,7 @@ export function serviceStrategy(ranges: Ranges): Strategy {
 		validate: validateService,
 		validateUpdate: validateServiceUpdate,
 		allocate: (service, old) => {
-			const tx = new Transaction();
+			const tx = new Transaction(service.metadata.uid!);
 			try {
 				allocateIps(service, old, ranges, tx);
 				allocateNodePorts(service, old, ranges, tx);
@@ -65,6 +66,7 @@ export function serviceStrategy(ranges: Ranges): Strategy {
 			}
 			return tx;
 		},
+		adopt: (service) => adoptService(service, ranges),
 		release: (service) => releaseService(service, ranges),
 	};
 }

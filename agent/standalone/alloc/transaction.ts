@@ -4,22 +4,28 @@ import type { PortRange } from './port-range.ts';
 
 /** What one write of a Service takes at once and gives back when it fails, and what it gives back when it succeeds. */
 export class Transaction implements Allocation {
+	readonly #holder: string;
 	readonly #undo: (() => void)[] = [];
 	readonly #after: (() => void)[] = [];
 
+	/** `holder` is the Service's uid. */
+	constructor(holder: string) {
+		this.#holder = holder;
+	}
+
 	/** An explicit address, or the next free one. @throws AllocationError. */
 	ip(range: IpRange, address?: string): string {
-		const got = address ?? range.next();
-		if (address !== undefined) range.take(address);
-		this.#undo.push(() => range.release(got));
+		const got = address ?? range.next(this.#holder);
+		if (address !== undefined) range.take(address, this.#holder);
+		this.#undo.push(() => range.release(got, this.#holder));
 		return got;
 	}
 
 	/** An explicit port, or the next free one. @throws AllocationError. */
 	port(range: PortRange, port?: number): number {
-		const got = port ?? range.next();
-		if (port !== undefined) range.take(port);
-		this.#undo.push(() => range.release(got));
+		const got = port ?? range.next(this.#holder);
+		if (port !== undefined) range.take(port, this.#holder);
+		this.#undo.push(() => range.release(got, this.#holder));
 		return got;
 	}
 

@@ -9,6 +9,9 @@ interface Held {
 	name: string;
 }
 
+/** Milliseconds. */
+const EVENT_LIFE = 3_600_000;
+
 /**
  * Garbage collection: dependents go with their last owner, namespaces take their contents along and go
  * when empty, foreground deletion waits for blocking dependents.
@@ -24,7 +27,12 @@ export class Collector {
 	/** Owners in foreground deletion, by uid. */
 	readonly #waiting = new Map<string, Held>();
 
-	constructor(store: Store, objects: Objects) {
+	readonly #clock: () => number;
+	/** Events in the order of their last write, for their end of life. */
+	readonly #events = new Map<string, { held: Held; at: number }>();
+
+	constructor(store: Store, objects: Objects, clock: () => number) {
+		this.#clock = clock;
 		this.#store = store;
 		this.#objects = objects;
 		store.subscribe((change) => {
@@ -39,6 +47,7 @@ export class Collector {
 			this.#count(object, 1);
 		}
 		this.#index(resource, object);
+		if (resource === 'events') this.#expireEvents(object);
 		const owners = object.metadata.ownerReferences ?? [];
 		if (owners.length > 0 && owners.every((owner) => !this.#uids.has(owner.uid)))
 			setImmediate(() => this.#deleteIfOrphaned(resource, object));
@@ -99,6 +108,19 @@ export class Collector {
 				this.#dependents.set(owner.uid, held);
 			}
 			held.set(uid!, { resource, namespace, name });
+		}
+	}
+
+	/** Events live for an hour after their last write, as with an API server's --event-ttl. */
+	#expireEvents({ metadata: { namespace, name, uid } }: KubeObject): void {
+		const now = this.#clock();
+		this.#events.delete(uid!);
+		this.#events.set(uid!, { held: { resource: 'events', namespace, name }, at: now });
+		for (const [old, { held, at }] of this.#events) {
+			if (at > now - EVENT_LIFE) break;
+			this.#events.delete(old);
+			const event = this.#objects.get('events', held.namespace, held.name);
+			if (event?.metadata.uid === old) this.#objects.removeStored('events', event);
 		}
 	}
 

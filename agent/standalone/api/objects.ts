@@ -56,7 +56,7 @@ export class Objects implements ObjectApi {
 
 	constructor(deps: ObjectsDeps) {
 		this.#deps = deps;
-		this.#collector = new Collector(deps.store, this);
+		this.#collector = new Collector(deps.store, this, deps.clock);
 	}
 
 	get store(): Store {
@@ -179,8 +179,8 @@ export class Objects implements ObjectApi {
 	}
 
 	/**
-	 * Stores an object as it is: no defaulting, no validation, no allocation. It exists so that the handling
-	 * of objects that an API server should never hold can be tested.
+	 * Stores an object as it is: no defaulting, no validation; addresses that it names are claimed as far as
+	 * they are free. It exists so that the handling of objects that an API server should never hold can be tested.
 	 */
 	unsafePut(resource: string, input: KubeObject): KubeObject {
 		const kind = this.kind(resource);
@@ -188,6 +188,9 @@ export class Objects implements ObjectApi {
 		const old = this.get(resource, object.metadata.namespace, object.metadata.name);
 		object.metadata.uid = old?.metadata.uid ?? this.#deps.uid();
 		object.metadata.creationTimestamp = old?.metadata.creationTimestamp ?? timestamp(this.#deps.clock());
+		const strategy = this.#strategy(resource);
+		if (old) strategy.release?.(old);
+		strategy.adopt?.(object);
 		const stored = this.store.put(resource, object);
 		this.#collector.stored(resource, stored);
 		return stored;

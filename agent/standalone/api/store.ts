@@ -25,8 +25,8 @@ export const keyOf = (namespace: string | undefined, name: string): string => `$
 
 interface Table {
 	objects: Map<string, KubeObject>;
-	/** Sorted keys; undefined after an insertion or a deletion. */
-	sorted: string[] | undefined;
+	/** The keys, sorted. */
+	sorted: string[];
 }
 
 type Listener = (change: Change) => void;
@@ -85,7 +85,6 @@ export class Store {
 	list(resource: string, namespace?: string): KubeObject[] {
 		const table = this.#tables.get(resource);
 		if (!table) return [];
-		table.sorted ??= [...table.objects.keys()].sort();
 		const keys = table.sorted;
 		const from = namespace === undefined ? 0 : lowerBound(keys, `${namespace}\0`);
 		const to = namespace === undefined ? keys.length : lowerBound(keys, `${namespace}\x01`);
@@ -101,7 +100,7 @@ export class Store {
 		const table = this.#table(resource);
 		const key = keyOf(object.metadata.namespace, object.metadata.name);
 		const previous = table.objects.get(key);
-		if (!previous) table.sorted = undefined;
+		if (!previous) table.sorted.splice(lowerBound(table.sorted, key), 0, key);
 		return this.#commit(resource, key, previous ? 'MODIFIED' : 'ADDED', object, previous);
 	}
 
@@ -109,7 +108,7 @@ export class Store {
 		const table = this.#table(resource);
 		const previous = table.objects.get(key);
 		if (!previous) return undefined;
-		table.sorted = undefined;
+		table.sorted.splice(lowerBound(table.sorted, key), 1);
 		return this.#commit(resource, key, 'DELETED', { ...previous }, previous);
 	}
 
@@ -157,7 +156,7 @@ export class Store {
 	#table(resource: string): Table {
 		let table = this.#tables.get(resource);
 		if (!table) {
-			table = { objects: new Map(), sorted: undefined };
+			table = { objects: new Map(), sorted: [] };
 			this.#tables.set(resource, table);
 		}
 		return table;

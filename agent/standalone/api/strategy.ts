@@ -24,6 +24,8 @@ export interface Strategy {
 	 * @throws ApiError with nothing taken.
 	 */
 	allocate?(object: KubeObject, old: KubeObject | undefined): Allocation;
-	/** The object left the store. */
+	/** The object is stored without an allocation: claims what it holds. @returns what it could not claim. */
+	adopt?(object: KubeObject): string[];
+	/** The object leaves the store. */
 	release?(object: KubeObject): void;
 }

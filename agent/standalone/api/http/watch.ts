@@ -104,7 +104,15 @@ export function serveWatch(
 			resourceVersion: String(objects.store.revision),
 			...(annotations ? { annotations } : {}),
 		};
-		send('BOOKMARK', { kind: kind.kind, apiVersion: apiVersionOf(kind), metadata } as KubeObject);
+		if (representation.form === 'table')
+			write('BOOKMARK', {
+				kind: 'Table',
+				apiVersion: 'meta.k8s.io/v1',
+				metadata,
+				columnDefinitions: [],
+				rows: [],
+			});
+		else send('BOOKMARK', { kind: kind.kind, apiVersion: apiVersionOf(kind), metadata } as KubeObject);
 	};
 	const relay = (change: Change) => {
 		const type = eventFor(change, sees);
