@@ -9,7 +9,8 @@ export class IdPool {
 	readonly #taken = new Set<number>();
 	/** Keys that were let go: before and after the kernel has acknowledged that. */
 	readonly #released = new Set<string>();
-	#resting: { readonly key: string; readonly since: number }[] = [];
+	/** Since when, the longest first. */
+	readonly #resting = new Map<string, number>();
 	#next = 1;
 
 	constructor(limit: number) {
@@ -31,7 +32,7 @@ export class IdPool {
 		this.#ids.delete(from);
 		this.#ids.set(to, id);
 		if (this.#released.delete(from)) this.#released.add(to);
-		this.#resting = this.#resting.filter((item) => item.key !== from);
+		this.#resting.delete(from);
 	}
 
 	has(key: string): boolean {
@@ -43,7 +44,7 @@ export class IdPool {
 		this.#released.delete(key);
 		const known = this.#ids.get(key);
 		if (known !== undefined) {
-			if (this.#resting.length > 0) this.#resting = this.#resting.filter((item) => item.key !== key);
+			this.#resting.delete(key);
 			return known;
 		}
 		this.#wake(now);
@@ -61,20 +62,19 @@ export class IdPool {
 
 	/** The kernel has acknowledged everything that was released. */
 	settle(now: number): void {
-		for (const key of this.#released) this.#resting.push({ key, since: now });
+		for (const key of this.#released) this.#resting.set(key, now);
 		this.#released.clear();
 	}
 
 	#wake(now: number): void {
-		const awake = this.#resting.filter((item) => now - item.since >= REST_MS);
-		if (awake.length === 0) return;
-		for (const { key } of awake) {
+		for (const [key, since] of this.#resting) {
+			if (now - since < REST_MS) return;
 			const id = this.#ids.get(key)!;
+			this.#resting.delete(key);
 			this.#ids.delete(key);
 			this.#taken.delete(id);
 			this.#next = Math.min(this.#next, id);
 		}
-		this.#resting = this.#resting.filter((item) => now - item.since < REST_MS);
 	}
 
 	/** The lowest: a dump stays short. */

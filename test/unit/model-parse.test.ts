@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseEndpointSlice, parseEndpoints } from '../../agent/model/endpoints.ts';
 import { parseNode } from '../../agent/model/node.ts';
 import { parseService } from '../../agent/model/service.ts';
+import { translate } from '../../agent/model/translate.ts';
 import type { Problem } from '../../agent/model/types.ts';
 import { node, service, slice } from './reconcile-objects.ts';
 
@@ -225,7 +226,7 @@ describe('parseNode()', () => {
 	});
 });
 
-describe('parsers', () => {
+describe('parsers and translate()', () => {
 	it('never throw, whatever the JSON is', () => {
 		const names = [
 			'metadata',
@@ -256,7 +257,11 @@ describe('parsers', () => {
 			),
 		}));
 		fc.assert(
-			fc.property(tree, (raw) => {
+			fc.property(tree, tree, tree, (raw, source, own) => {
+				const from = parseEndpoints(source, 'ns/name').value;
+				const on = parseNode(own, 'node1').value;
+				const { frontends } = translate(parseService(raw, 'ns/name').value, [from], on);
+				expect(new Set(frontends.map((f) => `${f.claim} ${f.scope}`)).size).toBe(frontends.length);
 				for (const parse of [parseService, parseEndpointSlice, parseEndpoints, parseNode]) {
 					const { problems } = parse(raw, 'ns/name');
 					for (const problem of problems) expect(problem.message).not.toBe('');
