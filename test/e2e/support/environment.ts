@@ -122,7 +122,7 @@ export class Environment implements AsyncDisposable {
 	async fails(from: Place | { pod: string }, target: Target, ...errors: string[]): Promise<number> {
 		const prober = await this.prober(from);
 		const { ms } = await eventually(`${prober.where} gets ${errors} from ${describe(target)}`, async () => {
-			const answers = await ask(prober, target, { count: 3 });
+			const answers = await ask(prober, target, { count: 3, timeoutMs: 500 });
 			if (answers.every(({ error }) => error && (errors.length === 0 || errors.includes(error)))) return true;
 			throw new Error(`It got ${answers.map(({ body, error }) => error ?? body)}`);
 		});
