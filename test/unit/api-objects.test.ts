@@ -55,15 +55,6 @@ describe('a fresh API', () => {
 		expect(objects.list('serviceaccounts').map((object) => object.metadata.namespace)).toEqual(names);
 	});
 
-	test('A-100: default/kubernetes has equal Endpoints and EndpointSlice where it is advertised', () => {
-		const { objects } = open({ advertise: { address: '192.168.10.100', port: 6443 } });
-		const endpoints = objects.get('endpoints', 'default', 'kubernetes')!['subsets'][0];
-		const slice = objects.get('endpointslices', 'default', 'kubernetes')!;
-		expect(endpoints.addresses).toEqual([{ ip: '192.168.10.100' }]);
-		expect(slice['endpoints'][0].addresses).toEqual(['192.168.10.100']);
-		expect(slice['ports'][0].port).toBe(endpoints.ports[0].port);
-	});
-
 	test('default/kubernetes comes back when it is deleted', () => {
 		const { objects } = open();
 		objects.delete('services', 'default', 'kubernetes');
@@ -117,6 +108,16 @@ describe('Objects.create()', () => {
 			'spec.selector',
 			'spec.template.spec.containers',
 		]);
+	});
+
+	test('a status in the manifest of a workload is not believed', () => {
+		const { objects } = open();
+		const status = { phase: 'Running', podIP: '10.0.0.1', conditions: [{ type: 'Ready', status: 'True' }] };
+		expect(objects.create('pods', { ...pod('p'), status }).status).toEqual({
+			phase: 'Pending',
+			qosClass: 'BestEffort',
+		});
+		expect(objects.create('deployments', { ...deployment('d'), status: { replicas: 3 } }).status).toEqual({});
 	});
 
 	test.each([

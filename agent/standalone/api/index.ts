@@ -20,8 +20,6 @@ export interface ApiOptions {
 	serviceCidrs?: readonly string[];
 	/** `<first>-<last>`, both included. */
 	nodePortRange?: string;
-	/** Endpoint of default/kubernetes: where pods reach the API, as seen from them. None by default. */
-	advertise?: { address: string; port: number };
 	/** Milliseconds since the epoch. */
 	clock?: () => number;
 	/** 0 <= x < 1, for dynamic allocation and generated names. */
@@ -69,10 +67,10 @@ export function createApi(options: ApiOptions = {}): Api {
 		firstRevision = clock(),
 		bookmarkInterval = 10_000,
 		unsafe = false,
-		onListenerError = (error) => process.emitWarning(error instanceof Error ? error : String(error)),
+		onListenerError,
 	} = options;
 	const ranges = createRanges({ families, serviceCidrs, nodePortRange, random });
-	const store = new Store({ history, firstRevision, onListenerError });
+	const store = new Store({ history, firstRevision, ...(onListenerError ? { onListenerError } : {}) });
 	const objects = new Objects({
 		store,
 		strategies: createStrategies(serviceStrategy(ranges)),
@@ -80,10 +78,7 @@ export function createApi(options: ApiOptions = {}): Api {
 		uid,
 		random,
 	});
-	const stopSeed = seed(objects, {
-		first: ranges.ips.get(families[0]!)!.at(0),
-		advertise: options.advertise,
-	});
+	const stopSeed = seed(objects, { first: ranges.ips.get(families[0]!)!.at(0) });
 	const abort = new AbortController();
 	const handler = createHandler({
 		objects,

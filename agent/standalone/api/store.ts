@@ -16,8 +16,8 @@ export interface StoreOptions {
 	history: number;
 	/** The resourceVersion before the first write. */
 	firstRevision: number;
-	/** Told of exceptions that listeners throw. */
-	onListenerError: (error: unknown) => void;
+	/** Told of exceptions that listeners throw; default is a process warning. */
+	onListenerError?: (error: unknown) => void;
 }
 
 /** NUL sorts before every character of a name, so keys sort by namespace and then by name. */
@@ -30,6 +30,8 @@ interface Table {
 }
 
 type Listener = (change: Change) => void;
+
+const warn = (error: unknown): void => process.emitWarning(error instanceof Error ? error : String(error));
 
 function deepFreeze<T>(value: T): T {
 	if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
@@ -70,7 +72,7 @@ export class Store {
 		this.#revision = options.firstRevision;
 		this.#compacted = options.firstRevision;
 		this.#window = options.history;
-		this.#onListenerError = options.onListenerError;
+		this.#onListenerError = options.onListenerError ?? warn;
 	}
 
 	get revision(): number {

@@ -54,6 +54,14 @@ function nodeDefaults(node: KubeObject): void {
 	if (node.spec.podCIDR && !node.spec.podCIDRs) node.spec.podCIDRs = [node.spec.podCIDR];
 }
 
+/** The status of a manifest says nothing: what a create stores is what the defaults say. */
+const withoutStatus =
+	(defaults: (object: KubeObject) => void) =>
+	(object: KubeObject): void => {
+		delete object.status;
+		defaults(object);
+	};
+
 const SPECIAL: Record<string, Strategy> = {
 	namespaces: {
 		name: dnsLabel,
@@ -67,6 +75,7 @@ const SPECIAL: Record<string, Strategy> = {
 	pods: {
 		name: dnsSubdomain,
 		defaults: defaultPod,
+		prepareCreate: withoutStatus(defaultPod),
 		validate: validatePod,
 		validateUpdate: validatePodUpdate,
 	},
@@ -80,27 +89,28 @@ const SPECIAL: Record<string, Strategy> = {
 	deployments: {
 		name: dnsSubdomain,
 		defaults: defaultDeployment,
-		prepareCreate: (object) => {
-			object.status = {};
-		},
+		prepareCreate: withoutStatus(defaultDeployment),
 		validate: validateDeployment,
 		validateUpdate: validateSelectorKept,
 	},
 	replicasets: {
 		name: dnsSubdomain,
 		defaults: defaultReplicaSet,
+		prepareCreate: withoutStatus(defaultReplicaSet),
 		validate: validateWorkload,
 		validateUpdate: validateSelectorKept,
 	},
 	statefulsets: {
 		name: dnsSubdomain,
 		defaults: defaultStatefulSet,
+		prepareCreate: withoutStatus(defaultStatefulSet),
 		validate: validateWorkload,
 		validateUpdate: validateStatefulSetUpdate,
 	},
 	daemonsets: {
 		name: dnsSubdomain,
 		defaults: defaultDaemonSet,
+		prepareCreate: withoutStatus(defaultDaemonSet),
 		validate: validateWorkload,
 		validateUpdate: validateSelectorKept,
 	},
