@@ -65,7 +65,6 @@ export class Dataplane implements Disposable {
 	readonly objects: Objects;
 	readonly services: Services;
 	readonly #switcher = new NetnsSwitcher();
-	readonly #namespace: string;
 	readonly #ifindex = new Map<string, number>();
 	readonly #links: readonly BpfLink[];
 
@@ -82,7 +81,6 @@ export class Dataplane implements Disposable {
 	constructor(net: Net, objects: Objects) {
 		this.net = net;
 		this.objects = objects;
-		this.#namespace = net.name('dut');
 		buildNetwork(net);
 		for (const dev of ['up0', 'up1', 'pod0']) this.#ifindex.set(dev, net.ifindex('dut', dev));
 		// a veth has receive queues that XDP may name only once it has an XDP program
@@ -94,9 +92,9 @@ export class Dataplane implements Disposable {
 		this.xdpDevice('up0', true);
 	}
 
-	/** Runs with the thread inside the namespace: test runs find devices and routes there. */
-	within<T>(action: () => T): T {
-		return this.#switcher.within(this.#namespace, action);
+	/** Runs with the thread inside a namespace: test runs find devices and routes there. */
+	within<T>(action: () => T, namespace: 'dut' | 'out' = 'dut'): T {
+		return this.#switcher.within(this.net.name(namespace), action);
 	}
 
 	ifindex(dev: string): number {
@@ -155,7 +153,8 @@ export class Dataplane implements Disposable {
 	/** Forgets all flows. */
 	clear(): void {
 		const map = this.objects.map('connections');
-		for (const [key] of [...map.entries()]) map.delete(key);
+		const keys = Array.from(map.entries(), ([key]) => key);
+		map.deleteBatch(new Uint8Array(Buffer.concat(keys)));
 	}
 
 	/** Whether frames may be redirected out of a device. */

@@ -39,29 +39,44 @@ const VANTAGES = {
 } as const satisfies Record<string, readonly [namespace: string, hooked: boolean]>;
 export type Vantage = keyof typeof VANTAGES;
 
+export interface Served {
+	readonly topology: Topology;
+	readonly nodes: readonly [Node, Node];
+}
+
+/** Both nodes with their programs attached and SERVICES in their maps; nobody listens in the pods yet. */
+export async function startNodes(prefix: string): Promise<Served> {
+	const topology = new Topology(prefix);
+	try {
+		const node1 = await Node.start(topology, NODES[0]!);
+		const node2 = await Node.start(topology, NODES[1]!);
+		for (const node of [node1, node2]) fill(node);
+		return { topology, nodes: [node1, node2] };
+	} catch (error) {
+		topology.close();
+		throw error;
+	}
+}
+
 export class Cluster {
 	readonly topology: Topology;
 	readonly nodes: readonly [Node, Node];
 	readonly #peers = new Map<Vantage, Peer>();
 
 	static async start(prefix: string): Promise<Cluster> {
-		const topology = new Topology(prefix);
+		const cluster = new Cluster(await startNodes(prefix));
 		try {
-			const node1 = await Node.start(topology, NODES[0]!);
-			const node2 = await Node.start(topology, NODES[1]!);
-			const cluster = new Cluster(topology, [node1, node2]);
 			await cluster.#serve();
 			return cluster;
 		} catch (error) {
-			topology.close();
+			await cluster.close();
 			throw error;
 		}
 	}
 
-	private constructor(topology: Topology, nodes: readonly [Node, Node]) {
+	private constructor({ topology, nodes }: Served) {
 		this.topology = topology;
 		this.nodes = nodes;
-		for (const node of nodes) fill(node);
 	}
 
 	/** Starts at first use. */

@@ -1,0 +1,75 @@
+/**
+ * Measures the dataplane on this machine: nanoseconds a packet of each path, then connections, datagrams and bytes
+ * through Services beside the same without a Service. All figures are medians of rounds that are taken in turn.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { cpus, release, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { measurePackets } from '../test/bench/packets.ts';
+import { openPlane } from '../test/bench/plane.ts';
+import { measureSockets } from '../test/bench/sockets.ts';
+import { packetTable, socketTable } from '../test/bench/tables.ts';
+import { bpf, cgroup2, command, type Need, root } from './machine.ts';
+
+const USAGE = `Usage: bench [options]
+  -o, --output table|json   what is written to standard output (table)
+      --only packets|sockets  one of the two parts
+      --rounds N            rounds of each part (5)
+      --runs N              packets a measurement (100000)
+      --seconds S           of each socket measurement (0.3)`;
+
+const { values: options } = parseArgs({
+	options: {
+		output: { type: 'string', short: 'o', default: 'table' },
+		only: { type: 'string' },
+		rounds: { type: 'string', default: '5' },
+		runs: { type: 'string', default: '100000' },
+		seconds: { type: 'string', default: '0.3' },
+		help: { type: 'boolean', short: 'h' },
+	},
+});
+
+const needs: readonly Need[] = [root, bpf, cgroup2, command('clang'), command('ip'), command('nsenter')];
+
+async function main(): Promise<number> {
+	if (options.help) {
+		console.log(USAGE);
+		return 0;
+	}
+	const missing = needs.map((need) => need()).filter((why) => why !== undefined);
+	if (missing.length > 0) {
+		console.error(`Nothing is measured: ${missing.join('; ')}`);
+		return 1;
+	}
+	const directory = mkdtempSync(join(tmpdir(), 'maglane-bench-'));
+	try {
+		await measureAll(directory);
+		return 0;
+	} finally {
+		rmSync(directory, { recursive: true, force: true });
+	}
+}
+
+async function measureAll(directory: string): Promise<void> {
+	const rounds = Number(options.rounds);
+	const say = (what: string) => (round: number) => console.error(`${what}: round ${round + 1} of ${rounds}`);
+	const wanted = (part: string) => options.only === undefined || options.only === part;
+	let packets: ReturnType<typeof measurePackets> | undefined;
+	if (wanted('packets')) {
+		using plane = await openPlane(directory);
+		packets = measurePackets(plane, rounds, Number(options.runs), say('packets'));
+	}
+	const sockets = wanted('sockets')
+		? await measureSockets({ directory, rounds, seconds: Number(options.seconds), progress: say('sockets') })
+		: undefined;
+	const machine = { kernel: release(), cpu: cpus()[0]?.model ?? 'unknown', cpus: cpus().length, rounds };
+	if (options.output === 'json') console.log(JSON.stringify({ machine, packets, sockets }, undefined, '\t'));
+	else {
+		console.log(`Linux ${machine.kernel}, ${machine.cpus} x ${machine.cpu}, medians of ${rounds} rounds\n`);
+		if (packets) console.log(packetTable(packets));
+		if (sockets) console.log(socketTable(sockets));
+	}
+}
+
+process.exitCode = await main();

@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { check } from '../../agent/bpf/call.ts';
+import { attachTcx, type BpfLink } from '../../agent/bpf/link.ts';
+import { Dataplane } from './fixture.ts';
+import { ADDR, CASES, frameOf, NODEPORT, TARGET_PORT } from './shape.ts';
+
+/** <linux/if_packet.h>, <sys/socket.h>. */
+const AF_PACKET = 17;
+const SOCK_RAW = 3;
+/** struct sockaddr_ll: family, protocol, ifindex, then what sending does not need. */
+function link(ifindex: number): Uint8Array {
+	const address = new Uint8Array(20);
+	const view = new DataView(address.buffer);
+	view.setUint16(0, AF_PACKET, true);
+	view.setUint32(4, ifindex, true);
+	return address;
+}
+
+/**
+ * BPF_PROG_TEST_RUN makes no skb that ends in its IP header, and no frame below 14 bytes: those go over a wire, to the
+ * programs where they are attached.
+ */
+describe('frames that end in a header, over a wire', () => {
+	let plane: Dataplane;
+	const links: BpfLink[] = [];
+	beforeAll(async () => {
+		plane = await Dataplane.open('mlpp');
+		for (const { family, proto } of CASES)
+			plane.services.add({
+				proto,
+				frontends: [{ address: ADDR[family].node, port: NODEPORT }],
+				backends: [{ address: ADDR[family].remote, port: TARGET_PORT }],
+			});
+		const { native } = plane.objects;
+		const attach = (name: string, dev: string) => {
+			const program = plane.objects.program(name);
+			links.push(plane.within(() => attachTcx(native, program, plane.ifindex(dev), 'ingress')));
+		};
+		attach('ml_from_netdev', 'up0');
+		attach('ml_from_pod', 'pod0');
+	});
+	afterAll(() => {
+		for (const one of links) one.close();
+		plane?.close();
+	});
+
+	/** Sends out of the far end of a veth. @returns those that the kernel took. */
+	const send = (dev: string, frames: readonly Uint8Array[]): Uint8Array[] => {
+		const { call } = plane.objects.native;
+		const ifindex = plane.net.ifindex('out', dev);
+		return plane.within(() => {
+			const fd = check(call.socket(AF_PACKET, SOCK_RAW, 0), 'open', 'a packet socket');
+			const address = link(ifindex);
+			const taken = frames.filter(
+				(frame) => call.sendto(fd, frame, frame.length, 0, address, address.length) > 0,
+			);
+			call.close(fd);
+			return taken;
+		}, 'out');
+	};
+
+	it.each([
+		// XDP and TC
+		{ dev: 'up0', programs: 2 },
+		{ dev: 'pod0', programs: 1 },
+	])('are all left to the stack ($dev)', async ({ dev, programs }) => {
+		const whole = CASES.map(({ family, proto }) => {
+			const { client, node } = ADDR[family];
+			return frameOf({ proto, src: client, dst: node, sport: 4000, dport: NODEPORT, flags: 'S' });
+		});
+		// each of them says that it is longer
+		const cut = whole.flatMap((frame) =>
+			Array.from({ length: 60 }, (_, length) => frame.subarray(0, length + 1)),
+		);
+		const before = plane.counters();
+		const taken = send(dev, cut);
+		const more = (reason: string) => plane.counters().get(reason)! - before.get(reason)!;
+		const withType = taken.filter((frame) => frame.length >= 14).length * programs;
+		await expect.poll(() => more('DROP_MALFORMED')).toBe(withType);
+		expect(withType).toBeGreaterThan(150);
+		expect([more('TO_REMOTE'), more('CONN_NEW'), more('TO_CLIENT')]).toEqual([0, 0, 0]);
+	});
+});
