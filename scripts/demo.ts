@@ -12,13 +12,13 @@ import { pathsOf } from '../agent/standalone/cluster/paths.ts';
 import { missingRequirements } from '../agent/standalone/cluster/requirements.ts';
 import { isAlive, readState } from '../agent/standalone/cluster/state.ts';
 import { up } from '../agent/standalone/cluster/up.ts';
-import type { KubeObject } from '../agent/standalone/port.ts';
+import type { Fields, KubeObject } from '../agent/standalone/port.ts';
 import { ApiClient } from './demo/api.ts';
-import { type Application, applyFile, waitForApplication } from './demo/application.ts';
+import { type Application, applyFile, selects, waitForApplication } from './demo/application.ts';
 import { startMapImage } from './demo/image.ts';
 import { showMaps } from './demo/maps.ts';
 import { showScaling } from './demo/scaling.ts';
-import { expectations } from './demo/targets.ts';
+import { expectations, serviceLabel } from './demo/targets.ts';
 import { showTraffic } from './demo/traffic.ts';
 
 const EXAMPLE = fileURLToPath(new URL('../deploy/examples/demo.yaml', import.meta.url));
@@ -58,10 +58,10 @@ async function demo(file: string, options: ClusterOptions, signal: AbortSignal):
 	const application = await waitForApplication(api, READY_TIMEOUT_MS, signal);
 	step(`Application ready ${Math.round(performance.now() - start)} ms after it was applied`);
 	showServices(application);
-	const deployment = await scalable(api, application);
+	const scalable = await findScalable(api, application);
 	try {
-		if (image) return await showImage(api, image, deployment, signal);
-		return await showAll(api, options, application, deployment, signal);
+		if (image) return await showImage(api, image, scalable?.deployment, signal);
+		return await showAll(api, options, application, scalable, signal);
 	} finally {
 		await image?.stop();
 	}
@@ -71,7 +71,7 @@ async function showAll(
 	api: ApiClient,
 	options: ClusterOptions,
 	application: Application,
-	deployment: KubeObject | undefined,
+	scalable: Scalable | undefined,
 	signal: AbortSignal,
 ): Promise<string[]> {
 	const state = readState(pathsOf(options.directory).state)!;
@@ -81,11 +81,17 @@ async function showAll(
 	const summary = await showTraffic(expected, places, application.pods, where, signal);
 	const problems = summary.missing.map((id) => `no full answer: ${id}`);
 	if (summary.rows === 0) problems.push('no Service to ask');
-	const target =
-		deployment &&
-		expected.find((one) => one.from === 'outside' && one.protocol === 'TCP' && isOf(one.service, deployment));
-	if (deployment && target) {
-		const scaled = await showScaling(api, deployment, target, { ...where, target: 'client' }, signal);
+	const target = expected.find(
+		(one) => one.from === 'outside' && one.protocol === 'TCP' && one.service === `${scalable?.service} TCP`,
+	);
+	if (scalable && target) {
+		const scaled = await showScaling(
+			api,
+			scalable.deployment,
+			target,
+			{ ...where, target: 'client' },
+			signal,
+		);
 		problems.push(...scaled.problems);
 	}
 	showMaps(join(BPFFS, options.prefix, 'node1'));
@@ -113,34 +119,34 @@ async function showImage(
 }
 
 /** A Deployment behind a NodePort Service, for its change shows in traffic from outside. */
-async function scalable(api: ApiClient, { services }: Application): Promise<KubeObject | undefined> {
-	const deployments = await api.list('/apis/apps/v1/deployments');
-	return deployments.find((deployment) =>
-		services.some(
-			(service) =>
-				service.spec?.ports?.some(
-					(port: { nodePort?: number; protocol: string }) => port.nodePort && port.protocol === 'TCP',
-				) &&
-				isOf(service.metadata.name, deployment) &&
-				service.metadata.namespace === deployment.metadata.namespace,
-		),
+async function findScalable(api: ApiClient, { services }: Application): Promise<Scalable | undefined> {
+	const open = services.filter(({ spec }) =>
+		spec?.ports?.some((port: Fields) => port.nodePort && port.protocol === 'TCP'),
 	);
+	for (const deployment of await api.list('/apis/apps/v1/deployments')) {
+		const { namespace } = deployment.metadata;
+		const labels = deployment.spec?.template?.metadata?.labels ?? {};
+		const pods = { metadata: { name: '', namespace: namespace ?? 'default', labels } };
+		const service = open.find((one) => selects(one, pods));
+		if (service) return { deployment, service: serviceLabel(service) };
+	}
+	return undefined;
 }
 
-/** By name, as most applications have it. @param service a name, perhaps with namespace and protocol around it. */
-function isOf(service: string, deployment: KubeObject): boolean {
-	const name = service.split(' ')[0]?.split('/').at(-1) ?? '';
-	return name === deployment.metadata.name;
+interface Scalable {
+	readonly deployment: KubeObject;
+	/** As expectations() names it. */
+	readonly service: string;
 }
 
 function showServices({ services }: Application): void {
-	for (const { metadata, spec } of services) {
-		const ports = spec?.ports?.map(
-			(port: { port: number; nodePort?: number; protocol: string }) =>
-				`${port.port}${port.nodePort ? `:${port.nodePort}` : ''}/${port.protocol}`,
+	for (const service of services) {
+		const { type, clusterIPs = [], ports = [] } = service.spec ?? {};
+		const texts = ports.map(
+			({ port, nodePort, protocol }: Fields) => `${port}${nodePort ? `:${nodePort}` : ''}/${protocol}`,
 		);
 		console.log(
-			`  ${metadata.name.padEnd(16)} ${spec?.type.padEnd(10)} ${spec?.clusterIPs?.join(' ')}  ${ports?.join(' ')}`,
+			`  ${serviceLabel(service).padEnd(24)} ${type.padEnd(12)} ${[...clusterIPs, ...texts].join(' ')}`,
 		);
 	}
 }
@@ -167,6 +173,8 @@ async function main(): Promise<number> {
 	const interrupted = new AbortController();
 	for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 		process.on(signal, () => interrupted.abort(new Error(`Interrupted by ${signal}`)));
+	// A reader that goes away, such as head(1), must not keep the cluster up
+	process.stdout.on('error', (error) => interrupted.abort(error));
 	const start = performance.now();
 	let problems: string[];
 	try {

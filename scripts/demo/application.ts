@@ -81,7 +81,8 @@ function isReady(pod: KubeObject): boolean {
 	return conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
 }
 
-function selects(service: KubeObject, pod: KubeObject): boolean {
+/** Whether the Service's selector takes the pod. */
+export function selects(service: KubeObject, pod: KubeObject): boolean {
 	const selector = Object.entries(service.spec?.selector ?? {});
 	return (
 		selector.length > 0 &&

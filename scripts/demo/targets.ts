@@ -31,9 +31,13 @@ export function expectations(services: readonly KubeObject[], nodes: readonly Ku
 	});
 }
 
+/** Its name, with the namespace unless that is `default`. */
+export function serviceLabel({ metadata: { name, namespace } }: KubeObject): string {
+	return namespace === 'default' ? name : `${namespace}/${name}`;
+}
+
 function ofPort(service: KubeObject, port: Fields, nodes: readonly NodeAddress[]): Expectation[] {
-	const { name, namespace } = service.metadata;
-	const label = namespace === 'default' ? name : `${namespace}/${name}`;
+	const label = serviceLabel(service);
 	const families: string[] = service.spec?.ipFamilies ?? [];
 	const make = (from: Vantage, way: string, address: string, number: number): Expectation => ({
 		id: `${from} ${label} ${port.protocol} ${address} ${number}`,

@@ -6,7 +6,7 @@ import type { Expectation, Vantage } from './targets.ts';
 
 const REQUESTS = 40;
 const TIMEOUT_MS = 2000;
-const WIDTHS = [8, 15, 18, 27, 9, 8] as const;
+const HEAD = ['from', 'service', 'way', 'address', 'answers', 'median'];
 
 export interface Summary {
 	readonly rows: number;
@@ -23,8 +23,8 @@ export async function showTraffic(
 	signal: AbortSignal,
 ): Promise<Summary> {
 	const missing: string[] = [];
-	const head = ['from', 'service', 'way', 'address', 'answers', 'median'];
-	console.log(pc.bold(`${line(head)}  backends`));
+	const widths = widthsOf(expected);
+	console.log(pc.bold(`${line(HEAD, widths)}  backends`));
 	for (const from of ['pod', 'host', 'outside'] as const) {
 		const targets = expected.filter((one) => one.from === from);
 		if (targets.length === 0) continue;
@@ -35,7 +35,7 @@ export async function showTraffic(
 			const target = byId.get(result.id)!;
 			seen.add(result.id);
 			if (result.failed > 0 || result.answered < REQUESTS) missing.push(result.id);
-			console.log(row(target, result, pods));
+			console.log(row(target, result, pods, widths));
 		};
 		await runProber({ ...where, target: places[from] }, job, onResult, signal);
 		missing.push(...targets.map(({ id }) => id).filter((id) => !seen.has(id)));
@@ -43,18 +43,24 @@ export async function showTraffic(
 	return { rows: expected.length, missing };
 }
 
-function row(target: Expectation, result: ProbeResult, pods: ReadonlySet<string>): string {
-	const host = target.address.includes(':') ? `[${target.address}]` : target.address;
+function cellsOf({ from, service, way, address, port }: Expectation): string[] {
+	return [from, service, way, `${address.includes(':') ? `[${address}]` : address}:${port}`];
+}
+
+function widthsOf(expected: readonly Expectation[]): number[] {
+	const rows = [...expected.map(cellsOf), HEAD];
+	return HEAD.map((_, i) => Math.max(...rows.map((cells) => cells[i]?.length ?? 0)) + 1);
+}
+
+function row(
+	target: Expectation,
+	result: ProbeResult,
+	pods: ReadonlySet<string>,
+	widths: readonly number[],
+): string {
 	const complete = result.failed === 0 && result.answered === REQUESTS;
-	const cells = [
-		target.from,
-		target.service,
-		target.way,
-		`${host}:${target.port}`,
-		`${result.answered}/${REQUESTS}`,
-		result.medianMs === undefined ? '-' : `${result.medianMs.toFixed(2)} ms`,
-	];
-	const text = line(cells);
+	const median = result.medianMs === undefined ? '-' : `${result.medianMs.toFixed(2)} ms`;
+	const text = line([...cellsOf(target), `${result.answered}/${REQUESTS}`, median], widths);
 	const shares = sharesOf(result, pods);
 	return complete
 		? `${text}  ${shares}`
@@ -73,6 +79,6 @@ function sharesOf(result: ProbeResult, pods: ReadonlySet<string>): string {
 		.join('  ');
 }
 
-function line(cells: readonly string[]): string {
-	return cells.map((cell, i) => cell.padEnd(WIDTHS[i] ?? 0)).join(' ');
+function line(cells: readonly string[], widths: readonly number[]): string {
+	return cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' ');
 }

@@ -188,6 +188,9 @@ test('an image whose command is not on the machine is answered for, and the stat
 	const { podIPs, message } = await statusOf('absent-program');
 	expect(await curl('node1', `http://${podIPs![0]!.ip}:8080/hostname`)).toBe('absent-program');
 	expect(message).toContain('/src/server is not on this machine');
+	expect(await kubectl('describe', 'pod', 'absent-program')).toMatch(
+		/Warning +NotAsAsked .*not on this machine/,
+	);
 	await kubectl('delete', 'pod', 'absent-program', '--now');
 });
 

@@ -6,6 +6,7 @@ import { NETNS_ANNOTATION, nodeName, nodeNamespace, podNamespace } from '../net/
 import type { PodServer } from '../podserver/client.ts';
 import type { KubeObject, ObjectApi, ObjectEvent } from '../port.ts';
 import { createLimit } from './limit.ts';
+import { podEvent } from './pod-event.ts';
 import { type Family, gracePeriodOf, type NodePlace, PodRunner, type RunnerDeps } from './pod-runner.ts';
 import { type PodFacts, podStatus } from './status.ts';
 
@@ -135,9 +136,18 @@ export class NodeManager {
 			const annotations = netns && { ...stored.metadata.annotations, [NETNS_ANNOTATION]: netns };
 			const metadata = annotations ? { ...stored.metadata, annotations } : stored.metadata;
 			objects.update('pods', { ...stored, metadata, status: podStatus(stored, facts) }, 'status');
+			this.#tell(stored, facts);
 		} catch (err) {
 			log.error({ event: 'pod_status_failed', namespace, pod: name, err });
 		}
+	}
+
+	/** A message of the status is an event too, where people look for it. */
+	#tell(pod: KubeObject, { message, now }: PodFacts): void {
+		if (message === undefined) return;
+		const event = podEvent(pod, 'NotAsAsked', message, now);
+		const { namespace, name } = event.metadata;
+		if (!this.#options.objects.get('events', namespace, name)) this.#options.objects.create('events', event);
 	}
 }
 
