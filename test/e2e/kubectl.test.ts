@@ -1,64 +1,22 @@
-import { execFile, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Api, createApi } from '../../agent/standalone/api/index.ts';
+import type { Api } from '../../agent/standalone/api/index.ts';
+import { hasKubectl, type Kubectl, openKubectl } from './support/kubectl-server.ts';
 
-const present = spawnSync('kubectl', ['version', '--client'], { encoding: 'utf8' }).status === 0;
-if (!present) console.log('skipped: kubectl is not installed');
+const present = hasKubectl();
 
-interface Result {
-	code: number;
-	out: string;
-	err: string;
-}
-
+let cluster: Kubectl;
 let api: Api;
 let folder: string;
-
 beforeEach(async () => {
-	api = createApi();
-	folder = mkdtempSync(join(tmpdir(), 'mla-kubectl-'));
-	const { port } = await api.listen({ port: 0 });
-	writeFileSync(
-		join(folder, 'kubeconfig'),
-		[
-			'apiVersion: v1',
-			'kind: Config',
-			`clusters: [{name: m, cluster: {server: "http://127.0.0.1:${port}"}}]`,
-			'contexts: [{name: m, context: {cluster: m, user: m}}]',
-			'users: [{name: m, user: {}}]',
-			'current-context: m',
-		].join('\n'),
-	);
+	cluster = await openKubectl();
+	({ api, folder } = cluster);
 });
+afterEach(() => cluster.close());
 
-afterEach(async () => {
-	await api.close();
-	rmSync(folder, { recursive: true, force: true });
-});
-
-/** Runs a line of kubectl; words are split at spaces outside single quotes. */
-function kubectl(line: string, input?: string, env: Record<string, string> = {}): Promise<Result> {
-	const words = [...line.matchAll(/'([^']*)'|(\S+)/g)].map((match) => match[1] ?? match[2]!);
-	return new Promise((resolve) => {
-		const options = {
-			env: { ...process.env, HOME: folder, KUBECONFIG: join(folder, 'kubeconfig'), ...env },
-			timeout: 20_000,
-		};
-		const child = execFile('kubectl', words, options, (error, out, err) =>
-			resolve({ code: error ? (typeof error.code === 'number' ? error.code : 1) : 0, out, err }),
-		);
-		child.stdin?.end(input ?? '');
-	});
-}
-
-async function ok(line: string, input?: string, env?: Record<string, string>): Promise<string> {
-	const { code, out, err } = await kubectl(line, input, env);
-	expect(`${code} ${err}`, line).toBe('0 ');
-	return out;
-}
+const kubectl: Kubectl['run'] = (...line) => cluster.run(...line);
+const ok: Kubectl['ok'] = (...line) => cluster.ok(...line);
 
 const MANIFEST = `
 apiVersion: v1
