@@ -316,6 +316,13 @@ describe('Objects.delete()', () => {
 	});
 });
 
+test.each(['default', 'kube-system', 'kube-public'])('namespace %s may not be deleted', (name) => {
+	expect(refusal(() => open().objects.delete('namespaces', undefined, name))).toMatchObject({
+		code: 403,
+		message: `namespaces "${name}" is forbidden: this namespace may not be deleted`,
+	});
+});
+
 describe('Objects.watch()', () => {
 	test('delivers in commit order when a listener writes', () => {
 		const api = open();

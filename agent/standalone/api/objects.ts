@@ -31,6 +31,8 @@ export interface ObjectsDeps {
 	random: () => number;
 }
 
+/** The admission plugin NamespaceLifecycle protects these. */
+const IMMORTAL: ReadonlySet<string> = new Set(['default', 'kube-public', 'kube-system']);
 const FOREGROUND = 'foregroundDeletion';
 const ORPHAN = 'orphan';
 const NO_ALLOCATION: Allocation = { commit() {}, rollback() {} };
@@ -156,6 +158,8 @@ export class Objects implements ObjectApi {
 		const kind = this.kind(resource);
 		const old = this.mustGet(resource, namespace, name);
 		this.#checkPreconditions(kind, old, options);
+		if (resource === 'namespaces' && IMMORTAL.has(name))
+			throw forbidden(kind, name, 'this namespace may not be deleted');
 		const finalizers = this.#finalizers(old, options);
 		const grace = this.#grace(resource, old, options.gracePeriodSeconds);
 		const waits = finalizers.length > 0 || grace > 0 || resource === 'namespaces';
