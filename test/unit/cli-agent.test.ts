@@ -1,13 +1,15 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MAPS } from '../../agent/abi/layout.ts';
-import { runAgent } from '../../agent/agent.ts';
+import { type AgentOptions, runAgent } from '../../agent/agent.ts';
 import { FakeArray, type FakeServiceMaps, fakeServiceMaps } from '../../agent/bpf/fake.ts';
 import { frontendRows } from '../../agent/cli/frontend-rows.ts';
 import { loadConfig } from '../../agent/config.ts';
 import type { RunningServer } from '../../agent/http/server.ts';
 import { systemClock } from '../../agent/kube/clock.ts';
-import { event, FakeApiServer, list, object, raw } from './kube-fake-server.ts';
+import { event, FakeApiServer, list, object, raw, status as statusStep } from './kube-fake-server.ts';
 
 const SERVICES = '/api/v1/services';
 const SLICES = '/apis/discovery.k8s.io/v1/endpointslices';
@@ -40,28 +42,22 @@ describe('runAgent()', () => {
 	let stop: AbortController;
 	let running: Promise<void>;
 	let log: Record<string, unknown>[];
-	let degradations: string[];
 	let nodeAddresses: string[];
 
-	async function start(): Promise<void> {
-		const server = await api.listen();
-		const config = await loadConfig(
-			{ nodeName: 'node1', healthAddress: '127.0.0.1:0', metricsAddress: '127.0.0.1:0' },
-			{},
-		);
+	async function agentOptions(addresses: Record<string, string>): Promise<AgentOptions> {
 		stop = new AbortController();
-		running = runAgent({
-			config,
+		return {
+			config: await loadConfig({ nodeName: 'node1', ...addresses }, {}),
 			dataplane: {
 				maps,
 				counters: new FakeArray(maps.kernel, { ...MAPS.counters, cpus: 2 }),
 				setNodeAddresses: (addresses) => void nodeAddresses.push(...addresses),
 				status: () => ({
 					attachments: [{ program: 'ml_xdp', target: 'eth0', mode: 'native' }],
-					degradations,
+					degradations: [],
 				}),
 			},
-			target: { server, options: async () => ({}) },
+			target: { server: await api.listen(), options: async () => ({}) },
 			log: pino({ level: 'info' }, { write: (line: string) => void log.push(JSON.parse(line)) }),
 			clock: systemClock,
 			random: Math.random,
@@ -71,7 +67,12 @@ describe('runAgent()', () => {
 			started: (s) => {
 				servers = s;
 			},
-		});
+		};
+	}
+
+	async function start(): Promise<void> {
+		const any = '127.0.0.1:0';
+		running = runAgent(await agentOptions({ healthAddress: any, metricsAddress: any }));
 		await vi.waitFor(() => expect(servers.metrics).toBeDefined());
 	}
 
@@ -94,7 +95,6 @@ describe('runAgent()', () => {
 		maps = fakeServiceMaps({ frontends: 100, backends: 100 });
 		servers = {};
 		log = [];
-		degradations = [];
 		nodeAddresses = [];
 		api.script('/apis/discovery.k8s.io/v1', raw(JSON.stringify({ resources: [{ name: 'endpointslices' }] })));
 		api.script('/api/v1/nodes', list('1', [node]));
@@ -117,6 +117,19 @@ describe('runAgent()', () => {
 		);
 		await vi.waitFor(() => expect(backends('10.96.0.1:80')).toEqual(['10.244.1.2:8080', '10.244.2.3:8080']));
 		expect(Object.values((await statusz())['services'] as object)).toEqual(['default/web:80/tcp']);
+	});
+
+	it('reads Endpoints where the API has no EndpointSlices', async () => {
+		api = new FakeApiServer();
+		api.always('/apis/discovery.k8s.io/v1', statusStep(404, 'NotFound'));
+		api.always('/api/v1/nodes', list('1', [node]));
+		api.always(SERVICES, list('10', [service('web', 5, '10.96.0.1')]));
+		const ports = [{ name: 'http', port: 8080, protocol: 'TCP' }];
+		const subsets = [{ addresses: [{ ip: '10.244.1.2' }, { ip: '10.244.1.3' }], ports }];
+		api.always('/api/v1/endpoints', list('10', [object('web', 6, { subsets })]));
+		await start();
+		await vi.waitFor(() => expect(backends('10.96.0.1:80')).toEqual(['10.244.1.2:8080', '10.244.1.3:8080']));
+		expect(api.requestsOf(SLICES)).toEqual([]);
 	});
 
 	it('is alive but not ready without an API server, and writes nothing', async () => {
@@ -200,6 +213,26 @@ describe('runAgent()', () => {
 			503,
 			{ service: { namespace: 'default', name: 'web' }, localEndpoints: 0, serviceProxyHealthy: true },
 		]);
+	});
+
+	it('ends with the reason, and holds no port, when one of its ports is taken', async () => {
+		await start();
+		const taken = servers.metrics!.port;
+		const free = servers.health!.port;
+		stop.abort();
+		await running;
+		await api.close();
+		const blocker = createServer().listen(taken, '127.0.0.1');
+		await once(blocker, 'listening');
+		const options = await agentOptions({
+			healthAddress: `127.0.0.1:${free}`,
+			metricsAddress: `127.0.0.1:${taken}`,
+		});
+		await expect(runAgent(options)).rejects.toThrow(
+			`Cannot listen on 127.0.0.1:${taken} (--metrics-address)`,
+		);
+		await expect(fetch(`http://127.0.0.1:${free}/livez`)).rejects.toThrow();
+		blocker.close();
 	});
 
 	it('undoes nothing when it stops', async () => {

@@ -1,0 +1,85 @@
+import type { AgentOptions } from './agent.ts';
+import { agentStatus, type Parts } from './agent-views.ts';
+import { Health } from './http/health.ts';
+import { HealthCheckNodePorts } from './http/health-check-node-port.ts';
+import type { AgentMetrics } from './http/metrics.ts';
+import { healthRoutes, metricsRoutes } from './http/routes.ts';
+import { type RunningServer, serve } from './http/server.ts';
+import type { Clock } from './kube/clock.ts';
+import type { Reconciler } from './reconcile.ts';
+
+/** How often the servers of healthCheckNodePorts are compared with the Services; load balancers ask every few seconds. */
+const HEALTH_CHECK_MS = 1_000;
+
+/**
+ * Health, metrics and healthCheckNodePorts of an agent.
+ *
+ * @param syncs how many syncs there were: what they may change is looked at only when this grows
+ * @param ends gets what closes the servers, also when a later one fails
+ * @throws Error that names the address and the flag, when one cannot be bound
+ */
+export async function startServers(
+	options: AgentOptions,
+	parts: Parts & { readonly reconciler: Reconciler; readonly metrics: AgentMetrics },
+	syncs: () => number,
+	ends: AsyncDisposableStack,
+): Promise<void> {
+	const { config, dataplane, log, clock } = options;
+	const { reconciler, metrics } = parts;
+	const health = readHealth(reconciler, clock);
+	const readiness = () => {
+		const { synced, lastSync } = reconciler.snapshot();
+		return { synced: synced && lastSync !== undefined, attached: dataplane.status().attachments.length > 0 };
+	};
+	const onError = (error: unknown): void => log.error({ err: error }, 'http.failed');
+	const servers: { health?: RunningServer; metrics?: RunningServer } = {};
+	if (config.healthAddress) {
+		const routes = healthRoutes(health, readiness, metrics);
+		servers.health = await serve(config.healthAddress, routes, '--health-address', onError);
+		ends.adopt(servers.health, (server) => server.close());
+	}
+	if (config.metricsAddress) {
+		const routes = metricsRoutes(metrics, () => agentStatus(options, parts));
+		servers.metrics = await serve(config.metricsAddress, routes, '--metrics-address', onError);
+		ends.adopt(servers.metrics, (server) => server.close());
+	}
+	ends.defer(serveHealthChecks(options, reconciler, syncs, health));
+	options.started?.(servers);
+}
+
+/** Read from the reconciler whenever someone asks. */
+function readHealth(reconciler: Reconciler, clock: Clock): Health {
+	return new Health({
+		pendingMs() {
+			const { synced, pendingSince } = reconciler.snapshot();
+			return synced && pendingSince !== undefined ? clock.now() - pendingSince : undefined;
+		},
+		sinceAppliedMs() {
+			const last = reconciler.snapshot().lastSync;
+			return last && clock.now() - last.at;
+		},
+		eligible: () => !reconciler.snapshot().nodeLeaving,
+	});
+}
+
+/** @returns a function that ends it */
+function serveHealthChecks(
+	{ clock, log }: AgentOptions,
+	reconciler: Reconciler,
+	syncs: () => number,
+	health: Health,
+): () => void {
+	const servers = new HealthCheckNodePorts(() => health.live().ok, log.child({ part: 'http' }));
+	let cancel = (): void => {};
+	let seen = 0;
+	const update = (): void => {
+		if (syncs() !== seen) servers.update(reconciler.healthChecks());
+		seen = syncs();
+		cancel = clock.after(HEALTH_CHECK_MS, update);
+	};
+	update();
+	return () => {
+		cancel();
+		servers.close();
+	};
+}
