@@ -84,6 +84,31 @@ tools() {
 
 lock_hash() { cksum package.json package-lock.json; }
 
+node_version=$(sed -n 's/.*"node": "\([0-9][0-9.]*\)".*/\1/p' package.json)
+npm_version=11.19.1
+
+# npm leaves out what it takes for not made for its own Node: under an old one, parts of the tools would be missing in
+# silence. Then the pinned Node and an npm that knows it are put aside, to run the rest.
+choose_npm() {
+	if [ "$(node -p 'Number(process.versions.node.split(".")[0] >= 22)' 2>/dev/null)" = 1 ]; then
+		npm=npm
+		return
+	fi
+	case $(uname -m) in
+	x86_64) arch=x64 ;;
+	aarch64) arch=arm64 ;;
+	*) arch=$(uname -m) ;;
+	esac
+	aside=.cache/npm
+	if [ ! -x "$aside/node_modules/node-linux-$arch/bin/node" ]; then
+		say "npm runs on Node $(node --version): installing Node $node_version beside it"
+		mkdir -p "$aside"
+		npm install --prefix "$aside" --no-save --no-package-lock --ignore-scripts --loglevel=error --no-audit --no-fund \
+			"node-linux-$arch@$node_version" "npm@$npm_version" >/dev/null
+	fi
+	npm="$aside/node_modules/node-linux-$arch/bin/node $aside/node_modules/npm/bin/npm-cli.js"
+}
+
 # Install scripts run by name only: those of Node, esbuild and the FFIs.
 packages() {
 	stamp=node_modules/.maglane-setup
@@ -99,10 +124,11 @@ packages() {
 		say "npm is missing: nothing can run without it (see the list above)"
 		exit 1
 	fi
+	choose_npm
 	say "installing npm packages"
-	npm ci --ignore-scripts --no-progress --loglevel=error
-	say "installing Node $(sed -n 's/.*"node": "\([0-9][0-9.]*\)".*/\1/p' package.json)"
-	npm rebuild node esbuild koffi --loglevel=error >/dev/null
+	$npm ci --ignore-scripts --no-progress --loglevel=error
+	say "installing Node $node_version"
+	$npm rebuild node esbuild koffi --loglevel=error >/dev/null
 	build_second_ffi
 	lock_hash >"$stamp"
 }
@@ -113,7 +139,7 @@ build_second_ffi() {
 	[ -d "$headers/include/node" ] || headers=
 	log=$(mktemp)
 	say "building the second FFI adapter (ffi-napi)"
-	if ! npm_config_nodedir=$headers npm rebuild @2060.io/ref-napi ref-napi ffi-napi --loglevel=error >"$log" 2>&1; then
+	if ! npm_config_nodedir=$headers $npm rebuild @2060.io/ref-napi ref-napi ffi-napi --loglevel=error >"$log" 2>&1; then
 		tail -n 5 "$log"
 		say "ffi-napi could not be built (it needs g++, make and python3): --ffi=ffi-napi is not there, koffi is"
 	fi

@@ -36,6 +36,7 @@ export function forbidden(root: string, home: string, registry: string | undefin
 	];
 }
 
+/** One line a file that names something. @throws Error without git. */
 export function wordProblems(root: string): string[] {
 	const words = forbidden(root, homedir(), ownRegistry(root));
 	const files = execFileSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' })
