@@ -7,10 +7,15 @@ import { fileURLToPath } from 'node:url';
 import pc from 'picocolors';
 import { describeDown, down } from '../agent/standalone/cluster/down.ts';
 import { BPFFS } from '../agent/standalone/cluster/mounts.ts';
-import type { ClusterOptions } from '../agent/standalone/cluster/options.ts';
+import {
+	type ClusterOptions,
+	DEFAULT_DIRECTORY,
+	DEFAULT_PREFIX,
+} from '../agent/standalone/cluster/options.ts';
 import { pathsOf } from '../agent/standalone/cluster/paths.ts';
 import { missingRequirements } from '../agent/standalone/cluster/requirements.ts';
 import { isAlive, readState } from '../agent/standalone/cluster/state.ts';
+import { ownerOf } from '../agent/standalone/cluster/sweep.ts';
 import { up } from '../agent/standalone/cluster/up.ts';
 import type { Fields, KubeObject } from '../agent/standalone/port.ts';
 import { ApiClient } from './demo/api.ts';
@@ -28,11 +33,11 @@ const ASKING_POD = 'asker';
 
 /** A cluster that the user has up is left alone: this one then gets names of its own. */
 function chooseOptions(network: boolean): ClusterOptions {
-	const state = readState(pathsOf('.maglane').state);
-	const busy = state !== undefined && isAlive(state);
+	const state = readState(pathsOf(DEFAULT_DIRECTORY).state);
+	const busy = (state !== undefined && isAlive(state)) || (network && ownerOf(DEFAULT_PREFIX) !== undefined);
 	return {
-		prefix: busy ? 'mldemo' : 'maglane',
-		directory: busy ? '.maglane/demo' : '.maglane',
+		prefix: busy ? 'mldemo' : DEFAULT_PREFIX,
+		directory: busy ? `${DEFAULT_DIRECTORY}/demo` : DEFAULT_DIRECTORY,
 		nodes: 2,
 		families: ['v4', 'v6'],
 		port: 0,

@@ -10,6 +10,12 @@ import type { FollowJob, FollowLine, Job, ProbeJob, ProbeResult, Target } from '
 
 const AT_ONCE = 4;
 
+/**
+ * Source ports of UDP requests, each used once: nodes remember a flow for a while after its last packet, and a new
+ * request from the same port to the same pod would be taken for part of it.
+ */
+const sourcePorts = { next: 33_000, last: 60_000 };
+
 /** @returns what answered; throws why not. */
 function ask(target: Target, timeoutMs: number): Promise<string> {
 	return target.protocol === 'UDP' ? askUdp(target, timeoutMs) : askHttp(target, timeoutMs);
@@ -50,7 +56,10 @@ function askUdp({ address, port }: Target, timeoutMs: number): Promise<string> {
 				settle(() => reject(new Error(`answered by ${from.address} port ${from.port}`)));
 			else settle(() => resolve(message.toString().trim()));
 		});
-		socket.send('hostname', port, address, (error) => error && settle(() => reject(error)));
+		socket.bind(sourcePorts.next++, () => {
+			if (sourcePorts.next > sourcePorts.last) sourcePorts.next = 33_000;
+			socket.send('hostname', port, address, (error) => error && settle(() => reject(error)));
+		});
 	});
 }
 

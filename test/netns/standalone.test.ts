@@ -109,6 +109,8 @@ test('up() gives nodes with both families, a zone each, and leaves the root name
 	expect(rootState()).toBe(before);
 	expect(await up(options, () => {})).toMatchObject({ already: true });
 	await expect(up({ ...options, prefix: 'other' }, () => {})).rejects.toThrow(/in use by mln/);
+	const elsewhere = { ...options, directory: join(directory, 'other') };
+	await expect(up(elsewhere, () => {})).rejects.toThrow(/another state directory/);
 });
 
 test('the API answers in the nodes, over loopback and over their addresses', async () => {

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const CONTROL = 'control';
+/** Of the control plane's command line. */
+const DAEMON = 'standalone/cluster/daemon.ts';
 const EMPTY_TRIES = 100;
 const EMPTY_PAUSE_MS = 50;
 
@@ -29,11 +31,17 @@ export class Cgroups {
 		return existsSync(this.root);
 	}
 
+	/** Id of the control plane's process, while it lives. */
+	controlPlane(): number | undefined {
+		const file = join(this.root, CONTROL, 'cgroup.procs');
+		if (!existsSync(file)) return undefined;
+		// Children of one that was killed may live on there
+		return readProcesses(file).find((pid) => commandLine(pid).includes(DAEMON));
+	}
+
 	/** Ids of the processes in all directories. */
 	processes(): number[] {
-		return this.#directories().flatMap((directory) =>
-			readFileSync(join(directory, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number),
-		);
+		return this.#directories().flatMap((directory) => readProcesses(join(directory, 'cgroup.procs')));
 	}
 
 	/** Kills every process in them and removes the directories. @returns how many processes were killed. */
@@ -68,6 +76,18 @@ export class Cgroups {
 				if (entry.isDirectory()) found.push(join(directory, entry.name));
 		return found;
 	}
+}
+
+function commandLine(pid: number): string {
+	try {
+		return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+	} catch {
+		return '';
+	}
+}
+
+function readProcesses(file: string): number[] {
+	return readFileSync(file, 'utf8').split('\n').filter(Boolean).map(Number);
 }
 
 function killProcess(pid: number): void {

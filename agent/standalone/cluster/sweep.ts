@@ -36,6 +36,12 @@ export async function sweep(prefix: string, unmountBpffs: boolean): Promise<Swep
 	};
 }
 
+/** Id of a process that runs a cluster of this prefix, or undefined. */
+export function ownerOf(prefix: string): number | undefined {
+	const mount = cgroup2Mount();
+	return mount === undefined ? undefined : new Cgroups(mount, prefix).controlPlane();
+}
+
 /** What a prefix has left behind, in words; empty when nothing. */
 export function remains(prefix: string): string[] {
 	const found: string[] = namespacesOf(prefix).map((name) => `namespace ${name}`);

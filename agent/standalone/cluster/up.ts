@@ -7,7 +7,7 @@ import { down } from './down.ts';
 import type { ClusterOptions } from './options.ts';
 import { type Paths, pathsOf } from './paths.ts';
 import { isAlive, readState } from './state.ts';
-import { remains } from './sweep.ts';
+import { ownerOf, remains } from './sweep.ts';
 
 const DAEMON = fileURLToPath(new URL('./daemon.ts', import.meta.url));
 
@@ -34,6 +34,11 @@ export async function up(
 			throw new Error(`Cannot start ${options.prefix}: ${paths.directory} is in use by ${state.prefix}`);
 		return { port: state.port, kubeconfig: paths.kubeconfig, already: true };
 	}
+	const owner = options.network ? ownerOf(options.prefix) : undefined;
+	if (owner !== undefined && owner !== state?.pid)
+		throw new Error(
+			`Cannot start ${options.prefix}: process ${owner} runs a cluster of that name with another state directory; choose --prefix`,
+		);
 	if (state || (options.network && remains(options.prefix).length > 0)) {
 		tell('Removing what an earlier cluster left');
 		await down({ prefix: options.prefix, directory: options.directory });
