@@ -31,6 +31,9 @@ const ORDER = [
 	'sendmsg6',
 ] as const;
 
+/** Names of the pins, in the order of attaching. */
+export const cgroupPins = (prefix = ''): string[] => ORDER.map((hook) => `link_${prefix}${hook}`);
+
 export interface CgroupLinks {
 	readonly status: readonly AttachmentStatus[];
 	close(): void;

@@ -1,6 +1,6 @@
 /**
- * BPF objects for this machine: compiled with clang where there is one and kept by content hash, else those that were
- * shipped. Runs child processes; nothing here blocks the event loop.
+ * BPF objects for this machine: those that were shipped when the sources are still theirs, else compiled with clang and
+ * kept by content hash. Runs child processes; nothing here blocks the event loop.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
@@ -41,9 +41,18 @@ export interface BpfObjects {
  */
 export async function bpfObjects(options: CompileOptions, signal?: AbortSignal): Promise<BpfObjects> {
 	const sources = await readSources(options.sources);
+	const wanted = sourcesHash(sources);
+	const shipped = await findShipped(options.shipped);
+	if (shipped?.hash === wanted)
+		return { ...shipped.objects, note: 'the sources are those of the shipped objects' };
 	const clang = sources.size > 0 ? await findClang(options.clang, signal) : undefined;
-	if (!clang) return shippedObjects(options, sourcesHash(sources));
-	const directory = join(options.cache, hash(compilerIdentity(clang), sourcesHash(sources)).slice(0, 32));
+	if (!clang) {
+		if (shipped) return shipped.objects;
+		throw new Error(
+			'Cannot get BPF objects: there is no clang to compile them, and none were shipped; install clang',
+		);
+	}
+	const directory = join(options.cache, hash(compilerIdentity(clang), wanted).slice(0, 32));
 	if (await isComplete(directory)) {
 		const now = new Date();
 		// the age decides what is removed; a cache that is read-only needs no removal
@@ -138,18 +147,11 @@ async function removeOld(cache: string): Promise<void> {
 	await Promise.all(old.map(({ name }) => rm(join(cache, name), { recursive: true, force: true })));
 }
 
-async function shippedObjects(options: CompileOptions, expected: string): Promise<BpfObjects> {
-	const directory = options.shipped;
-	if (!directory || !(await isComplete(directory))) {
-		const where = directory ? `, and ${directory} holds no BPF objects` : '';
-		throw new Error(`Cannot get BPF objects: there is no clang to compile them with${where}; install clang`);
-	}
+/** Objects that came with the agent, and the hash of what they were made of. */
+async function findShipped(directory: string | undefined) {
+	if (!directory || !(await isComplete(directory))) return undefined;
 	const recorded = await readFile(join(directory, SOURCES_FILE), 'utf8').catch(() => '');
-	const differs = recorded.trim() !== '' && recorded.trim() !== expected;
-	return {
-		origin: 'shipped',
-		directory,
-		files: filesIn(directory),
-		note: `there is no clang${differs ? '; the sources differ from those of the shipped objects' : ''}`,
-	};
+	const note = 'there is no clang; the sources differ from those of the shipped objects';
+	const objects: BpfObjects = { origin: 'shipped', directory, files: filesIn(directory), note };
+	return { hash: recorded.trim(), objects };
 }

@@ -6,9 +6,15 @@ import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { MAGLANE_ABI } from '../abi/layout.ts';
-import { attachCgroupPrograms, type CgroupLinks } from './cgroup-links.ts';
+import { attachCgroupPrograms, type CgroupLinks, cgroupPins } from './cgroup-links.ts';
 import { type BpfObjects, bpfObjects } from './compile.ts';
-import { type AttachmentStatus, DeviceLinks, type DevicePrograms } from './device-links.ts';
+import {
+	type AttachmentStatus,
+	DeviceLinks,
+	type DevicePrograms,
+	pinnedUplinks,
+	removePinnedLink,
+} from './device-links.ts';
 import { chooseDevices, type DeviceChoice, type Devices } from './devices.ts';
 import type { LogSink } from './ffi/log.ts';
 import { type FfiName, type Native, openNative } from './ffi/native.ts';
@@ -174,8 +180,12 @@ class KernelDataplane implements Dataplane {
 	constructor(native: Native, opening: Opening) {
 		const { options, log, directory } = opening;
 		this.#opening = opening;
-		this.#choice = { devices: options.devices, nodeAddresses: options.nodeAddresses ?? [] };
 		mkdirSync(directory, { recursive: true, mode: 0o700 });
+		this.#choice = {
+			devices: options.devices,
+			...(options.nodeAddresses && { nodeAddresses: options.nodeAddresses }),
+			formerUplinks: pinnedUplinks(native, directory),
+		};
 		this.#netlink = new Netlink(native);
 		this.#objects = this.#load(native);
 		const { tc, sock, xdpRefused } = this.#objects;
@@ -295,6 +305,7 @@ class KernelDataplane implements Dataplane {
 		};
 		attach(sock, options.cgroup === 'auto' ? cgroup2Mount() : options.cgroup, '');
 		if (hostSock) attach(hostSock, options.hostCgroup, 'host_');
+		else for (const pin of cgroupPins('host_')) removePinnedLink(native, join(directory, pin));
 	}
 
 	#poll(): void {

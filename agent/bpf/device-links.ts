@@ -244,6 +244,16 @@ export class DeviceLinks {
 	}
 }
 
+/** ifindexes of the devices that an agent before us had for uplinks, as far as links tell. */
+export function pinnedUplinks(native: Native, directory: string): number[] {
+	return readdirSync(directory).flatMap((pin) => {
+		const ifindex = Number(/^link_from_netdev_(\d+)$/.exec(pin)?.[1]);
+		if (!ifindex) return [];
+		using link = openPinnedLink(native, join(directory, pin));
+		return link?.state().ifindex === ifindex ? [ifindex] : [];
+	});
+}
+
 const word = (value: number) => new Uint8Array(Uint32Array.of(value).buffer);
 
 function discard(link: BpfLink, path: string): void {

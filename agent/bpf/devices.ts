@@ -8,6 +8,8 @@ export interface DeviceChoice {
 	readonly devices: 'auto' | readonly string[];
 	/** Addresses of the Node object, as model/ip.ts writes them; their device is an uplink. */
 	readonly nodeAddresses?: readonly string[];
+	/** ifindexes that were uplinks before; they stay so until the node's addresses are known. */
+	readonly formerUplinks?: readonly number[];
 }
 
 export interface Devices {
@@ -35,7 +37,7 @@ export function chooseDevices(network: Network, choice: DeviceChoice): Devices {
 	const links = [...network.links].sort((a, b) => a.index - b.index);
 	const { uplinks, problems } =
 		choice.devices === 'auto'
-			? { uplinks: automatic(links, network, choice.nodeAddresses ?? []), problems: [] }
+			? { uplinks: automatic(links, network, choice), problems: [] }
 			: named(links, choice.devices);
 	const usable = uplinks.filter((link) => link.ethernet);
 	const chosen = new Set(usable.map((link) => link.index));
@@ -55,18 +57,20 @@ export function chooseDevices(network: Network, choice: DeviceChoice): Devices {
 const NO_UPLINK =
 	'No device faces other nodes: none has a default route or an address of the node; name one with --devices';
 
-function automatic(links: readonly Link[], network: Network, nodeAddresses: readonly string[]): Link[] {
-	const own = new Set(nodeAddresses);
+function automatic(links: readonly Link[], network: Network, choice: DeviceChoice): Link[] {
+	const own = new Set(choice.nodeAddresses ?? []);
+	const former = new Set(choice.nodeAddresses ? [] : choice.formerUplinks);
 	const holders = (wanted: (address: Network['addresses'][number]) => boolean) =>
 		new Set(network.addresses.filter(wanted).map(({ index }) => index));
 	const withRoute = new Set(network.defaultDevices);
 	const withNodeAddress = holders(({ address }) => own.has(address));
 	const withAddress = holders(({ scope }) => scope === SCOPE_GLOBAL);
-	return links.filter(
-		({ index, kind, loopback }) =>
-			!loopback &&
-			(withRoute.has(index) || withNodeAddress.has(index) || (PHYSICAL.has(kind) && withAddress.has(index))),
-	);
+	const isUplink = ({ index, kind }: Link) =>
+		withRoute.has(index) ||
+		withNodeAddress.has(index) ||
+		former.has(index) ||
+		(PHYSICAL.has(kind) && withAddress.has(index));
+	return links.filter((link) => !link.loopback && isUplink(link));
 }
 
 function named(links: readonly Link[], names: readonly string[]): { uplinks: Link[]; problems: string[] } {

@@ -117,6 +117,18 @@ describe('openDataplane()', () => {
 		await until(() => !pinsOf(POD, pod).some((pin) => node.links().includes(pin)));
 	});
 
+	it("keeps such an uplink over a restart, before the node's addresses are known", async () => {
+		node.ip(node.node, 'route del default');
+		const uplink = node.index('eth0');
+		const { agent } = await node.open();
+		await agent.status('["10.9.0.1"]');
+		await until(() => pinsOf(NETDEV, uplink).every((pin) => node.links().includes(pin)));
+		await agent.end('SIGKILL');
+		const { status } = await node.open();
+		expect(status.uplinks).toEqual(['eth0']);
+		expect(node.links()).toEqual(expect.arrayContaining(pinsOf(NETDEV, uplink)));
+	});
+
 	it('leaves the programs at work when it is killed', async () => {
 		const { agent } = await node.open();
 		await agent.end('SIGKILL');
@@ -212,8 +224,11 @@ describe('openDataplane()', () => {
 	});
 
 	it("attaches a second copy to the host's cgroup", async () => {
-		await node.open({ hostCgroup: node.cgroup, cgroup: `${node.cgroup}` });
+		const { agent } = await node.open({ hostCgroup: node.cgroup });
 		expect(node.links()).toEqual(expect.arrayContaining(SOCKET_HOOKS.map((hook) => `link_host_${hook}`)));
+		await agent.end();
+		await node.open();
+		expect(node.links().filter((pin) => pin.startsWith('link_host_'))).toEqual([]);
 	});
 
 	it('needs three capabilities and no more', async () => {

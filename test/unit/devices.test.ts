@@ -126,6 +126,13 @@ describe('chooseDevices() by itself', () => {
 		});
 	});
 
+	it("keeps a former uplink until the node's addresses are known", () => {
+		const devices = [LO, pod('net0', { addresses: ['192.168.10.11/24'] }), pod('veth1')];
+		expect(choose(devices, { formerUplinks: [2] })).toMatchObject({ uplinks: ['net0'], pods: ['veth1'] });
+		const known = { formerUplinks: [2], nodeAddresses: ['192.168.10.99'] };
+		expect(choose(devices, known)).toMatchObject({ uplinks: [], pods: ['net0', 'veth1'] });
+	});
+
 	it('says so when no device faces other nodes', () => {
 		const { uplinks, pods, problems } = choose([LO, pod('veth1')]);
 		expect({ uplinks, pods }).toEqual({ uplinks: [], pods: ['veth1'] });
