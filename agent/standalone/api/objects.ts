@@ -1,9 +1,19 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeObject, ObjectApi, ObjectEvent } from '../port.ts';
 import { Collector } from './collect.ts';
-import { alreadyExists, badRequest, conflict, forbidden, invalid, noSuchPath, notFound } from './errors.ts';
+import { alreadyExists, badRequest, forbidden, invalid, noSuchPath, notFound } from './errors.ts';
 import { invalidField } from './field-error.ts';
-import { apiVersionOf, type Kind, kindOf } from './kinds.ts';
+import {
+	checkPreconditions,
+	checkVersion,
+	copy,
+	finalizersOf,
+	keepServerFields,
+	SERVER_OWNED,
+	splitStatus,
+	withoutVersion,
+} from './incoming.ts';
+import { type Kind, kindOf } from './kinds.ts';
 import { randomSuffix, timestamp, validateMeta } from './meta.ts';
 import { keyOf, type Store } from './store.ts';
 import type { Allocation, Strategy } from './strategy.ts';
@@ -36,17 +46,6 @@ const IMMORTAL: ReadonlySet<string> = new Set(['default', 'kube-public', 'kube-s
 const FOREGROUND = 'foregroundDeletion';
 const ORPHAN = 'orphan';
 const NO_ALLOCATION: Allocation = { commit() {}, rollback() {} };
-
-/** What the server owns of metadata: an update keeps the stored values, whatever it says. */
-const SERVER_OWNED = [
-	'uid',
-	'creationTimestamp',
-	'generation',
-	'deletionTimestamp',
-	'deletionGracePeriodSeconds',
-	'generateName',
-	'selfLink',
-] as const;
 
 /**
  * The one way into the store: HTTP requests and the controllers' in-process calls pass the same
@@ -89,7 +88,7 @@ export class Objects implements ObjectApi {
 	create(resource: string, input: KubeObject, options: WriteOptions = {}): KubeObject {
 		const kind = this.kind(resource);
 		const strategy = this.#strategy(resource);
-		const object = this.#copy(kind, input);
+		const object = copy(kind, input);
 		if (object.metadata.resourceVersion)
 			throw badRequest('resourceVersion should not be set on objects to be created');
 		this.#initialise(kind, object);
@@ -108,11 +107,11 @@ export class Objects implements ObjectApi {
 		const options: WriteOptions = how === 'status' ? { subresource: 'status' } : how;
 		const kind = this.kind(resource);
 		const strategy = this.#strategy(resource);
-		const object = this.#copy(kind, input);
+		const object = copy(kind, input);
 		const old = this.mustGet(resource, object.metadata.namespace, object.metadata.name);
-		this.#checkVersion(kind, object, old);
-		this.#keepServerFields(object, old);
-		this.#splitStatus(kind, object, old, options.subresource);
+		checkVersion(kind, object, old);
+		keepServerFields(object, old);
+		splitStatus(kind, object, old, options.subresource);
 		strategy.defaults?.(object);
 		if (options.subresource !== 'status') strategy.prepareUpdate?.(object, old);
 		if (kind.generation && !isDeepStrictEqual(object.spec, old.spec))
@@ -157,7 +156,7 @@ export class Objects implements ObjectApi {
 	): KubeObject | undefined {
 		const kind = this.kind(resource);
 		const old = this.mustGet(resource, namespace, name);
-		this.#checkPreconditions(kind, old, options);
+		checkPreconditions(kind, old, options.preconditions);
 		if (resource === 'namespaces' && IMMORTAL.has(name))
 			throw forbidden(kind, name, 'this namespace may not be deleted');
 		const finalizers = this.#finalizers(old, options);
@@ -188,7 +187,7 @@ export class Objects implements ObjectApi {
 	 */
 	unsafePut(resource: string, input: KubeObject): KubeObject {
 		const kind = this.kind(resource);
-		const object = this.#copy(kind, input);
+		const object = copy(kind, input);
 		const old = this.get(resource, object.metadata.namespace, object.metadata.name);
 		object.metadata.uid = old?.metadata.uid ?? this.#deps.uid();
 		object.metadata.creationTimestamp = old?.metadata.creationTimestamp ?? timestamp(this.#deps.clock());
@@ -207,32 +206,6 @@ export class Objects implements ObjectApi {
 
 	#strategy(resource: string): Strategy {
 		return this.#deps.strategies.get(resource)!;
-	}
-
-	#copy(kind: Kind, input: KubeObject): KubeObject {
-		const object = structuredClone(input) as KubeObject;
-		if (typeof object !== 'object' || object === null || Array.isArray(object))
-			throw badRequest('the object provided is not a JSON object');
-		const apiVersion = apiVersionOf(kind);
-		if (object.kind !== undefined && object.kind !== kind.kind)
-			throw badRequest(
-				`the kind in the data (${object.kind}) does not match the expected kind (${kind.kind})`,
-			);
-		if (object.apiVersion !== undefined && object.apiVersion !== apiVersion)
-			throw badRequest(
-				`the API version in the data (${object.apiVersion}) does not match the expected API version (${apiVersion})`,
-			);
-		const { apiVersion: _version, kind: _kind, metadata, ...rest } = object;
-		for (const [field, value] of Object.entries({ metadata, spec: rest['spec'], status: rest['status'] }))
-			if (value !== undefined && (typeof value !== 'object' || Array.isArray(value)))
-				throw badRequest(
-					`json: cannot unmarshal ${typeof value} into field ${kind.kind}.${field} of type object`,
-				);
-		const ordered: KubeObject = { apiVersion, kind: kind.kind, metadata: metadata ?? { name: '' }, ...rest };
-		// This server tracks no field ownership; stale entries of another server would mislead
-		delete ordered.metadata['managedFields'];
-		for (const field of EMPTY_IS_ABSENT) if (isEmpty(ordered.metadata[field])) delete ordered.metadata[field];
-		return ordered;
 	}
 
 	#initialise(kind: Kind, object: KubeObject): void {
@@ -271,40 +244,6 @@ export class Objects implements ObjectApi {
 			);
 	}
 
-	#checkVersion(kind: Kind, object: KubeObject, old: KubeObject): void {
-		const { name, resourceVersion, uid } = object.metadata;
-		if (resourceVersion && resourceVersion !== old.metadata.resourceVersion) throw conflict(kind, name);
-		if (uid && uid !== old.metadata.uid)
-			throw conflict(
-				kind,
-				name,
-				`Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid}`,
-			);
-	}
-
-	#keepServerFields(object: KubeObject, old: KubeObject): void {
-		const meta = object.metadata;
-		for (const field of SERVER_OWNED) {
-			if (old.metadata[field] === undefined) delete meta[field];
-			else Object.assign(meta, { [field]: old.metadata[field] });
-		}
-	}
-
-	/** Main writes keep the stored status; status writes change status and metadata only. */
-	#splitStatus(kind: Kind, object: KubeObject, old: KubeObject, subresource: 'status' | undefined): void {
-		if (!kind.status) return;
-		const frozen = subresource === 'status' ? Object.keys(old).concat(Object.keys(object)) : ['status'];
-		for (const field of new Set(frozen)) {
-			if (field === 'metadata' || (subresource === 'status' && field === 'status')) continue;
-			if (old[field] === undefined) delete object[field];
-			else object[field] = structuredClone(old[field]);
-		}
-		if (subresource === 'status') {
-			if (old.metadata.ownerReferences) object.metadata.ownerReferences = old.metadata.ownerReferences;
-			else delete object.metadata.ownerReferences;
-		}
-	}
-
 	#store(resource: string, object: KubeObject, allocation: Allocation, options: WriteOptions): KubeObject {
 		if (options.dryRun) {
 			allocation.rollback();
@@ -321,21 +260,6 @@ export class Objects implements ObjectApi {
 		this.#strategy(resource).release?.(old);
 		const removed = this.store.remove(resource, keyOf(old.metadata.namespace, old.metadata.name));
 		if (removed) this.#collector.removed(removed);
-	}
-
-	#checkPreconditions(kind: Kind, old: KubeObject, { preconditions }: DeleteOptions): void {
-		for (const [field, said] of [
-			['uid', 'UID'],
-			['resourceVersion', 'ResourceVersion'],
-		] as const) {
-			const wanted = preconditions?.[field];
-			if (wanted && wanted !== old.metadata[field])
-				throw conflict(
-					kind,
-					old.metadata.name,
-					`Precondition failed: ${said} in precondition: ${wanted}, ${said} in object meta: ${old.metadata[field]}`,
-				);
-		}
 	}
 
 	#finalizers(old: KubeObject, options: DeleteOptions): string[] {
@@ -377,16 +301,3 @@ export class Objects implements ObjectApi {
 		this.store.put(resource, object);
 	}
 }
-
-function withoutVersion(object: KubeObject): KubeObject {
-	const { resourceVersion: _ignored, ...metadata } = object.metadata;
-	return { ...object, metadata } as KubeObject;
-}
-
-const EMPTY_IS_ABSENT = ['labels', 'annotations', 'ownerReferences', 'finalizers'] as const;
-
-const isEmpty = (value: unknown): boolean =>
-	value === null || (typeof value === 'object' && Object.keys(value).length === 0);
-
-const finalizersOf = (object: KubeObject): string[] =>
-	(object.metadata['finalizers'] as string[] | undefined) ?? [];
