@@ -31,11 +31,20 @@ const context: CliContext = {
 	runAgent: async (config) => (await import('./start.ts')).startAgent(config, packageJson.version),
 };
 
-/** The agent of a node has no use for a whole cluster in its memory. */
+/** The agent of a node has no use for a whole cluster in its memory, nor a node's image for its files. */
 const late: LateCommands = {
 	standalone: {
 		summary: 'run a cluster on this machine: API server, nodes and pods as network namespaces',
-		load: async () => (await import('./standalone/cli.ts')).registerStandalone,
+		async load() {
+			try {
+				return (await import('./standalone/cli.ts')).registerStandalone;
+			} catch (cause) {
+				if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause;
+				throw new Error('The standalone cluster is not in this image: run it from the source tree', {
+					cause,
+				});
+			}
+		},
 	},
 };
 
