@@ -11,16 +11,17 @@ const NATIVE = ['koffi', 'ffi-napi', 'ref-napi'];
 
 /** CommonJS parts of the bundle call require(), which a module does not have. */
 const REQUIRE =
-	"import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
+	"import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);";
 
 const LAUNCHER = `#!/bin/sh
-exec node "$(dirname "$(readlink -f "$0")")/../agent/main.js" "$@"
+exec node "$(dirname "$(readlink -f "$0")")/../dist/agent/main.js" "$@"
 `;
 
 async function bundle(directory: string): Promise<void> {
 	const { warnings } = await build({
 		entryPoints: [join(root, 'agent/main.ts')],
-		outfile: join(directory, 'agent/main.js'),
+		// two directories down, as in the source tree: the agent finds bpf/ and dist/bpf/ from where it is
+		outfile: join(directory, 'dist/agent/main.js'),
 		bundle: true,
 		platform: 'node',
 		format: 'esm',
@@ -36,7 +37,7 @@ async function bundle(directory: string): Promise<void> {
 	for (const name of ['koffi', '@koromix'])
 		await cp(join(root, 'node_modules', name), join(directory, 'node_modules', name), {
 			recursive: true,
-			filter: (source) => !/\/koffi\/(src|vendor|doc)$/.test(source),
+			filter: (source) => !/\/koffi\/(vendor|doc)$/.test(source),
 		});
 	await mkdir(join(directory, 'bin'), { recursive: true });
 	await writeFile(join(directory, 'bin/maglane'), LAUNCHER);

@@ -23,9 +23,12 @@ export class Environment implements AsyncDisposable {
 		this.nodes = nodes;
 	}
 
-	/** @param name of the file: in the names of the namespace and of a cluster that is started. */
-	static async open(name: string): Promise<Environment> {
-		const driver = await openDriver(`mlc${name.replaceAll('-', '').slice(0, 10)}`);
+	/**
+	 * @param name of the file: in the names of the namespace and of a cluster that is started.
+	 * @param given a cluster instead, which is closed with the environment.
+	 */
+	static async open(name: string, given?: Driver): Promise<Environment> {
+		const driver = given ?? (await openDriver(`mlc${name.replaceAll('-', '').slice(0, 10)}`));
 		try {
 			const { items } = JSON.parse(await kubectl(driver, ['get', 'nodes', '-o', 'json']));
 			const env = new Environment(

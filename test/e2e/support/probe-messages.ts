@@ -44,6 +44,8 @@ export type ProbeRequest = HttpRequest | UdpRequest | HoldRequest | ReleaseReque
 
 /** Of one request. */
 export interface Answer {
+	/** Of HTTP. */
+	status?: number;
 	body?: string;
 	/** `ECONNREFUSED`, `timeout`, ... */
 	error?: string;

@@ -46,7 +46,7 @@ function httpOnce(request: HttpRequest, localPort: number | undefined): Promise<
 		const socket = connect({ host, port, ...(localPort ? { localPort } : {}) });
 		let text = '';
 		let done = false;
-		const finish = (answer: { body: string } | { error: string }) => {
+		const finish = (answer: Omit<Answer, 'ms'>) => {
 			if (done) return;
 			done = true;
 			clearTimeout(timer);
@@ -60,7 +60,7 @@ function httpOnce(request: HttpRequest, localPort: number | undefined): Promise<
 		socket.on('data', (chunk: string) => {
 			text += chunk;
 			const body = parseBody(text);
-			if (body !== undefined) finish({ body });
+			if (body !== undefined) finish({ status: Number(text.split(' ', 2)[1]), body });
 		});
 		socket.on('error', (error: NodeJS.ErrnoException) => finish({ error: error.code ?? error.message }));
 		socket.on('close', () => finish({ error: 'closed' }));

@@ -12,15 +12,20 @@ const PROBE = join(import.meta.dirname, 'probe.ts');
 
 const maglane = (...args: string[]) => run(process.execPath, [MAIN, 'standalone', ...args]);
 
+export interface StandaloneDriver extends Driver {
+	/** Of the cluster's state. */
+	readonly directory: string;
+}
+
 /** A cluster of its own, which close() removes together with its directory. */
-export async function startStandalone(prefix: string): Promise<Driver> {
+export async function startStandalone(prefix: string, ...options: string[]): Promise<StandaloneDriver> {
 	const directory = await mkdtemp(join(tmpdir(), `${prefix}-`));
 	const down = async () => {
 		await maglane('down', '--prefix', prefix, '--state', directory);
 		await rm(directory, { recursive: true, force: true });
 	};
 	try {
-		await maglane('up', '--prefix', prefix, '--state', directory, '--nodes', '2');
+		await maglane('up', '--prefix', prefix, '--state', directory, '--nodes', '2', ...options);
 	} catch (error) {
 		await down();
 		throw error;
@@ -29,8 +34,9 @@ export async function startStandalone(prefix: string): Promise<Driver> {
 }
 
 /** A cluster that is up. */
-export function openStandalone(kubeconfig: string, directory: string): Driver {
+export function openStandalone(kubeconfig: string, directory: string): StandaloneDriver {
 	return {
+		directory,
 		kind: 'standalone',
 		kubeconfig,
 		convergenceMs: 1000,
