@@ -2,8 +2,9 @@ import { Backoff } from './backoff.ts';
 import { chunks, readJson } from './body.ts';
 import { type Clock, pause, systemClock } from './clock.ts';
 import { describe } from './errors.ts';
-import { Reflector, type ReflectorLog, type ReflectorState, type Sink } from './reflector.ts';
+import { Reflector } from './reflector.ts';
 import { ENDPOINT_SLICES, ENDPOINTS, isRecord, ownNode, SERVICES } from './resources.ts';
+import type { ReflectorLog, ReflectorState, Sink } from './sink.ts';
 import type { Transport } from './transport.ts';
 
 export type EndpointsSource = 'endpointslices' | 'endpoints';

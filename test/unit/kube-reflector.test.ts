@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Reflector, type Sink } from '../../agent/kube/reflector.ts';
+import { Reflector } from '../../agent/kube/reflector.ts';
 import { type RawObject, SERVICES } from '../../agent/kube/resources.ts';
+import type { Sink } from '../../agent/kube/sink.ts';
 import { openTransport, type RequestSample, type Transport } from '../../agent/kube/transport.ts';
 import {
 	bookmark,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Sink } from '../../agent/kube/reflector.ts';
+import type { Sink } from '../../agent/kube/sink.ts';
 import { type ApiSource, type EndpointsSource, watchApi } from '../../agent/kube/source.ts';
 import { openTransport, type Transport } from '../../agent/kube/transport.ts';
 import { FakeApiServer, FakeClock, list, object, raw, status } from './kube-fake-server.ts';
