@@ -116,7 +116,7 @@ packages() {
 		[ "$(cat "$stamp" 2>/dev/null)" != "$(lock_hash)" ] || return 0
 		# installed by hand with npm: nothing to do as long as the versions are those of the lock file
 		if node_modules/.bin/node scripts/packages-match.cjs; then
-			lock_hash >"$stamp"
+			{ lock_hash >"$stamp"; } 2>/dev/null || say "node_modules belongs to another user; it is as it should be"
 			return 0
 		fi
 	fi

@@ -25,6 +25,9 @@ const TIERS: Readonly<Record<string, readonly Need[]>> = {
 	e2e: [...namespaces, command('kubectl')],
 };
 
+/** The default loader writes beside the configuration, which may be another user's. */
+const LOADER = ['--configLoader', 'runner'];
+
 interface Outcome {
 	readonly passed: number;
 	readonly failed: number;
@@ -44,7 +47,7 @@ interface Report {
 
 function run(args: readonly string[], output: 'inherit' | 'pipe'): Promise<{ code: number; stdout: string }> {
 	return new Promise((done, fail) => {
-		const child = spawn(process.execPath, [vitest, ...args], {
+		const child = spawn(process.execPath, [vitest, ...args, ...LOADER], {
 			cwd: project,
 			stdio: ['ignore', output, output === 'pipe' ? 'ignore' : 'inherit'],
 		});
