@@ -1,5 +1,4 @@
 /** One pod on one node, from its network to its end. Steps of a pod never overlap. */
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { NetnsSwitcher } from '../../bpf/netns.ts';
@@ -9,9 +8,8 @@ import { createPodNetwork, destroyPodNetwork, type PodNetwork } from '../net/pod
 import type { PodServer } from '../podserver/client.ts';
 import type { PortFailure } from '../podserver/messages.ts';
 import type { KubeObject } from '../port.ts';
-import { Container, type RestartPolicy } from './container.ts';
 import { hostnameOf } from './env.ts';
-import { isProbed, watchProbe } from './probe.ts';
+import { PodPrograms } from './pod-programs.ts';
 import { resolveProgram } from './spawn.ts';
 import type { ContainerFacts, PodFacts } from './status.ts';
 import { planWorkload, servicePorts, unique, type Workload } from './workload.ts';
@@ -50,17 +48,16 @@ export class PodRunner {
 	readonly #node: NodePlace;
 	readonly #netns: string;
 	readonly #startTime = new Date();
-	readonly #stopped = new AbortController();
+	readonly #hurry = new AbortController();
 	#pod: KubeObject;
 	#work: Promise<void> = Promise.resolve();
 	#number: number | undefined;
 	#network: PodNetwork | undefined;
 	#plan: Workload | undefined;
-	#containers: Container[] = [];
+	#programs: PodPrograms | undefined;
 	#failures: readonly PortFailure[] = [];
 	#served = '';
 	#error: string | undefined;
-	#probed = new Map<string, boolean>();
 	#ending = false;
 
 	constructor(deps: RunnerDeps, node: NodePlace, netns: string, pod: KubeObject) {
@@ -106,7 +103,7 @@ export class PodRunner {
 	async end(graceSeconds: number): Promise<void> {
 		const first = !this.#ending;
 		this.#ending = true;
-		if (graceSeconds <= 0) this.#stopped.abort();
+		if (graceSeconds <= 0) this.#hurry.abort();
 		if (first) this.#enqueue('end', () => this.#end(graceSeconds * 1000));
 		await this.#work;
 	}
@@ -172,69 +169,28 @@ export class PodRunner {
 		const { switcher, logDirectory } = this.#deps;
 		const plan = this.#plan;
 		if (!switcher || !plan) return;
-		const { namespace, name } = this.#pod.metadata;
-		const place = { netns: this.#netns, cgroup: this.#node.cgroup };
-		this.#containers = plan.commands.map(
-			(command) =>
-				new Container({
-					plan: command,
-					place,
-					policy: (this.#pod.spec?.restartPolicy ?? 'Always') as RestartPolicy,
-					logFile: join(logDirectory, `${namespace}_${name}_${command.container}.log`),
-					onChange: () => this.refresh(),
-				}),
-		);
-		for (const container of this.#containers) container.start();
-		for (const { container, probe, env } of plan.commands) this.#probe(switcher, container, probe, env);
-		this.#probe(switcher, '', plan.serverProbe, {});
-	}
-
-	/** @param name of the container; empty for those that the built-in server stands for. */
-	#probe(
-		switcher: NetnsSwitcher,
-		name: string,
-		probe: Workload['serverProbe'],
-		env: Readonly<Record<string, string>>,
-	): void {
-		if (!isProbed(probe)) return;
-		this.#probed.set(name, false);
-		const target = {
+		this.#programs = new PodPrograms({
+			pod: this.#pod,
+			plan,
+			switcher,
 			place: { netns: this.#netns, cgroup: this.#node.cgroup },
 			address: this.#podIPs()[0] ?? '127.0.0.1',
-			env,
-			port: (wanted: string) => this.#namedPort(wanted),
-		};
-		const onVerdict = (ready: boolean) => {
-			this.#probed.set(name, ready);
-			this.refresh();
-		};
-		void watchProbe(switcher, probe, target, onVerdict, this.#stopped.signal);
-	}
-
-	#namedPort(wanted: string): number | undefined {
-		for (const container of this.#pod.spec?.containers ?? [])
-			for (const { name, containerPort } of container.ports ?? []) if (name === wanted) return containerPort;
-		return undefined;
+			logDirectory,
+			onChange: () => this.refresh(),
+		});
+		this.#programs.start();
 	}
 
 	async #end(graceMs: number): Promise<void> {
-		const plan = this.#plan;
-		const uid = this.#pod.metadata.uid ?? '';
-		if (plan && graceMs > 0) {
+		if (this.#plan && graceMs > 0) {
 			await this.#serve();
-			const linger = Math.min(graceMs, plan.lingerSeconds * 1000);
-			const serving = this.#served === '' ? 0 : linger;
-			await Promise.race([
-				Promise.all([
-					sleep(serving, undefined, { signal: this.#stopped.signal }),
-					...this.#containers.map((container) => container.stop(graceMs)),
-				]),
-				aborted(this.#stopped.signal),
-			]).catch(() => {}); // shortened
+			const linger = Math.min(graceMs, this.#plan.lingerSeconds * 1000);
+			const served = sleep(this.#served === '' ? 0 : linger, undefined, { signal: this.#hurry.signal });
+			const graceful = Promise.all([served, this.#programs?.stop(graceMs)]);
+			await Promise.race([graceful, aborted(this.#hurry.signal)]).catch(() => {}); // hurried
 		}
-		this.#stopped.abort();
-		await Promise.all(this.#containers.map((container) => container.stop(0)));
-		await this.#deps.server?.stop(uid);
+		await this.#programs?.stop(0);
+		await this.#deps.server?.stop(this.#pod.metadata.uid ?? '');
 		const network = this.#network;
 		const { switcher } = this.#deps;
 		if (network && switcher) await this.#deps.limit(() => destroyPodNetwork(switcher, network));
@@ -254,24 +210,10 @@ export class PodRunner {
 	}
 
 	#containerFacts(): Map<string, ContainerFacts> {
-		const facts = new Map<string, ContainerFacts>();
-		const byName = new Map(this.#containers.map((container) => [container.name, container]));
-		for (const { name } of this.#pod.spec?.containers ?? []) {
-			const container = byName.get(name);
-			const ready = this.#probed.get(container ? name : '') ?? true;
-			facts.set(
-				name,
-				container
-					? {
-							state: container.state,
-							...(container.lastState ? { lastState: container.lastState } : {}),
-							restarts: container.restarts,
-							ready,
-						}
-					: { state: { kind: 'running', startedAt: timestamp(this.#startTime) }, restarts: 0, ready },
-			);
-		}
-		return facts;
+		const startedAt = timestamp(this.#startTime);
+		const builtIn: ContainerFacts = { state: { kind: 'running', startedAt }, restarts: 0, ready: true };
+		const names: string[] = (this.#pod.spec?.containers ?? []).map(({ name }: { name: string }) => name);
+		return new Map(names.map((name) => [name, this.#programs?.facts(name, startedAt) ?? builtIn]));
 	}
 
 	#message(): { message?: string } {
