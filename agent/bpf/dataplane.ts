@@ -104,7 +104,7 @@ export async function openDataplane(
 	let dataplane: KernelDataplane | undefined;
 	try {
 		const [files, hz] = await Promise.all([objectsFor(options, signal), measureHz(native, signal)]);
-		log.info({ origin: files.origin, note: files.note, hz }, 'bpf objects');
+		log.info({ origin: files.origin, note: files.note, hz }, 'dataplane.objects');
 		dataplane = new KernelDataplane(native, { options, log, features, directory, lock, files, hz });
 		await dataplane.settle();
 		signal?.throwIfAborted();
@@ -113,7 +113,7 @@ export async function openDataplane(
 		lock.release();
 		throw error;
 	}
-	log.info({ ...dataplane.status(), features: undefined }, 'dataplane up');
+	log.info({ ...dataplane.status(), features: undefined }, 'dataplane.up');
 	return dataplane;
 }
 
@@ -280,7 +280,7 @@ class KernelDataplane implements Dataplane {
 
 	#degrade(problem: string): void {
 		this.#problems.push(problem);
-		this.#opening.log.warn({ reason: problem }, 'degraded');
+		this.#opening.log.warn({ reason: problem }, 'dataplane.degraded');
 	}
 
 	#reservePorts(native: Native): void {
@@ -314,7 +314,7 @@ class KernelDataplane implements Dataplane {
 			if (this.#netlink.changed() || performance.now() >= this.#dueAt) this.#follow();
 		} catch (error) {
 			this.#dueAt = performance.now() + RETRY_MS;
-			this.#opening.log.error({ err: error }, 'following devices failed');
+			this.#opening.log.error({ err: error }, 'dataplane.devices-failed');
 		}
 	}
 

@@ -140,7 +140,7 @@ export class DeviceLinks {
 			this.#attached.set(pin, attached);
 			this.#refused.delete(pin);
 			const { program, target, mode } = attached;
-			this.#options.log.debug({ program, target, mode }, 'attached');
+			this.#options.log.debug({ program, target, mode }, 'dataplane.attached');
 			return true;
 		} catch (error) {
 			if (!(error instanceof BpfError)) throw error;
@@ -160,7 +160,7 @@ export class DeviceLinks {
 				code: error.code,
 				reason: error.message,
 			};
-			this.#options.log.warn(fields, isXdp ? 'xdp refused' : 'attach failed');
+			this.#options.log.warn(fields, isXdp ? 'dataplane.xdp-refused' : 'dataplane.attach-failed');
 		}
 		this.#refused.set(pin, problem);
 		return isXdp;
@@ -203,7 +203,7 @@ export class DeviceLinks {
 	#remove(pin: string, attached: Attached): void {
 		if (attached.alive()) {
 			attached.detach();
-			this.#options.log.debug({ program: attached.program, target: attached.target }, 'detached');
+			this.#options.log.debug({ program: attached.program, target: attached.target }, 'dataplane.detached');
 		}
 		this.#forget(pin);
 	}
