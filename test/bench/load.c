@@ -100,7 +100,8 @@ static void serve_udp(int fd)
 	struct sockaddr_storage from;
 	socklen_t len = sizeof(from);
 	char data[2048];
-	ssize_t got = recvfrom(fd, data, sizeof(data), 0, (void *)&from, &len);
+	ssize_t got = recvfrom(fd, data, sizeof(data), MSG_DONTWAIT,
+			       (void *)&from, &len);
 
 	if (got > 0)
 		sendto(fd, data, (size_t)got, 0, (void *)&from, len);

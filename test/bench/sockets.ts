@@ -147,7 +147,10 @@ async function sample(served: Served, load: string, options: SocketOptions): Pro
 	for (let round = 0; round < options.rounds; round++) {
 		options.progress(round);
 		for (const { group, route, family, way, samples } of cases) {
-			for (const node of served.nodes) node.xdp(route.xdp === true);
+			for (const node of served.nodes) {
+				node.xdp(route.xdp === true);
+				node.forget();
+			}
 			const place = placeOf(served, group.from, route.hooked === true);
 			samples.push(await measure(load, place, way, route.to(family), options.seconds));
 		}

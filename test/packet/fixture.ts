@@ -180,6 +180,8 @@ export class Dataplane implements Disposable {
 function buildNetwork(net: Net): void {
 	net.add('dut', { forward: true });
 	net.add('out');
+	// its neighbour discovery would be counted by the XDP program that is attached
+	net.sysctl('out', { 'net/ipv6/conf/all/disable_ipv6': '1', 'net/ipv6/conf/default/disable_ipv6': '1' });
 	net.veth({ ns: 'dut', dev: 'up0', mac: MAC.node }, { ns: 'out', dev: 'up0' });
 	net.veth({ ns: 'dut', dev: 'up1', mac: MAC.node20 }, { ns: 'out', dev: 'up1' });
 	net.veth({ ns: 'dut', dev: 'pod0', mac: MAC.host }, { ns: 'out', dev: 'pod0', mac: MAC.pod });

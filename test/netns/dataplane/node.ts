@@ -88,6 +88,12 @@ export class Node implements Disposable {
 		}
 	}
 
+	/** Forgets all flows. */
+	forget(): void {
+		const connections = this.#objects.map('connections');
+		connections.deleteBatch(new Uint8Array(Buffer.concat(Array.from(connections.entries(), ([key]) => key))));
+	}
+
 	/** Packets by enum reason. */
 	counter(reason: number): number {
 		const value = this.#objects.map('counters').lookup(new Uint8Array(Uint32Array.of(reason).buffer))!;
