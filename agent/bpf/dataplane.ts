@@ -8,17 +8,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { MAGLANE_ABI } from '../abi/layout.ts';
 import { attachCgroupPrograms, type CgroupLinks, cgroupPins } from './cgroup-links.ts';
 import { type BpfObjects, bpfObjects } from './compile.ts';
-import {
-	type AttachmentStatus,
-	DeviceLinks,
-	type DevicePrograms,
-	pinnedUplinks,
-	removePinnedLink,
-} from './device-links.ts';
+import type { Dataplane, DataplaneLog, DataplaneOptions, DataplaneStatus } from './dataplane-types.ts';
+import { DeviceLinks, type DevicePrograms, pinnedUplinks, removePinnedLink } from './device-links.ts';
 import { chooseDevices, type DeviceChoice, type Devices } from './devices.ts';
-import type { LogSink } from './ffi/log.ts';
-import { type FfiName, type Native, openNative } from './ffi/native.ts';
-import type { XdpMode } from './link.ts';
+import { type Native, openNative } from './ffi/native.ts';
 import { type LoadedObjects, loadObjects } from './load.ts';
 import { type Lock, lockPins } from './lock.ts';
 import { cgroup2Mount } from './mounts.ts';
@@ -30,57 +23,7 @@ import type { PortRange } from './reserved-ports.ts';
 import type { RodataValues } from './rodata.ts';
 import { KernelTableSegments } from './table-segments.ts';
 
-/** agent/config.ts's Config is one. */
-export interface DataplaneOptions {
-	/** Directory on bpffs; pins go to its sub-directory v<ABI>. */
-	readonly pinPath: string;
-	/** cgroup v2 directory; auto: the cgroup2 mount. */
-	readonly cgroup: string;
-	readonly hostCgroup?: string;
-	readonly xdp: 'auto' | XdpMode | 'off';
-	readonly devices: 'auto' | readonly string[];
-	readonly snatPorts: PortRange;
-	readonly ffi: FfiName;
-	/** Default: .cache/bpf of the installation. */
-	readonly bpfCache?: string;
-	/** Addresses of the Node object, when they are known; see also setNodeAddresses(). */
-	readonly nodeAddresses?: readonly string[];
-	/** Sizes of maps that differ from bpf/maps.h. */
-	readonly mapEntries?: Readonly<Record<string, number>>;
-	/** How TC programs are attached; auto: TCX where the kernel has it, else clsact filters. */
-	readonly tc?: 'auto' | 'clsact';
-	/** Directory that has bpf/ and dist/bpf/. */
-	readonly installation?: string;
-}
-
-export interface DataplaneLog extends LogSink {
-	info(fields: object, event: string): void;
-	error(fields: object, event: string): void;
-}
-
-export interface DataplaneStatus {
-	readonly objects: Pick<BpfObjects, 'origin' | 'note'>;
-	readonly hz: number;
-	readonly features: Features;
-	readonly uplinks: readonly string[];
-	readonly pods: readonly string[];
-	readonly attachments: readonly AttachmentStatus[];
-	/** What does not work as it could, and why, for people. */
-	readonly degradations: readonly string[];
-}
-
-export interface Dataplane {
-	readonly maps: ServiceMaps;
-	readonly connections: BpfMap;
-	readonly sockets: BpfMap;
-	/** enum reason -> struct counter of every possible CPU. */
-	readonly counters: BpfMap;
-	status(): DataplaneStatus;
-	/** The Node object's addresses: the devices that hold them are uplinks. */
-	setNodeAddresses(addresses: readonly string[]): void;
-	/** Ends following devices and lets go. Programs, maps and connections live on. */
-	close(): void;
-}
+export type { Dataplane, DataplaneLog, DataplaneOptions, DataplaneStatus } from './dataplane-types.ts';
 
 const POLL_MS = 50;
 const RETRY_MS = 1000;
