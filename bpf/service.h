@@ -94,7 +94,8 @@ static __always_inline int service_connect(ctx_t *ctx, const struct packet *p,
 	c->nat.daddr = b->addr;
 	c->nat.dport = b->port;
 	c->nat.proto = p->tuple.proto;
-	if (addr_equal(&p->tuple.saddr, &b->addr)) {
+	/* from another node's pod to itself is no hairpin of ours: SNAT does */
+	if (scope == SCOPE_INTERNAL && addr_equal(&p->tuple.saddr, &b->addr)) {
 		c->flags |= CONN_SNAT | CONN_HAIRPIN;
 		c->ifindex = ctx_ifindex(ctx);
 	} else if (scope == SCOPE_EXTERNAL && !(c->flags & CONN_LOCAL)) {

@@ -102,6 +102,20 @@ describe('a NodePort from outside with a backend on another node', () => {
 		expect(reasons).toEqual({ TO_CLIENT: 1 });
 	});
 
+	it.each(MATRIX)('$name $proto IP$family: a pod elsewhere may reach itself', ({ hook, ...one }) => {
+		const { remote, node } = ADDR[one.family];
+		const sent = { ...toNode(one), src: remote, ethSrc: MAC.node2 };
+		const out = plane.run(hook, frameOf(sent));
+		expect(redirected(hook, out.action)).toBe(true);
+		const { sport } = ports(out.bytes);
+		expectSameBytes(out.bytes, frameOf(toBackend(sent, one.family, 'remote', sport)));
+		const reply = turned({ ...sent, src: node, dst: remote, sport, dport: TARGET_PORT }, { flags: 'SA' });
+		const back = plane.run(hook, frameOf({ ...reply, ethSrc: MAC.node2, ethDst: MAC.node }));
+		expect(redirected(hook, back.action)).toBe(true);
+		const want = turned(sent, { flags: 'SA', ttl: 63, ethSrc: MAC.node, ethDst: MAC.node2 });
+		expectSameBytes(back.bytes, frameOf(want));
+	});
+
 	it.each(MATRIX)('$name $proto IP$family: two clients with one port get two', ({ hook, ...one }) => {
 		const { client2 } = ADDR[one.family];
 		const first = open(hook, one);
