@@ -17,8 +17,17 @@ beforeAll(async () => {
 
 afterAll(async () => env?.[Symbol.asyncDispose]());
 
+/** Entries that the node's agent has written since it started. */
+async function mapWrites(node: string): Promise<number> {
+	const [answer] = await (await env.prober({ node })).http('127.0.0.1', 10249, '/metrics');
+	const syncs = /^kubeproxy_sync_full_proxy_rules_duration_seconds_count\S* (\d+)/m.exec(answer!.body ?? '');
+	expect(Number(syncs?.[1])).toBeGreaterThan(0);
+	const lines = answer!.body!.matchAll(/^maglane_map_writes_total\S* (\d+)/gm);
+	return [...lines].reduce((total, [, count]) => total + Number(count), 0);
+}
+
 describe('kill -9 of an agent', () => {
-	it('loses no connection, new ones work meanwhile and after, new Services too (A-09)', async () => {
+	it('loses no connection, new ones work meanwhile and after, nothing is written anew, new Services work too (A-09)', async () => {
 		const [node] = env.nodes;
 		const { spec } = await env.get('service', 'steady');
 		const nodePort = spec.ports[0].nodePort;
@@ -38,6 +47,7 @@ describe('kill -9 of an agent', () => {
 			expect(answers.filter(({ error }) => error)).toEqual([]);
 		}
 		await env.driver.agentReady(node!.name);
+		expect(await mapWrites(node!.name)).toBe(0);
 		for (const { from, host, port } of flows) await env.reaches(from, { host, port }, backends);
 
 		for (const { from, name } of flows) {
