@@ -2,9 +2,10 @@
  * Runs the end-to-end scenarios: against the cluster of KUBECONFIG, else each file against a standalone cluster of its own.
  * Arguments go to vitest: scripts/e2e.ts test/e2e/services.test.ts -t NodePort
  */
-import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { delimiter, resolve } from 'node:path';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join, resolve } from 'node:path';
 import { bpf, cgroup2, command, type Need, root } from './machine.ts';
 
 const top = resolve(import.meta.dirname, '..');
@@ -15,15 +16,28 @@ const needs: readonly Need[] = kubeconfig
 	? [command('kubectl')]
 	: [command('kubectl'), root, bpf, cgroup2, command('ip'), command('nsenter')];
 
-function runVitest(): void {
+function runVitest(): Promise<number> {
 	const vitest = resolve(top, 'node_modules/vitest/vitest.mjs');
 	const args = [vitest, 'run', '--project', 'e2e', ...process.argv.slice(2)];
 	const path = `${resolve(top, 'node_modules/.bin')}${delimiter}${process.env['PATH'] ?? ''}`;
 	const env = { ...process.env, PATH: path, ...(kubeconfig ? { KUBECONFIG: resolve(kubeconfig) } : {}) };
 	const child = spawn(process.execPath, args, { cwd: top, stdio: 'inherit', env });
-	child.once('exit', (code) => {
-		process.exitCode = code ?? 1;
-	});
+	// The terminal interrupts both; what the tests leave is removed below
+	process.on('SIGINT', () => {});
+	return new Promise((done) => child.once('exit', (code) => done(code ?? 1)));
+}
+
+/** Stops the clusters of scenarios that were interrupted before they could. */
+function sweep(): void {
+	const prefixes = readdirSync('/run/netns').flatMap((name) => /^(e2e[a-z]*)-client$/.exec(name)?.[1] ?? []);
+	for (const prefix of prefixes) {
+		console.log(`Removing cluster ${prefix}, which its scenarios left`);
+		const state = readdirSync(tmpdir()).find((name) => name.startsWith(`${prefix}-`));
+		const directory = join(tmpdir(), state ?? `${prefix}-gone`);
+		const args = ['standalone', 'down', '--prefix', prefix, '--state', directory];
+		spawnSync(process.execPath, [resolve(top, 'agent/main.ts'), ...args], { stdio: 'inherit' });
+		rmSync(directory, { recursive: true, force: true });
+	}
 }
 
 const missing = needs.map((need) => need()).filter((reason) => reason !== undefined);
@@ -31,4 +45,7 @@ if (kubeconfig && !existsSync(kubeconfig)) missing.push(`KUBECONFIG ${kubeconfig
 if (missing.length > 0) {
 	console.error(`Cannot run the end-to-end scenarios: ${missing.join('; ')}`);
 	process.exitCode = 1;
-} else runVitest();
+} else {
+	process.exitCode = await runVitest();
+	if (!kubeconfig && existsSync('/run/netns')) sweep();
+}

@@ -9,7 +9,7 @@ import { client, DUAL_STACK, deployment, service } from './support/objects.ts';
 import { startStandalone } from './support/standalone-cluster.ts';
 import { eventually } from './support/wait.ts';
 
-const PREFIX = 'mlcdaemonset';
+const PREFIX = 'e2edaemonset';
 
 let env: Environment;
 let image: ImageRoot;

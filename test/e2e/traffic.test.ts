@@ -44,6 +44,12 @@ describe.each(CASES)('over %s, udp %s', (family, udp) => {
 			for (const target of targets(family, udp)) await env.reaches({ node: name }, target, backends);
 	});
 
+	it('a node reaches all endpoints through the NodePort at its loopback address', async () => {
+		const host = family === 'v4' ? '127.0.0.1' : '::1';
+		for (const { name } of env.nodes)
+			await env.reaches({ node: name }, { host, port: nodePort(udp), udp }, backends);
+	});
+
 	it('A-11: who is outside reaches all endpoints through every NodePort', async () => {
 		for (const target of targets(family, udp).slice(1)) await env.reaches('outside', target, backends);
 	});

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { KubeObject } from '../../agent/standalone/port.ts';
 import { createTestCluster, deployment, service, type TestCluster } from './controller-cluster.ts';
 
@@ -287,6 +287,26 @@ describe('EndpointSlices', () => {
 		await cluster.converge();
 		expect(cluster.writes()).toBe(writes);
 		expect(slices().map(({ metadata }) => metadata.resourceVersion)).toEqual(before);
+	});
+
+	it('of one pod among 500 Services cost two writes and no scan', async () => {
+		for (let i = 0; i < 500; i++) cluster.api.create('services', service(`svc-${i}`));
+		for (let i = 0; i < 500; i++)
+			cluster.api.create('pods', {
+				metadata: { name: `pod-${i}`, namespace: 'default', labels: { app: `svc-${i}` } },
+				spec: { containers: [{ name: 'c', image: 'i' }] },
+			});
+		await cluster.converge();
+		const pod = cluster.api.get('pods', 'default', 'pod-77')!;
+		const list = vi.spyOn(cluster.api, 'list');
+		const get = vi.spyOn(cluster.api, 'get');
+		cluster.setReady(pod, false);
+		const writes = cluster.writes();
+		await cluster.settle();
+		expect(cluster.writes() - writes).toBe(2);
+		expect(list).not.toHaveBeenCalled();
+		expect(get.mock.calls.length).toBeLessThan(20);
+		expect(slices('svc-77')[0]!.endpoints[0].conditions.ready).toBe(false);
 	});
 
 	it('are put right again when somebody else changes or deletes them', async () => {

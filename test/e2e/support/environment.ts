@@ -28,7 +28,7 @@ export class Environment implements AsyncDisposable {
 	 * @param given a cluster instead, which is closed with the environment.
 	 */
 	static async open(name: string, given?: Driver): Promise<Environment> {
-		const driver = given ?? (await openDriver(`mlc${name.replaceAll('-', '').slice(0, 10)}`));
+		const driver = given ?? (await openDriver(`e2e${name.replaceAll('-', '').slice(0, 10)}`));
 		try {
 			const { items } = JSON.parse(await kubectl(driver, ['get', 'nodes', '-o', 'json']));
 			const env = new Environment(
