@@ -65,7 +65,7 @@ function describe(context: CliContext, kernel: KernelStatus, agent: AgentStatus 
 		'Services',
 		`${kernel.services} ports, ${kernel.frontends} frontends, ${kernel.withoutBackends} without backends`,
 	);
-	const attached = agent ? attachments(agent) : kernel.links;
+	const attached = agent ? attachments(agent) : pinned(kernel.links);
 	for (const one of attached) field('Attached', one);
 	if (attached.length === 0) field('Attached', yellow('nothing'));
 	for (const [reason, packets] of Object.entries(kernel.drops)) field('Dropped', `${packets} ${reason}`);
@@ -80,11 +80,29 @@ function describe(context: CliContext, kernel: KernelStatus, agent: AgentStatus 
 	return `${lines.join('\n')}\n`;
 }
 
-/** A line a target: `eth0: ml_xdp (native), ml_from_netdev (tcx)`. */
+/** A line for all targets that have the same: `eth0: ml_xdp (native), ml_from_netdev (tcx)`. */
 function attachments(agent: AgentStatus): string[] {
 	const byTarget = Map.groupBy(agent.attachments, ({ target }) => target);
-	return [...byTarget].map(
-		([target, programs]) =>
-			`${target}: ${programs.map(({ program, mode }) => `${program} (${mode})`).join(', ')}`,
-	);
+	const named = [...byTarget].map(([target, programs]) => {
+		const modes = Map.groupBy(programs, ({ mode }) => mode);
+		const text = [...modes].map(
+			([mode, ones]) => `${ones.map(({ program }) => program).join(' ')} (${mode})`,
+		);
+		return { target, text: text.join(', ') };
+	});
+	return [...Map.groupBy(named, ({ text }) => text)].map(([text, ones]) => {
+		const [first, ...others] = ones.map(({ target }) => target);
+		return others.length < 2
+			? `${[first, ...others].join(', ')}: ${text}`
+			: `${first} and ${others.length} more: ${text}`;
+	});
+}
+
+/** Without an agent only the pins' names are known: `from_pod on 11 devices`. */
+function pinned(links: readonly string[]): string[] {
+	const byProgram = Map.groupBy(links, (link) => link.replace(/_\d+$/, ''));
+	return [...byProgram].map(([program, ones]) => {
+		if (ones[0] === program) return program;
+		return `${program} on ${ones.length} ${ones.length === 1 ? 'device' : 'devices'}`;
+	});
 }

@@ -18,6 +18,7 @@ export function parseService(raw: unknown, key: string): Parsed<Service> {
 	const spec = child(json, 'spec');
 	const [namespace, name] = splitKey(key);
 	const type = serviceType(reader, spec);
+	checkFamilies(reader, spec);
 	const served = isServed(meta, spec, type);
 	const outside = type === 'NodePort' || type === 'LoadBalancer';
 	const value: Service = {
@@ -57,6 +58,15 @@ function serviceType(reader: Reader, spec: Json): string {
 	if (TYPES.includes(type)) return type;
 	reader.report('spec.type', `is ${show(type)}, expected one of ${TYPES.join(', ')}`);
 	return 'ClusterIP';
+}
+
+/** The families of the addresses decide what is served; one that nobody knows is said. */
+function checkFamilies(reader: Reader, spec: Json): void {
+	for (const [family, path] of reader.strings(spec, 'ipFamilies', 'spec.ipFamilies')) {
+		if (family !== 'IPv4' && family !== 'IPv6') {
+			reader.report(path, `is ${show(family)}, expected IPv4 or IPv6; it is left out`);
+		}
+	}
 }
 
 function isServed(meta: Json, spec: Json, type: string): boolean {

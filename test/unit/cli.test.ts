@@ -150,7 +150,7 @@ describe('maglane status', () => {
 		expect(code).toBe(3);
 		expect(JSON.parse(out)).toMatchObject({ agent: null, kernel: { frontends: 3, drops: { drop_ttl: 1 } } });
 		const table = await runMaglane(['status', '--metrics-address', NOBODY]);
-		expect(table.out).toContain('Attached    connect4\nAttached    xdp_3\n');
+		expect(table.out).toContain('Attached    connect4\nAttached    xdp on 1 device\n');
 	});
 
 	it('is 3 when degraded, and names what and which objects', async () => {

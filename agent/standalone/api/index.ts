@@ -36,7 +36,7 @@ export interface ApiOptions {
 	bookmarkInterval?: number;
 	/** Told of exceptions that watch listeners throw; default is a process warning. */
 	onListenerError?: (error: unknown) => void;
-	/** For tests: writes with the header `x-maglane-unsafe` are stored as they are, valid or not. */
+	/** To try what readers do with it: writes with the header `x-maglane-unsafe` are stored as they are, valid or not. */
 	unsafe?: boolean;
 }
 

@@ -13,8 +13,9 @@ export interface ServicePort {
 
 /** Families that get slices: ipFamilies; else the clusterIP's; both for a headless Service that names none. */
 export function familiesOf(service: KubeObject): Family[] {
-	const families: Family[] = service.spec?.ipFamilies ?? [];
-	if (families.length > 0) return families;
+	const families: string[] = service.spec?.ipFamilies ?? [];
+	// a stored object may name one that nobody knows
+	if (families.length > 0) return families.filter((family) => family === 'IPv4' || family === 'IPv6');
 	const ip: string | undefined = service.spec?.clusterIP;
 	if (ip && ip !== 'None') return [familyOf(ip)];
 	return ['IPv4', 'IPv6'];
