@@ -15,7 +15,7 @@ import { bpf, cgroup2, command, type Need, root } from './machine.ts';
 const USAGE = `Usage: bench [options]
   -o, --output table|json   what is written to standard output (table)
       --only packets|sockets  one of the two parts
-      --rounds N            rounds of each part (5)
+      --rounds N            rounds of each part (3)
       --runs N              packets a measurement (100000)
       --seconds S           of each socket measurement (0.3)`;
 
@@ -23,7 +23,7 @@ const { values: options } = parseArgs({
 	options: {
 		output: { type: 'string', short: 'o', default: 'table' },
 		only: { type: 'string' },
-		rounds: { type: 'string', default: '5' },
+		rounds: { type: 'string', default: '3' },
 		runs: { type: 'string', default: '100000' },
 		seconds: { type: 'string', default: '0.3' },
 		help: { type: 'boolean', short: 'h' },
