@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { KubeObject } from '../../agent/standalone/port.ts';
-import { createTestCluster, deployment, service, type TestCluster } from './controller-cluster.ts';
+import { createTestCluster, service, type TestCluster } from './controller-cluster.ts';
+import { MANAGED_BY, SERVICE_NAME, viewsOf } from './controller-views.ts';
 
 let cluster: TestCluster;
+const { slices, endpoints, pods, all, edit, serve } = viewsOf(() => cluster);
 
 beforeEach(() => {
 	cluster = createTestCluster();
@@ -12,29 +14,7 @@ beforeEach(() => {
 
 afterEach(() => cluster.stop());
 
-const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
-const SERVICE_NAME = 'kubernetes.io/service-name';
 const TRIGGER_TIME = 'endpoints.kubernetes.io/last-change-trigger-time';
-
-const slices = (name = 'web') =>
-	cluster.api
-		.list('endpointslices', 'default')
-		.filter(({ metadata }) => metadata.labels?.[SERVICE_NAME] === name);
-const endpoints = (name = 'web') => cluster.api.get('endpoints', 'default', name);
-const pods = () => cluster.api.list('pods', 'default');
-const ofFamily = (family: string) => slices().filter(({ addressType }) => addressType === family);
-const all = (family = 'IPv4') => ofFamily(family).flatMap((slice) => slice.endpoints);
-const edit = (name: string, change: (object: KubeObject) => void) => {
-	const object = structuredClone(cluster.api.get('services', 'default', name)!);
-	change(object);
-	return cluster.api.update('services', object);
-};
-
-async function serve(replicas: number, spec: Record<string, unknown> = {}): Promise<void> {
-	cluster.api.create('services', service('web', spec));
-	cluster.api.create('deployments', deployment('web', replicas));
-	await cluster.converge();
-}
 
 describe('EndpointSlices', () => {
 	it('say of each pod its address, conditions, node, zone and reference (R-9)', async () => {
@@ -183,99 +163,6 @@ describe('EndpointSlices', () => {
 		]);
 	});
 
-	it.each([
-		['IPv4', { ipFamilies: ['IPv4'] }, ['IPv4'], '10.244.'],
-		['IPv6', { ipFamilies: ['IPv6'] }, ['IPv6'], 'fd00:'],
-		[
-			'v4, v6',
-			{ ipFamilyPolicy: 'RequireDualStack', ipFamilies: ['IPv4', 'IPv6'] },
-			['IPv4', 'IPv6'],
-			'10.244.',
-		],
-		[
-			'v6, v4',
-			{ ipFamilyPolicy: 'RequireDualStack', ipFamilies: ['IPv6', 'IPv4'] },
-			['IPv4', 'IPv6'],
-			'fd00:',
-		],
-	])(
-		'of a Service with families %s; Endpoints have the first only (B-85, A-95)',
-		async (_what, spec, types, first) => {
-			await serve(2, spec);
-			expect(
-				slices()
-					.map(({ addressType }) => addressType)
-					.sort(),
-			).toEqual(types);
-			for (const type of types) expect(all(type)).toHaveLength(2);
-			const listed = endpoints()!.subsets.flatMap((subset: KubeObject) => subset['addresses']);
-			expect(listed).toHaveLength(2);
-			for (const { ip } of listed) expect(ip.startsWith(first)).toBe(true);
-		},
-	);
-
-	it('follow a Service that becomes dual-stack and back', async () => {
-		await serve(2);
-		edit('web', ({ spec }) => {
-			spec.ipFamilyPolicy = 'RequireDualStack';
-		});
-		await cluster.converge();
-		expect(all('IPv6')).toHaveLength(2);
-		edit('web', ({ spec }) => {
-			spec.ipFamilyPolicy = 'SingleStack';
-			spec.ipFamilies = ['IPv4'];
-			spec.clusterIPs = [spec.clusterIP];
-		});
-		await cluster.converge();
-		expect(ofFamily('IPv6')).toEqual([]);
-		expect(all('IPv4')).toHaveLength(2);
-	});
-
-	it.each([
-		['PreferClose', [[{ name: 'zone-a' }], [{ name: 'zone-b' }]], [undefined, undefined]],
-		['PreferSameZone', [[{ name: 'zone-a' }], [{ name: 'zone-b' }]], [undefined, undefined]],
-		[
-			'PreferSameNode',
-			[[{ name: 'zone-a' }], [{ name: 'zone-b' }]],
-			[[{ name: 'node1' }], [{ name: 'node2' }]],
-		],
-	])(
-		'hints with trafficDistribution %s, gone without it (B-87, R-12)',
-		async (trafficDistribution, zones, nodes) => {
-			await serve(2);
-			const write = (to?: string) =>
-				edit('web', ({ spec }) => {
-					if (to) spec.trafficDistribution = to;
-					else delete spec.trafficDistribution;
-				});
-			write(trafficDistribution);
-			await cluster.converge();
-			const sorted = () => all().toSorted((a, b) => (a.zone < b.zone ? -1 : 1));
-			expect(sorted().map(({ hints }) => hints.forZones)).toEqual(zones);
-			expect(sorted().map(({ hints }) => hints.forNodes)).toEqual(nodes);
-			write();
-			await cluster.converge();
-			expect(all().map(({ hints }) => hints)).toEqual([undefined, undefined]);
-		},
-	);
-
-	it('has no zone hint for an endpoint without a zone; topology-mode Auto wins over the field (R-12)', async () => {
-		cluster.addNode('node0');
-		await serve(1, { trafficDistribution: 'PreferClose' });
-		expect(all()[0]).toMatchObject({ nodeName: 'node0' });
-		expect(all()[0].hints).toBeUndefined();
-		const node = cluster.api.get('nodes', undefined, 'node0')!;
-		const labels = { 'topology.kubernetes.io/zone': 'zone-c' };
-		cluster.api.update('nodes', { ...node, metadata: { ...node.metadata, labels } });
-		await cluster.converge();
-		expect(all()[0]).toMatchObject({ zone: 'zone-c', hints: { forZones: [{ name: 'zone-c' }] } });
-		edit('web', ({ metadata }) => {
-			metadata.annotations = { 'service.kubernetes.io/topology-mode': 'Auto' };
-		});
-		await cluster.converge();
-		expect(all()[0].hints).toBeUndefined();
-	});
-
 	it('cost no write when nothing of a pod, a node or the Service changed that they show', async () => {
 		await serve(3);
 		const before = slices().map(({ metadata }) => metadata.resourceVersion);
@@ -334,106 +221,5 @@ describe('EndpointSlices', () => {
 		await cluster.converge();
 		const changed = slices().filter(({ metadata }) => before.get(metadata.name) !== metadata.resourceVersion);
 		expect(changed).toHaveLength(1);
-	});
-});
-
-describe('Endpoints mirroring', () => {
-	const manual = (subsets: unknown[], name = 'legacy'): KubeObject => ({
-		metadata: { name, namespace: 'default', labels: { from: 'me' } },
-		subsets,
-	});
-	const selectorless = () => service('legacy', { selector: undefined });
-
-	it('makes slices of hand-written Endpoints, one a family and port set', async () => {
-		cluster.api.create('services', selectorless());
-		cluster.api.create(
-			'endpoints',
-			manual([
-				{
-					addresses: [{ ip: '10.0.0.1' }, { ip: 'fd00::1' }],
-					notReadyAddresses: [{ ip: '10.0.0.2' }],
-					ports: [{ port: 80 }],
-				},
-				{ addresses: [{ ip: '10.0.0.3' }], ports: [{ name: 'metrics', port: 9090, protocol: 'UDP' }] },
-			]),
-		);
-		await cluster.settle();
-		const found = slices('legacy');
-		expect(found.map(({ metadata }) => metadata.labels)).toEqual(
-			Array(3).fill({
-				from: 'me',
-				[MANAGED_BY]: 'endpointslicemirroring-controller.k8s.io',
-				[SERVICE_NAME]: 'legacy',
-			}),
-		);
-		const text = found.map((slice) => {
-			const entries = slice.endpoints.map((e: KubeObject) => `${e['addresses'][0]}=${e['conditions'].ready}`);
-			return `${slice.addressType} ${slice.ports[0].protocol}/${slice.ports[0].port} ${entries}`;
-		});
-		expect(text.sort()).toEqual([
-			'IPv4 TCP/80 10.0.0.1=true,10.0.0.2=false',
-			'IPv4 UDP/9090 10.0.0.3=true',
-			'IPv6 TCP/80 fd00::1=true',
-		]);
-	});
-
-	it('follows changes with few writes and stops with the Service, a selector or the skip label', async () => {
-		cluster.api.create('services', selectorless());
-		cluster.api.create('endpoints', manual([{ addresses: [{ ip: '10.0.0.1' }], ports: [{ port: 80 }] }]));
-		await cluster.settle();
-		const [first] = slices('legacy');
-		const stored = cluster.api.get('endpoints', 'default', 'legacy')!;
-		cluster.api.update('endpoints', {
-			...stored,
-			subsets: [{ addresses: [{ ip: '10.0.0.1' }, { ip: '10.0.0.9' }], ports: [{ port: 80 }] }],
-		});
-		await cluster.settle();
-		expect(slices('legacy')).toMatchObject([{ metadata: { name: first!.metadata.name } }]);
-		expect(slices('legacy')[0]!.endpoints).toHaveLength(2);
-
-		const labelled = cluster.api.get('endpoints', 'default', 'legacy')!;
-		const labels = { 'endpointslice.kubernetes.io/skip-mirror': 'true' };
-		cluster.api.update('endpoints', { ...labelled, metadata: { ...labelled.metadata, labels } });
-		await cluster.settle();
-		expect(slices('legacy')).toEqual([]);
-		expect(endpoints('legacy')).toBeDefined();
-	});
-
-	it('leaves slices that somebody wrote for a selector-less Service alone (A-104)', async () => {
-		cluster.api.create('services', selectorless());
-		cluster.api.create('endpointslices', {
-			metadata: {
-				name: 'mine',
-				namespace: 'default',
-				labels: { [SERVICE_NAME]: 'legacy', [MANAGED_BY]: 'me' },
-			},
-			addressType: 'IPv4',
-			endpoints: [{ addresses: ['10.0.0.1'] }],
-			ports: [{ name: '', port: 80, protocol: 'TCP' }],
-		});
-		await cluster.settle();
-		expect(slices('legacy').map(({ metadata }) => metadata.name)).toEqual(['mine']);
-	});
-});
-
-describe('default/kubernetes', () => {
-	it('has equal Endpoints and EndpointSlice when the API address is given (A-100)', async () => {
-		cluster.stop();
-		cluster = createTestCluster({
-			apiAddress: { addresses: ['192.168.10.100', 'fd00:10::100'], port: 6443 },
-		});
-		await cluster.settle();
-		expect(endpoints('kubernetes')!.subsets).toEqual([
-			{ addresses: [{ ip: '192.168.10.100' }], ports: [{ name: 'https', port: 6443, protocol: 'TCP' }] },
-		]);
-		const [v4] = slices('kubernetes').filter(({ addressType }) => addressType === 'IPv4');
-		expect(v4).toMatchObject({
-			metadata: { name: 'kubernetes' },
-			endpoints: [{ addresses: ['192.168.10.100'], conditions: { ready: true } }],
-			ports: [{ name: 'https', port: 6443, protocol: 'TCP' }],
-		});
-		cluster.api.delete('endpoints', 'default', 'kubernetes');
-		await cluster.settle();
-		expect(endpoints('kubernetes')).toBeDefined();
 	});
 });
