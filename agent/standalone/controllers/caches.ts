@@ -11,6 +11,7 @@ export interface Caches {
 	deployments: Cache;
 	replicasets: Cache;
 	statefulsets: Cache;
+	daemonsets: Cache;
 	endpoints: Cache;
 	endpointslices: Cache;
 }
@@ -23,6 +24,7 @@ export function createCaches(api: ObjectApi): Caches {
 		deployments: createCache(api, 'deployments'),
 		replicasets: createCache(api, 'replicasets', { owner: ownersOf, selector: selectorTermOf }),
 		statefulsets: createCache(api, 'statefulsets', { selector: selectorTermOf }),
+		daemonsets: createCache(api, 'daemonsets', { selector: selectorTermOf }),
 		endpoints: createCache(api, 'endpoints'),
 		endpointslices: createCache(api, 'endpointslices', { owner: ownersOf, service: serviceOf }),
 	};

@@ -19,16 +19,25 @@ interface Toleration {
 export function misfit(pod: KubeObject, node: KubeObject, others: readonly KubeObject[]): string | undefined {
 	if (node.spec?.unschedulable) return 'node(s) were unschedulable';
 	if (conditionOf(node, 'Ready')?.status !== 'True') return 'node(s) were not ready';
-	if (!wantsNode(pod, node)) return "node(s) didn't match Pod's node affinity/selector";
-	const taints: Taint[] = node.spec?.taints ?? [];
-	const repelled = taints.find((taint) => taint.effect !== 'PreferNoSchedule' && !tolerates(pod, taint));
+	if (!selectsNode(pod, node)) return "node(s) didn't match Pod's node affinity/selector";
+	const repelled = repellingTaint(pod, node);
 	if (repelled) return `node(s) had untolerated taint {${repelled.key}: ${repelled.value ?? ''}}`;
 	if (others.some((other) => portsCollide(pod, other)))
 		return "node(s) didn't have free ports for the requested pod ports";
 	return undefined;
 }
 
-function wantsNode(pod: KubeObject, node: KubeObject): boolean {
+/** Whether a pod may be on the node at all: what it asks of nodes, and the node's taints. */
+export function wantsNode(pod: KubeObject, node: KubeObject): boolean {
+	return selectsNode(pod, node) && !repellingTaint(pod, node);
+}
+
+function repellingTaint(pod: KubeObject, node: KubeObject): Taint | undefined {
+	const taints: Taint[] = node.spec?.taints ?? [];
+	return taints.find((taint) => taint.effect !== 'PreferNoSchedule' && !tolerates(pod, taint));
+}
+
+function selectsNode(pod: KubeObject, node: KubeObject): boolean {
 	if (!matchesLabels(pod.spec?.nodeSelector ?? {}, node.metadata.labels)) return false;
 	const affinity = pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
 	if (!affinity) return true;

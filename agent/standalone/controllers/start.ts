@@ -5,6 +5,7 @@ import type { Cache } from './cache.ts';
 import { createCaches } from './caches.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { ControllerContext } from './context.ts';
+import { startDaemonSets } from './daemonset.ts';
 import { startDeployments } from './deployment.ts';
 import { startEndpoints } from './endpoint-controller.ts';
 import { startLostNodes } from './lost-node.ts';
@@ -31,7 +32,7 @@ export interface Controllers {
 }
 
 /**
- * Starts the controllers behind Services: Deployment, ReplicaSet and StatefulSet to Pods, the scheduler, Endpoints and
+ * Starts the controllers behind Services: Deployment, ReplicaSet, StatefulSet and DaemonSet to Pods, the scheduler, Endpoints and
  * EndpointSlices, and pods of lost nodes. They run in this process until the signal aborts.
  */
 export function startControllers(
@@ -55,6 +56,7 @@ export function startControllers(
 		startDeployments(ctx),
 		startReplicaSets(ctx),
 		startStatefulSets(ctx),
+		startDaemonSets(ctx),
 		startScheduler(ctx),
 		startEndpoints(ctx),
 		startMirroring(ctx),
