@@ -165,6 +165,13 @@ describe('hairpin: a pod that is its own backend', () => {
 			expectReply(await ask('pod1a', way, to), to, 'pod1a', node1[family]);
 	});
 
+	it.each(FAMILIES)('through another node over IP%s it meets that node', async (family) => {
+		const node2 = nodeOf('node2');
+		const to = { address: node2[family], port: nodePort('local') };
+		for (const vantage of ['pod1a', 'bypass1a'] as const)
+			for (const way of WAYS) expectReply(await ask(vantage, way, to), to, 'pod1a', node2[family]);
+	});
+
 	it.each(FAMILIES)('by sockets over IP%s it meets itself', async (family) => {
 		const to = toClusterIp('local', family);
 		expectReply(await ask('pod1a', 'tcp', to), to, 'pod1a', podOf('pod1a')[family]);

@@ -49,6 +49,8 @@ export interface ServiceSpec {
 	backends: readonly BackendSpec[];
 	/** Slots; the backends follow each other round and round. */
 	tableSize?: number;
+	/** sessionAffinity ClientIP. */
+	affinitySeconds?: number;
 }
 export interface Written {
 	serviceId: number;
@@ -77,10 +79,7 @@ export class Services {
 	add(spec: ServiceSpec): Written {
 		const backendIds = spec.backends.map((backend) => this.#backend(backend, spec.proto));
 		const serviceId = this.#nextService++;
-		const tableSize = backendIds.length === 0 ? 0 : (spec.tableSize ?? 251);
-		const table = this.#table(backendIds, tableSize);
-		const rest = { serviceId, table, tableSize, backends: backendIds.length, affinitySeconds: 0 };
-		for (const frontend of spec.frontends) this.frontend(frontend, spec.proto, rest);
+		this.retarget(spec, serviceId, backendIds);
 		return { serviceId, backendIds };
 	}
 
@@ -94,11 +93,20 @@ export class Services {
 		);
 	}
 
-	/** Puts other backends behind the frontends of a Service: a new table, then the frontends that name it. */
-	retarget(spec: ServiceSpec, serviceId: number, backendIds: readonly number[]): void {
+	/**
+	 * Puts other backends behind the frontends of a Service: a new table, then the frontends that name it. `members`
+	 * may be more than the table has slots for, as after a change of its size.
+	 */
+	retarget(
+		spec: ServiceSpec,
+		serviceId: number,
+		backendIds: readonly number[],
+		members: readonly number[] = backendIds,
+	): void {
 		const tableSize = backendIds.length === 0 ? 0 : (spec.tableSize ?? 251);
-		const table = this.#table(backendIds, tableSize);
-		const rest = { serviceId, table, tableSize, backends: backendIds.length, affinitySeconds: 0 };
+		const table = this.#table(backendIds, tableSize, members);
+		const { affinitySeconds = 0 } = spec;
+		const rest = { serviceId, table, tableSize, backends: members.length, affinitySeconds };
 		for (const frontend of spec.frontends) this.frontend(frontend, spec.proto, rest);
 	}
 
@@ -127,13 +135,20 @@ export class Services {
 		return id;
 	}
 
-	#table(ids: readonly number[], size: number): number {
+	/** Slots, then the distinct backends from the next whole chunk on. */
+	#table(ids: readonly number[], size: number, members: readonly number[]): number {
 		const first = this.#nextChunk;
+		const slots = Array.from({ length: size }, (_, slot) => ids[slot % ids.length]!);
+		this.#chunks(slots);
+		this.#chunks(members);
+		return first;
+	}
+
+	#chunks(ids: readonly number[]): void {
 		const segment = this.#maps.tables.segment(0);
-		for (let slot = 0; slot < size; slot += TABLE_CHUNK_SLOTS) {
-			const backend = Array.from({ length: TABLE_CHUNK_SLOTS }, (_, i) => ids[(slot + i) % ids.length]!);
+		for (let from = 0; from < ids.length; from += TABLE_CHUNK_SLOTS) {
+			const backend = Array.from({ length: TABLE_CHUNK_SLOTS }, (_, i) => ids[from + i] ?? 0);
 			segment.update(u32(this.#nextChunk++), tableChunkCodec.encode({ backend }));
 		}
-		return first;
 	}
 }
