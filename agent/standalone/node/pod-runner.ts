@@ -41,6 +41,9 @@ export interface RunnerDeps {
 	limit<T>(action: () => Promise<T>): Promise<T>;
 }
 
+/** From the news that a pod is not ready to its end: long enough for endpoints and maps to follow. */
+const NOTICE_MS = 150;
+
 const DEFAULT_GRACE_SECONDS = 30;
 
 export class PodRunner {
@@ -59,6 +62,8 @@ export class PodRunner {
 	#served = '';
 	#error: string | undefined;
 	#ending = false;
+	/** The grace period is over: nothing is ready any more. */
+	#over = false;
 
 	constructor(deps: RunnerDeps, node: NodePlace, netns: string, pod: KubeObject) {
 		this.#deps = deps;
@@ -188,6 +193,10 @@ export class PodRunner {
 			const served = sleep(this.#served === '' ? 0 : linger, undefined, { signal: this.#hurry.signal });
 			const graceful = Promise.all([served, this.#programs?.stop(graceMs)]);
 			await Promise.race([graceful, aborted(this.#hurry.signal)]).catch(() => {}); // hurried
+			// while it still answers, every node may learn that it will not
+			this.#over = true;
+			this.#publish();
+			await sleep(NOTICE_MS, undefined, { signal: this.#hurry.signal }).catch(() => {}); // hurried
 		}
 		await this.#programs?.stop(0);
 		await this.#deps.server?.stop(this.#pod.metadata.uid ?? '');
@@ -213,7 +222,12 @@ export class PodRunner {
 		const startedAt = timestamp(this.#startTime);
 		const builtIn: ContainerFacts = { state: { kind: 'running', startedAt }, restarts: 0, ready: true };
 		const names: string[] = (this.#pod.spec?.containers ?? []).map(({ name }: { name: string }) => name);
-		return new Map(names.map((name) => [name, this.#programs?.facts(name, startedAt) ?? builtIn]));
+		return new Map(
+			names.map((name) => {
+				const facts = this.#programs?.facts(name, startedAt) ?? builtIn;
+				return [name, this.#over ? { ...facts, ready: false } : facts];
+			}),
+		);
 	}
 
 	#message(): { message?: string } {
