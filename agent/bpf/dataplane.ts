@@ -2,7 +2,7 @@
  * The kernel side of a node: objects compiled and loaded, maps pinned, programs attached or adopted, devices followed.
  * Nothing is ever detached at start or at the end; only cleanup() takes off what was put on.
  */
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { MAGLANE_ABI } from '../abi/layout.ts';
@@ -42,6 +42,7 @@ export async function openDataplane(
 	const features = probe(native, options.pinPath);
 	for (const needed of [features.capabilities, features.bpffs])
 		if (!needed.ok) throw new Error(`Cannot start the dataplane: ${needed.why}`);
+	checkCgroups(options);
 	const directory = join(options.pinPath, `v${MAGLANE_ABI}`);
 	const lock = await lockPins(directory, signal);
 	let dataplane: KernelDataplane | undefined;
@@ -58,6 +59,19 @@ export async function openDataplane(
 	}
 	log.info({ ...dataplane.status(), features: undefined }, 'dataplane.up');
 	return dataplane;
+}
+
+/** A cgroup that somebody names must be there: without it the node's own TCP to Services would fail in silence. */
+function checkCgroups({ cgroup, hostCgroup }: DataplaneOptions): void {
+	for (const [flag, path] of [
+		['--cgroup', cgroup === 'auto' ? undefined : cgroup],
+		['--host-cgroup', hostCgroup],
+	]) {
+		if (path === undefined || existsSync(path)) continue;
+		throw new Error(
+			`${flag} ${path} does not exist: name a directory of the cgroup v2 mount, or leave it out`,
+		);
+	}
 }
 
 function objectsFor(options: DataplaneOptions, signal?: AbortSignal): Promise<BpfObjects> {

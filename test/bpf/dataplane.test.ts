@@ -215,12 +215,11 @@ describe('openDataplane()', () => {
 		expect(status.degradations).toEqual([expect.stringMatching(/XDP.*br0; TC does its work/)]);
 	});
 
-	it('serves without sockets, and says why, when there is no such cgroup', async () => {
-		const { status } = await node.open({ cgroup: `${node.cgroup}/none` });
-		expect(status.degradations).toEqual([
-			expect.stringMatching(/^Sockets in .*none are not served: .*ENOENT/),
-		]);
-		expect(node.links()).toEqual(pinsOf(NETDEV, node.index('eth0')).sort());
+	it('refuses to start when a named cgroup does not exist', async () => {
+		for (const flag of ['cgroup', 'hostCgroup'] as const) {
+			const opening = node.open({ [flag]: `${node.cgroup}/none` });
+			await expect(opening).rejects.toThrow(/cgroup .*none does not exist/);
+		}
 	});
 
 	it("attaches a second copy to the host's cgroup", async () => {
