@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { measurePackets } from '../test/bench/packets.ts';
+import { measurePackets, type PacketReport } from '../test/bench/packets.ts';
 import { openPlane } from '../test/bench/plane.ts';
 import { measureSockets } from '../test/bench/sockets.ts';
 import { packetTable, socketTable } from '../test/bench/tables.ts';
@@ -30,6 +30,9 @@ const { values: options } = parseArgs({
 	},
 });
 
+const stop = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
+
 const needs: readonly Need[] = [root, bpf, cgroup2, command('clang'), command('ip'), command('nsenter')];
 
 async function main(): Promise<number> {
@@ -46,6 +49,10 @@ async function main(): Promise<number> {
 	try {
 		await measureAll(directory);
 		return 0;
+	} catch (error) {
+		if (!stop.signal.aborted) throw error;
+		console.error('Stopped, nothing is left behind');
+		return 130;
 	} finally {
 		rmSync(directory, { recursive: true, force: true });
 	}
@@ -53,15 +60,27 @@ async function main(): Promise<number> {
 
 async function measureAll(directory: string): Promise<void> {
 	const rounds = Number(options.rounds);
+	const { signal } = stop;
 	const say = (what: string) => (round: number) => console.error(`${what}: round ${round + 1} of ${rounds}`);
 	const wanted = (part: string) => options.only === undefined || options.only === part;
-	let packets: ReturnType<typeof measurePackets> | undefined;
+	let packets: PacketReport | undefined;
 	if (wanted('packets')) {
 		using plane = await openPlane(directory);
-		packets = measurePackets(plane, rounds, Number(options.runs), say('packets'));
+		packets = await measurePackets(plane, {
+			rounds,
+			runs: Number(options.runs),
+			progress: say('packets'),
+			signal,
+		});
 	}
 	const sockets = wanted('sockets')
-		? await measureSockets({ directory, rounds, seconds: Number(options.seconds), progress: say('sockets') })
+		? await measureSockets({
+				directory,
+				rounds,
+				seconds: Number(options.seconds),
+				progress: say('sockets'),
+				signal,
+			})
 		: undefined;
 	const machine = { kernel: release(), cpu: cpus()[0]?.model ?? 'unknown', cpus: cpus().length, rounds };
 	if (options.output === 'json') console.log(JSON.stringify({ machine, packets, sockets }, undefined, '\t'));

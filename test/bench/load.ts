@@ -75,15 +75,17 @@ export class Servers implements AsyncDisposable {
 	}
 }
 
+export interface Measurement {
+	way: Way;
+	to: { address: string; port: number };
+	seconds: number;
+	signal: AbortSignal;
+}
+
 /** @throws Error with what the client said when an operation failed. */
-export async function measure(
-	load: string,
-	place: Place,
-	way: Way,
-	to: { address: string; port: number },
-	seconds: number,
-): Promise<Counted> {
+export async function measure(load: string, place: Place, what: Measurement): Promise<Counted> {
+	const { way, to, seconds, signal } = what;
 	const [program, args] = command(place, [load, way, to.address, String(to.port), String(seconds)]);
-	const { stdout } = await run(program, args, { timeout: 30_000 });
+	const { stdout } = await run(program, args, { timeout: 30_000, signal });
 	return JSON.parse(stdout) as Counted;
 }

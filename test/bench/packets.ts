@@ -1,4 +1,5 @@
 /** Nanoseconds a packet by BPF_PROG_TEST_RUN, less what the wrapper costs. */
+import { setImmediate } from 'node:timers/promises';
 import type { Dataplane } from '../packet/fixture.ts';
 import { median } from './median.ts';
 import { MANY, PATHS, type Path, prepare, writeReplies } from './paths.ts';
@@ -27,13 +28,17 @@ const HOOKS = ['XDP', 'TC'] as const;
 /** The wrapper fills it. */
 const DATA = new Uint8Array(FRAME_BYTES);
 
+export interface PacketOptions {
+	rounds: number;
+	/** Packets of each measurement. */
+	runs: number;
+	progress(round: number): void;
+	signal: AbortSignal;
+}
+
 /** `rounds` times through all paths, so that what disturbs the machine for a while disturbs all alike. */
-export function measurePackets(
-	plane: Dataplane,
-	rounds: number,
-	runs: number,
-	progress: (round: number) => void,
-) {
+export async function measurePackets(plane: Dataplane, options: PacketOptions): Promise<PacketReport> {
+	const { rounds, runs, progress, signal } = options;
 	prepare(plane);
 	const samples = new Map<Path, number[]>(PATHS.map((path) => [path, []]));
 	const empty = { XDP: [] as number[], TC: [] as number[] };
@@ -41,6 +46,9 @@ export function measurePackets(
 	for (let round = 0; round < rounds; round++) {
 		progress(round);
 		for (const path of PATHS) {
+			// a signal is heard of between two test runs only
+			await setImmediate();
+			signal.throwIfAborted();
 			start(plane, path);
 			const cost = measureWrapper(plane, path, runs);
 			wrapper[path.hook].push(cost);

@@ -101,6 +101,7 @@ export interface SocketOptions {
 	seconds: number;
 	prefix?: string;
 	progress(round: number): void;
+	signal: AbortSignal;
 }
 
 export async function measureSockets(options: SocketOptions): Promise<SocketResult[]> {
@@ -152,7 +153,7 @@ async function sample(served: Served, load: string, options: SocketOptions): Pro
 				node.forget();
 			}
 			const place = placeOf(served, group.from, route.hooked === true);
-			samples.push(await measure(load, place, way, route.to(family), options.seconds));
+			samples.push(await measure(load, place, { way, to: route.to(family), ...options }));
 		}
 	}
 	return cases;

@@ -14,6 +14,7 @@ import {
 } from '../../agent/abi/layout.ts';
 import { attachXdp, type BpfLink } from '../../agent/bpf/link.ts';
 import { NetnsSwitcher } from '../../agent/bpf/netns.ts';
+import type { RodataValues } from '../../agent/bpf/rodata.ts';
 import { concat, ipBytes, onesSum, pseudoHeader } from './bytes.ts';
 import { decode } from './decode.ts';
 import { Net } from './net.ts';
@@ -68,10 +69,11 @@ export class Dataplane implements Disposable {
 	readonly #ifindex = new Map<string, number>();
 	readonly #links: readonly BpfLink[];
 
-	static async open(prefix: string): Promise<Dataplane> {
+	/** `rodata`: variables of bpf/config.h that are to differ. */
+	static async open(prefix: string, rodata: RodataValues = {}): Promise<Dataplane> {
 		const net = new Net(prefix);
 		try {
-			return new Dataplane(net, await Objects.load(join(prefix, 'v1')));
+			return new Dataplane(net, await Objects.load(join(prefix, 'v1'), rodata));
 		} catch (error) {
 			net.close();
 			throw error;
