@@ -58,7 +58,7 @@ export async function openPlane(directory: string, prefix = 'mlpb'): Promise<Dat
 	const net = new Net(prefix);
 	try {
 		const objects = files.map(([, object]) => object);
-		return new Dataplane(net, new Objects(openNative('koffi'), objects, join(prefix, 'v1'), {}, SIZES));
+		return new Dataplane(net, new Objects(openNative('koffi'), objects, join(net.prefix, 'v1'), {}, SIZES));
 	} catch (error) {
 		net.close();
 		throw error;

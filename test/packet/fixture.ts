@@ -70,10 +70,10 @@ export class Dataplane implements Disposable {
 	readonly #links: readonly BpfLink[];
 
 	/** `rodata`: variables of bpf/config.h that are to differ. */
-	static async open(prefix: string, rodata: RodataValues = {}): Promise<Dataplane> {
-		const net = new Net(prefix);
+	static async open(base: string, rodata: RodataValues = {}): Promise<Dataplane> {
+		const net = new Net(base);
 		try {
-			return new Dataplane(net, await Objects.load(join(prefix, 'v1'), rodata));
+			return new Dataplane(net, await Objects.load(join(net.prefix, 'v1'), rodata));
 		} catch (error) {
 			net.close();
 			throw error;

@@ -1,18 +1,19 @@
 /** Network namespaces, links, addresses and sysctls of a test, all under one prefix, all gone on close(). */
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 
 export class Net implements Disposable {
 	readonly prefix: string;
 	readonly #made = new Set<string>();
 
-	/** Namespaces that an aborted run left behind under the same prefix go first. */
-	constructor(prefix: string) {
-		this.prefix = prefix;
-		for (const name of run('ip', ['netns', 'list'])
-			.split('\n')
-			.map((line) => line.split(' ')[0]!))
-			if (name.startsWith(`${prefix}-`)) run('ip', ['netns', 'delete', name]);
+	/** The prefix is `base` and our process id, so that runs do not meet; what dead ones left behind goes first. */
+	constructor(base: string) {
+		this.prefix = `${base}${process.pid}`;
+		for (const name of namesIn('/run/netns'))
+			if (isDead(base, name.split('-', 1)[0]!)) run('ip', ['netns', 'delete', name]);
+		for (const name of namesIn(BPFFS))
+			if (isDead(base, name)) rmSync(join(BPFFS, name), { recursive: true, force: true });
 	}
 
 	/** Full name of a namespace. */
@@ -86,6 +87,15 @@ export class Net implements Disposable {
 	[Symbol.dispose](): void {
 		this.close();
 	}
+}
+
+const BPFFS = '/sys/fs/bpf';
+const namesIn = (directory: string) => (existsSync(directory) ? readdirSync(directory) : []);
+
+/** Is this a prefix made of `base` whose process is gone? */
+export function isDead(base: string, prefix: string): boolean {
+	const pid = prefix.startsWith(base) ? prefix.slice(base.length) : '';
+	return /^\d+$/.test(pid) && !existsSync(`/proc/${pid}`);
 }
 
 function run(command: string, args: readonly string[], input?: string): string {

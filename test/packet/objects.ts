@@ -15,7 +15,11 @@ export const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
 export const PINS = '/sys/fs/bpf';
 
 /** Enough for tests, and quick to make; the programs do not know the sizes. */
-export const SIZES: Readonly<Record<string, number>> = { frontends: 1024, backends: 1024, connections: 8192 };
+export const SIZES: Readonly<Record<string, number>> = {
+	frontends: 1024,
+	backends: 1024,
+	connections: 65_536,
+};
 
 /** Objects of the same sources, and the maps that they share under one pin directory. */
 export class Objects implements Disposable {

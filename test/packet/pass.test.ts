@@ -5,7 +5,17 @@ import { fromHex } from './bytes.ts';
 import { Dataplane, PROGRAMS, passed } from './fixture.ts';
 import { fragments } from './fragments.ts';
 import { expectSameBytes } from './hexdump.ts';
-import { ADDR, CASES, FAMILIES, frameOf, NODEPORT, SERVICE_PORT, TARGET_PORT } from './shape.ts';
+import {
+	ADDR,
+	CASES,
+	FAMILIES,
+	frameOf,
+	NODEPORT,
+	SERVICE_PORT,
+	SNAT_MAX,
+	SNAT_MIN,
+	TARGET_PORT,
+} from './shape.ts';
 
 const arp = packet()
 	.eth({ dst: 'ff:ff:ff:ff:ff:ff', type: ETH_ARP })
@@ -103,8 +113,8 @@ describe('every packet program', () => {
 			const misses = [
 				{ dst: other, dport: NODEPORT },
 				{ dst: node, dport: NODEPORT + 1 },
-				{ dst: other, dport: 61000 },
-				{ dst: node, dport: 65535 },
+				{ dst: other, dport: SNAT_MIN },
+				{ dst: node, dport: SNAT_MAX },
 			];
 			for (const miss of misses) {
 				const frame = frameOf({ proto, src: client, sport: 4000, flags: 'S', ...miss });

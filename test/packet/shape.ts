@@ -68,8 +68,8 @@ export const ADDR = {
 export const NODEPORT = 30080;
 export const SERVICE_PORT = 80;
 export const TARGET_PORT = 8080;
-export const SNAT_MIN = 61000;
-export const SNAT_MAX = 65535;
+export const SNAT_MIN = 10_260;
+export const SNAT_MAX = 29_999;
 
 /** One packet of a flow. */
 export interface Shape {

@@ -5,8 +5,9 @@
  *                         \-- node2 (eth0) --- pod2a
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmdirSync } from 'node:fs';
-import { Net } from '../../packet/net.ts';
+import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { isDead, Net } from '../../packet/net.ts';
 
 export interface PodPlace {
 	name: string;
@@ -52,12 +53,23 @@ export function cgroupRoot(): string {
 	return execFileSync('findmnt', ['-nro', 'TARGET', '-t', 'cgroup2'], { encoding: 'utf8' }).split('\n')[0]!;
 }
 
+/** Removes what runs that were killed have left. */
+function sweepCgroups(base: string): void {
+	const root = cgroupRoot();
+	for (const name of readdirSync(root).filter((one) => isDead(base, one))) {
+		for (const node of NODES)
+			if (existsSync(join(root, name, node.name))) rmdirSync(join(root, name, node.name));
+		rmdirSync(join(root, name));
+	}
+}
+
 export class Topology implements Disposable {
 	readonly net: Net;
 	readonly #cgroups: string[] = [];
 
 	constructor(prefix: string) {
 		this.net = new Net(prefix);
+		sweepCgroups(prefix);
 		try {
 			this.#build();
 		} catch (error) {
