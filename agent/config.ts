@@ -76,7 +76,7 @@ export const SETTINGS: readonly Setting[] = [
 	setting('endpointsSource', '<kind>', 'auto, endpointslices or endpoints', 'auto'),
 	setting('healthAddress', '<host:port>', 'healthz, livez and readyz; off: none', '0.0.0.0:10256'),
 	setting('metricsAddress', '<host:port>', 'metrics for Prometheus; off: none', '127.0.0.1:10249'),
-	setting('snatPorts', '<min-max>', 'source ports of connections to other nodes', '61000-65535'),
+	setting('snatPorts', '<min-max>', 'source ports of connections to other nodes', '10260-29999'),
 	setting('tableSize', '<prime>', 'slots of a Maglev table; auto: by the number of backends', 'auto'),
 	setting('ffi', '<library>', 'koffi or ffi-napi', 'koffi'),
 	setting('bpfCache', '<dir>', 'directory of compiled BPF objects'),

@@ -14,9 +14,12 @@ const volatile __u64 host_netns_cookie = 0;
 const volatile __u32 host_only = 0;
 /* Jiffies a second. */
 const volatile __u32 hz = 250;
-/* Ports for SNAT, both included; meets neither NodePorts nor the local range. */
-const volatile __u32 snat_port_min = 61000;
-const volatile __u32 snat_port_max = 65535;
+/*
+ * Ports for SNAT, both included: between the kubelet's ports and the NodePorts,
+ * below the kernel's local range; enough for 10 000 flows to one backend.
+ */
+const volatile __u32 snat_port_min = 10260;
+const volatile __u32 snat_port_max = 29999;
 /* Seed of the flow hash; the same on every node. */
 const volatile __u32 hash_seed = 0x6d61676c;
 /* 1: the kernel has bpf_set_retval() (5.18). */

@@ -13,6 +13,7 @@
 #include "config.h"
 #include "count.h"
 #include "csum.h"
+#include "ctx.h"
 #include "maps.h"
 #include "packet.h"
 #include "select.h"
@@ -171,33 +172,98 @@ static __always_inline int conn_claim(const struct tuple *key,
 }
 
 /*
+ * Has the node a socket of its own that packets from the backend to the node's
+ * address and this port would reach? Its port is not to be taken from it.
+ */
+static __always_inline int conn_port_in_use(ctx_t *ctx, const struct conn *c,
+					    int v4)
+{
+	struct bpf_sock_tuple t = {};
+	struct bpf_sock *sk;
+	__u32 size;
+
+	if (v4) {
+		size = sizeof(t.ipv4);
+		t.ipv4.saddr = addr_v4(&c->nat.daddr);
+		t.ipv4.daddr = addr_v4(&c->nat.saddr);
+		t.ipv4.sport = bpf_htons(c->nat.dport);
+		t.ipv4.dport = bpf_htons(c->nat.sport);
+	} else {
+		size = sizeof(t.ipv6);
+		__builtin_memcpy(t.ipv6.saddr, &c->nat.daddr, 16);
+		__builtin_memcpy(t.ipv6.daddr, &c->nat.saddr, 16);
+		t.ipv6.sport = bpf_htons(c->nat.dport);
+		t.ipv6.dport = bpf_htons(c->nat.sport);
+	}
+	if (c->nat.proto == IPPROTO_TCP)
+		sk = bpf_sk_lookup_tcp(ctx, &t, size, BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_sk_lookup_udp(ctx, &t, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return 0;
+	bpf_sk_release(sk);
+	return 1;
+}
+
+/* Claims the reverse entry of `c` with the source port that it has. 0 or -1. */
+static __always_inline int conn_claim_port(const struct packet *p,
+					   const struct conn *c,
+					   struct tuple *reverse_key)
+{
+	struct conn reverse;
+
+	conn_mirror(&p->tuple, c, reverse_key, &reverse);
+	return conn_claim(reverse_key, &reverse);
+}
+
+/*
+ * A socket of the node holds the port that was claimed: one more, at random, so
+ * that the client's next attempt does not meet the same one again. 0 or -1.
+ */
+static __always_inline int conn_yield_port(ctx_t *ctx, const struct packet *p,
+					   struct conn *c,
+					   struct tuple *reverse_key)
+{
+	bpf_map_delete_elem(&connections, reverse_key);
+	c->nat.sport = (__u16)(snat_port_min +
+			       bpf_get_prandom_u32() %
+				       (snat_port_max - snat_port_min + 1));
+	if (conn_port_in_use(ctx, c, p->v4))
+		return -1;
+	return conn_claim_port(p, c, reverse_key);
+}
+
+/*
  * Enters a new flow of client p->tuple to c->nat.daddr:dport; the caller has
  * filled c but for the source port and the differences. With CONN_SNAT the
- * port is taken from the reserved range; without, the client's own is kept
- * unless another flow of it to this backend already has it (two frontends, one
- * backend, one client port). 0, or -1 when no port is free.
+ * port is taken from the reserved range, unless the node has a socket there;
+ * without, the client's own is kept unless another flow of it to this backend
+ * already has it (two frontends, one backend, one client port).
+ * 0, or -1 when no port is free.
  */
-static __always_inline int conn_create(const struct packet *p, struct conn *c,
-				       __u32 hash)
+static __always_inline int conn_create(ctx_t *ctx, const struct packet *p,
+				       struct conn *c, __u32 hash)
 {
 	__u32 range = snat_port_max - snat_port_min + 1;
+	int of_node = c->flags & CONN_SNAT;
 	struct tuple reverse_key;
-	struct conn reverse;
 	int i;
 
 	c->last_seen = conn_now();
 	c->nat.sport = p->tuple.sport;
 	for (i = 0; i < SNAT_ATTEMPTS; i++) {
-		if (i > 0 || (c->flags & CONN_SNAT)) {
+		if (i > 0 || of_node) {
 			c->flags |= CONN_SNAT;
 			c->nat.sport = (__u16)(snat_port_min + hash % range);
 			hash = mix3(hash, (__u32)i, hash_seed);
 		}
-		conn_mirror(&p->tuple, c, &reverse_key, &reverse);
-		if (!conn_claim(&reverse_key, &reverse))
+		if (!conn_claim_port(p, c, &reverse_key))
 			break;
 	}
 	if (i == SNAT_ATTEMPTS)
+		return -1;
+	if (of_node && conn_port_in_use(ctx, c, p->v4) &&
+	    conn_yield_port(ctx, p, c, &reverse_key))
 		return -1;
 	c->addr_diff = csum_addr_diff(&p->tuple, &c->nat);
 	c->port_diff = csum_port_diff(&p->tuple, &c->nat);

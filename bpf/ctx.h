@@ -60,6 +60,20 @@ static __always_inline __u32 ctx_ifindex(const ctx_t *ctx)
 #endif
 }
 
+/*
+ * A frame of a VLAN: it belongs to the device of that VLAN, where it is seen
+ * again without its tag. In an skb the tag does not stand in the bytes.
+ */
+static __always_inline int ctx_is_tagged(const ctx_t *ctx)
+{
+#ifdef MAGLANE_XDP
+	(void)ctx;
+	return 0;
+#else
+	return ctx->vlan_present;
+#endif
+}
+
 /* A packet that stands for several, each no longer than the path takes. */
 static __always_inline int ctx_is_gso(const ctx_t *ctx)
 {

@@ -234,6 +234,8 @@ static __always_inline int packet_parse(ctx_t *ctx, struct packet *p)
 	struct ethhdr *eth;
 	int step;
 
+	if (ctx_is_tagged(ctx))
+		return REASON_PASS_NOT_IP;
 	ctx_pull(ctx, HEADERS_MAX);
 	data = ctx_data(ctx);
 	end = ctx_data_end(ctx);

@@ -103,7 +103,7 @@ static __always_inline int service_connect(ctx_t *ctx, const struct packet *p,
 	}
 	if ((c->flags & CONN_SNAT) && service_snat_addr(p, &c->nat.saddr))
 		return REASON_DROP_NO_SNAT_ADDR;
-	if (conn_create(p, c, hash))
+	if (conn_create(ctx, p, c, hash))
 		return REASON_DROP_NO_PORT;
 	return STEP_NEXT;
 }

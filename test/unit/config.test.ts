@@ -28,7 +28,7 @@ describe('loadConfig()', () => {
 			endpointsSource: 'auto',
 			healthAddress: { host: '0.0.0.0', port: 10256 },
 			metricsAddress: { host: '127.0.0.1', port: 10249 },
-			snatPorts: { min: 61000, max: 65535 },
+			snatPorts: { min: 10_260, max: 29_999 },
 			tableSize: 'auto',
 			ffi: 'koffi',
 			logLevel: 'info',
