@@ -6,7 +6,7 @@ import { type StructCodec, struct } from '../../agent/abi/struct.ts';
 import { compileFile, findClang } from '../../agent/bpf/clang.ts';
 import { openNative } from '../../agent/bpf/ffi/native.ts';
 import { onesSum } from '../packet/bytes.ts';
-import { Dataplane } from '../packet/fixture.ts';
+import { Dataplane, SNAT_PORTS } from '../packet/fixture.ts';
 import { Net } from '../packet/net.ts';
 import { Objects, REPOSITORY } from '../packet/objects.ts';
 
@@ -58,7 +58,10 @@ export async function openPlane(directory: string, prefix = 'mlpb'): Promise<Dat
 	const net = new Net(prefix);
 	try {
 		const objects = files.map(([, object]) => object);
-		return new Dataplane(net, new Objects(openNative('koffi'), objects, join(net.prefix, 'v1'), {}, SIZES));
+		return new Dataplane(
+			net,
+			new Objects(openNative('koffi'), objects, join(net.prefix, 'v1'), SNAT_PORTS, SIZES),
+		);
 	} catch (error) {
 		net.close();
 		throw error;

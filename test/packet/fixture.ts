@@ -20,7 +20,7 @@ import { decode } from './decode.ts';
 import { Net } from './net.ts';
 import { Objects } from './objects.ts';
 import { mapAddressText, Services } from './services.ts';
-import { ADDR, MAC } from './shape.ts';
+import { ADDR, MAC, SNAT_MAX, SNAT_MIN } from './shape.ts';
 
 export interface Program {
 	name: string;
@@ -59,6 +59,9 @@ export interface Connection {
 	text: string;
 }
 
+/** The range that tests check against, whatever the default is. */
+export const SNAT_PORTS = { snat_port_min: SNAT_MIN, snat_port_max: SNAT_MAX };
+
 const REASON_NAMES = new Map(Object.entries(Reason).map(([name, number]) => [number as number, name]));
 
 export class Dataplane implements Disposable {
@@ -73,7 +76,7 @@ export class Dataplane implements Disposable {
 	static async open(base: string, rodata: RodataValues = {}): Promise<Dataplane> {
 		const net = new Net(base);
 		try {
-			return new Dataplane(net, await Objects.load(join(net.prefix, 'v1'), rodata));
+			return new Dataplane(net, await Objects.load(join(net.prefix, 'v1'), { ...SNAT_PORTS, ...rodata }));
 		} catch (error) {
 			net.close();
 			throw error;
