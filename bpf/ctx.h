@@ -92,7 +92,10 @@ static __always_inline void ctx_pull(ctx_t *ctx, __u32 len)
 	(void)ctx;
 	(void)len;
 #else
-	if (ctx_data(ctx) + len > ctx_data_end(ctx))
+	void *data = ctx_data(ctx), *end = ctx_data_end(ctx);
+
+	/* a short packet may be linear already: then there is nothing to pull */
+	if (data + len > end && ctx->len > (__u32)(end - data))
 		bpf_skb_pull_data(ctx, len < ctx->len ? len : ctx->len);
 #endif
 }

@@ -168,12 +168,48 @@ static __always_inline struct conn *service_related(ctx_t *ctx,
 }
 #endif
 
+/*
+ * A connection that a client begins to a backend's own address: with the ports
+ * of an earlier one through a Service, that one's entries would translate its
+ * answers, so they go. Called for packets that are no Service's.
+ */
+static __always_inline void service_forget(const struct packet *p)
+{
+	struct tuple reply, forward;
+	struct conn *c;
+
+	if ((p->tcp_flags & (TH_SYN | TH_ACK)) != TH_SYN)
+		return;
+	tuple_turn(&p->tuple, &reply);
+	c = conn_lookup(&reply);
+	if (!c || (c->flags & CONN_FORWARD))
+		return;
+	tuple_turn(&c->nat, &forward);
+	bpf_map_delete_elem(&connections, &forward);
+	bpf_map_delete_elem(&connections, &reply);
+}
+
+/* UDP has no SYN: a flow is over when neither side has sent for long. */
+static __always_inline int service_over(const struct conn *c, __u8 proto)
+{
+	struct tuple key;
+	struct conn *other;
+
+	if (proto != IPPROTO_UDP || !conn_expired(c, proto))
+		return 0;
+	tuple_turn(&c->nat, &key);
+	other = conn_lookup(&key);
+	return !other || conn_expired(other, proto);
+}
+
 /* The entry of a backend's reply, or NULL. */
 static __always_inline struct conn *service_reply(const struct packet *p)
 {
 	struct conn *c = conn_lookup(&p->tuple);
 
-	return c && !(c->flags & CONN_FORWARD) ? c : 0;
+	if (!c || (c->flags & CONN_FORWARD) || service_over(c, p->tuple.proto))
+		return 0;
+	return c;
 }
 
 #endif

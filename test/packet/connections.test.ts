@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { ConnFlag } from '../../agent/abi/layout.ts';
+import { ConnFlag, FrontendScope } from '../../agent/abi/layout.ts';
 import { decode } from './decode.ts';
-import { Dataplane, program } from './fixture.ts';
+import { Dataplane, passed, program } from './fixture.ts';
+import { expectSameBytes } from './hexdump.ts';
 import type { Written } from './services.ts';
 import {
 	ADDR,
@@ -203,4 +204,44 @@ describe('connections', () => {
 		expect(b!.key).toEqual(turn(a!.conn.nat));
 		expect(b!.conn.nat).toEqual(turn(a!.key));
 	});
+
+	const DIRECT = [
+		{
+			name: 'a pod',
+			out: program('ml_from_pod'),
+			back: program('ml_to_pod'),
+			client: 'local2',
+			frontend: 'clusterIp',
+		},
+		{
+			name: 'outside',
+			out: program('ml_from_netdev'),
+			back: program('ml_to_netdev'),
+			client: 'client',
+			frontend: 'node',
+		},
+	] as const;
+
+	it.each(DIRECT.flatMap((way) => FAMILIES.map((family) => ({ ...way, family }))))(
+		'$name IP$family: a direct connection with the port of an ended one through a Service stays direct',
+		({ out, back, client, frontend, family }) => {
+			const backend = { address: ADDR[family].local, port: TARGET_PORT, local: true };
+			const { INTERNAL, EXTERNAL } = FrontendScope;
+			const scope = frontend === 'clusterIp' ? INTERNAL : EXTERNAL;
+			const address = ADDR[family][frontend];
+			plane.services.add({ proto: 'tcp', frontends: [{ address, port: 30099, scope }], backends: [backend] });
+			const flow = { proto: 'tcp' as const, src: ADDR[family][client], sport: 4000, flags: 'S' };
+			const through = { ...flow, dst: address, dport: 30099 };
+			expect(destination(plane.run(out, frameOf(through)).bytes)).toBe(backend.address);
+			plane.run(out, frameOf({ ...through, flags: 'R' }));
+
+			const direct = { ...flow, dst: backend.address, dport: backend.port };
+			const first = plane.run(out, frameOf(direct));
+			expectSameBytes(first.bytes, frameOf(direct));
+			const answer = frameOf(turned(direct, { flags: 'SA' }));
+			const { action, bytes } = plane.run(back, answer);
+			expect(passed(back, action)).toBe(true);
+			expectSameBytes(bytes, answer);
+		},
+	);
 });
