@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { startServers } from './agent-servers.ts';
 import { metricSources, type Parts } from './agent-views.ts';
 import type { BpfMap, ServiceMaps } from './bpf/port.ts';
+import type { BackendGroup, Destroyed } from './bpf/sock-destroy.ts';
 import type { AgentStatus } from './cli/agent-status.ts';
 import type { Config } from './config.ts';
 import { createMetrics } from './http/metrics.ts';
@@ -14,6 +15,7 @@ import { parseNode } from './model/node.ts';
 import { Observer } from './observer.ts';
 import { Reconciler } from './reconcile.ts';
 import type { RawSink } from './reconcile-types.ts';
+import { StaleSockets } from './stale-sockets.ts';
 
 /** The programs and maps of this node, attached. */
 export interface AgentDataplane {
@@ -22,6 +24,8 @@ export interface AgentDataplane {
 	readonly counters: BpfMap;
 	/** What is attached where; and what works in a lesser way than it could, for people. */
 	status(): Pick<AgentStatus, 'attachments' | 'degradations'>;
+	/** Ends sockets of the node that socket load balancing has connected to these backends. */
+	destroySockets(group: BackendGroup): Destroyed;
 	/** The devices that hold the node's addresses face other nodes. */
 	setNodeAddresses(addresses: readonly string[]): void;
 }
@@ -50,6 +54,8 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 	const build = { version: options.version, abi: String(options.abi), node: process.version };
 	const metrics = createMetrics(metricSources(options, parts), build);
 	const observer = new Observer(metrics);
+	const staleSockets = endStaleSockets(options, observer, (name) => reconciler.hasBackend(name));
+	ends.defer(() => staleSockets.close());
 	const reconciler = new Reconciler({
 		maps: dataplane.maps,
 		nodeName: config.nodeName,
@@ -57,6 +63,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 		clock,
 		random,
 		tableSize: config.tableSize === 'auto' ? undefined : config.tableSize,
+		backendsGone: (backends) => staleSockets.gone(backends),
 	});
 	await startServers(options, Object.assign(parts, { reconciler, metrics }), () => observer.syncs, ends);
 	const transport = openTransport(target, (sample) => observer.request(sample));
@@ -77,6 +84,21 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 	log.info({ node: config.nodeName, server: target.server.href }, 'agent.started');
 	await Promise.all([reconciler.run(signal), parts.source.done]);
 	log.info({ node: config.nodeName }, 'agent.stopped');
+}
+
+function endStaleSockets(
+	{ dataplane, clock, log }: AgentOptions,
+	observer: Observer,
+	serves: (name: string) => boolean,
+): StaleSockets {
+	return new StaleSockets({
+		destroy: (group) => dataplane.destroySockets(group),
+		serves,
+		clock,
+		log: log.child({ part: 'sockets' }),
+		counted: (protocol, sockets) => observer.destroyed(protocol, sockets),
+		failed: () => observer.destroyFailed(),
+	});
 }
 
 /** The node's addresses decide which devices are its uplinks. */

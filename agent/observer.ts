@@ -89,6 +89,15 @@ export class Observer {
 		this.#metrics.requestDuration.observe({ verb, host }, seconds);
 	}
 
+	/** Sockets of backends that are gone were ended. */
+	destroyed(protocol: 'tcp' | 'udp', sockets: number): void {
+		this.#metrics.socketsDestroyed.inc({ protocol }, sockets);
+	}
+
+	destroyFailed(): void {
+		this.#metrics.socketFailures.inc();
+	}
+
 	#counted(sink: RawSink, change: (object: unknown, listed: boolean) => void): RawSink {
 		let listed = false;
 		const changed = (object?: unknown): void => {

@@ -1,3 +1,4 @@
+import type { Backend } from './abi/layout.ts';
 import type { ServiceMaps } from './bpf/port.ts';
 import type { Problem } from './model/types.ts';
 import type { PlanCounts } from './plan/plan.ts';
@@ -45,6 +46,8 @@ export interface ReconcilerOptions {
 	readonly minIntervalMs?: number;
 	/** Time between two full reads of the kernel's maps, ms. */
 	readonly verifyIntervalMs?: number;
+	/** Told before backends are taken out of the maps; told again when that fails and is tried again. */
+	readonly backendsGone?: (backends: readonly Backend[]) => void;
 }
 
 /** What one sync did. */

@@ -156,13 +156,18 @@ export class Reconciler {
 		return this.#planner.image.serviceName(id);
 	}
 
+	/** Whether some Service has this backend, `10.0.0.1:80/tcp`. */
+	hasBackend(name: string): boolean {
+		return this.#planner.image.backends.has(name);
+	}
+
 	/** What the healthCheckNodePorts answer (KEP-1669: ready endpoints only). */
 	healthChecks(): HealthCheckService[] {
 		return healthChecks(this.#store);
 	}
 
 	#sync(): SyncReport {
-		const { clock, maps, log } = this.#options;
+		const { clock, maps, log, backendsGone } = this.#options;
 		const start = clock.now();
 		const since = this.#pendingSince;
 		const dirty = this.#store.take();
@@ -174,6 +179,7 @@ export class Reconciler {
 			log.debug({ plan: printPlan(plan) }, 'sync.plan');
 		// until all of it is acknowledged, what the kernel has is not known
 		this.#kernel = undefined;
+		if (plan.goneBackends.length > 0) backendsGone?.(plan.goneBackends.map(({ value }) => value));
 		applyPlan(plan, maps);
 		acknowledge(plan, kernel);
 		this.#planner.image.settle(clock.now());

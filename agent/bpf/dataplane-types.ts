@@ -7,6 +7,7 @@ import type { XdpMode } from './link.ts';
 import type { BpfMap, ServiceMaps } from './port.ts';
 import type { Features } from './probe.ts';
 import type { PortRange } from './reserved-ports.ts';
+import type { BackendGroup, Destroyed } from './sock-destroy.ts';
 
 /** agent/config.ts's Config is one. */
 export interface DataplaneOptions {
@@ -54,6 +55,8 @@ export interface Dataplane {
 	/** enum reason -> struct counter of every possible CPU. */
 	readonly counters: BpfMap;
 	status(): DataplaneStatus;
+	/** Ends sockets of the node that socket load balancing has connected to these backends. @throws BpfError */
+	destroySockets(group: BackendGroup): Destroyed;
 	/** The Node object's addresses: the devices that hold them are uplinks. */
 	setNodeAddresses(addresses: readonly string[]): void;
 	/** Ends following devices and lets go. Programs, maps and connections live on. */

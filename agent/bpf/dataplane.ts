@@ -21,6 +21,7 @@ import { keepPortsReserved } from './port-memo.ts';
 import { type Features, measureHz, netnsCookie, probe } from './probe.ts';
 import type { PortRange } from './reserved-ports.ts';
 import type { RodataValues } from './rodata.ts';
+import { type BackendGroup, type Destroyed, SocketDestroyer } from './sock-destroy.ts';
 import { KernelTableSegments } from './table-segments.ts';
 
 export type { Dataplane, DataplaneLog, DataplaneOptions, DataplaneStatus } from './dataplane-types.ts';
@@ -122,6 +123,7 @@ class KernelDataplane implements Dataplane {
 	readonly #netlink: Netlink;
 	readonly #objects: LoadedObjects;
 	readonly #links: DeviceLinks;
+	readonly #destroyer: SocketDestroyer;
 	readonly #tables: KernelTableSegments;
 	readonly #cgroups: CgroupLinks[] = [];
 	readonly #problems: string[] = [];
@@ -156,6 +158,7 @@ class KernelDataplane implements Dataplane {
 		this.connections = tc.map('connections');
 		this.counters = tc.map('counters');
 		this.sockets = sock.map('sockets');
+		this.#destroyer = new SocketDestroyer(native, this.sockets);
 		if (xdpRefused) this.#degrade(`${xdpRefused.message}; TC does the work of XDP`);
 		this.#reservePorts(native);
 		this.#attachCgroups(native);
@@ -204,6 +207,10 @@ class KernelDataplane implements Dataplane {
 		this.#dueAt = 0;
 	}
 
+	destroySockets(group: BackendGroup): Destroyed {
+		return this.#destroyer.destroy(group);
+	}
+
 	close(): void {
 		if (this.#closed) return;
 		this.#closed = true;
@@ -211,6 +218,7 @@ class KernelDataplane implements Dataplane {
 		this.#links.close();
 		for (const cgroup of this.#cgroups) cgroup.close();
 		this.#tables.close();
+		this.#destroyer[Symbol.dispose]();
 		this.#objects.close();
 		this.#netlink[Symbol.dispose]();
 		this.#opening.lock.release();

@@ -46,6 +46,8 @@ export interface AgentMetrics {
 	readonly endpointPending: Gauge;
 	readonly syncFailures: Counter;
 	readonly mapWrites: Counter<'operation'>;
+	readonly socketsDestroyed: Counter<'protocol'>;
+	readonly socketFailures: Counter;
 	readonly healthz: Counter<'code'>;
 	readonly livez: Counter<'code'>;
 	readonly requests: Counter<'code' | 'method' | 'host'>;
@@ -122,6 +124,17 @@ export function createMetrics(sources: MetricSources, build: BuildInfo): AgentMe
 			name: 'maglane_map_writes_total',
 			help: 'Entries written to and deleted from BPF maps',
 			labelNames: ['operation'],
+			registers,
+		}),
+		socketsDestroyed: new Counter({
+			name: 'maglane_sockets_destroyed_total',
+			help: 'Sockets that were connected to a backend that is gone',
+			labelNames: ['protocol'],
+			registers,
+		}),
+		socketFailures: new Counter({
+			name: 'maglane_socket_destroy_failures_total',
+			help: 'Times that sockets of a backend that is gone could not be destroyed',
 			registers,
 		}),
 		healthz: codes('kubeproxy_proxy_healthz_total', 'Answers of /healthz', registers),

@@ -5,9 +5,6 @@ import { cgroup2Mount } from '../../agent/bpf/mounts.ts';
 import { NetnsSwitcher } from '../../agent/bpf/netns.ts';
 
 const BIN = resolve(import.meta.dirname, '../../bin/maglane');
-const NODE = 'mlk-node1';
-const CLIENT = 'mlk-client';
-const POD = 'mlk-pod';
 
 export interface Finished {
 	readonly code: number;
@@ -24,46 +21,64 @@ export interface RunningAgent {
 
 /** A node, a pod on it and an outside client as namespaces; agents are started in the node's. */
 export class AgentNode {
-	readonly pins = '/sys/fs/bpf/mlk/node1';
+	readonly pins: string;
+	readonly node: string;
+	readonly pod: string;
 	readonly podAddress = '10.244.1.2';
 	readonly nodeAddress = '192.168.10.11';
 	readonly switcher = new NetnsSwitcher();
-	readonly #cgroup = join(cgroup2Mount()!, 'mlk/node1');
+	readonly #prefix: string;
+	readonly #names: readonly string[];
+	readonly #cgroup: string;
 	readonly #children = new Set<ChildProcess>();
 
-	constructor() {
+	/** @param prefix of everything that is made: each test file has its own */
+	constructor(prefix = 'mlk') {
+		this.#prefix = prefix;
+		this.pins = `/sys/fs/bpf/${prefix}/node1`;
+		this.#cgroup = join(cgroup2Mount()!, `${prefix}/node1`);
+		this.node = `${prefix}-node1`;
+		this.pod = `${prefix}-pod`;
+		const client = `${prefix}-client`;
+		this.#names = [this.node, client, this.pod];
+		const { node, pod } = this;
 		this.#remove();
-		for (const name of [NODE, CLIENT, POD]) this.switcher.create(name);
-		ip('link', 'add', 'eth0', 'netns', NODE, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', CLIENT);
-		ip('link', 'add', 'pod0', 'netns', NODE, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', POD);
-		address(NODE, 'eth0', '192.168.10.11/24', 'fd00:10::11/64');
-		address(NODE, 'pod0', '10.244.1.1/24', 'fd00:244:1::1/64');
-		address(CLIENT, 'eth0', '192.168.10.100/24', 'fd00:10::100/64');
-		address(POD, 'eth0', '10.244.1.2/24', 'fd00:244:1::2/64');
-		for (const name of [NODE, CLIENT, POD]) ip('-n', name, 'link', 'set', 'lo', 'up');
-		ip('-n', NODE, 'route', 'add', 'default', 'via', '192.168.10.100');
-		ip('-n', POD, 'route', 'add', 'default', 'via', '10.244.1.1');
-		inside(NODE, 'sysctl', '-qw', 'net.ipv4.ip_forward=1');
+		for (const name of this.#names) this.switcher.create(name);
+		ip('link', 'add', 'eth0', 'netns', node, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', client);
+		ip('link', 'add', 'pod0', 'netns', node, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', pod);
+		address(node, 'eth0', '192.168.10.11/24', 'fd00:10::11/64');
+		address(node, 'pod0', '10.244.1.1/24', 'fd00:244:1::1/64');
+		address(client, 'eth0', '192.168.10.100/24', 'fd00:10::100/64');
+		address(pod, 'eth0', '10.244.1.2/24', 'fd00:244:1::2/64');
+		for (const name of this.#names) ip('-n', name, 'link', 'set', 'lo', 'up');
+		ip('-n', node, 'route', 'add', 'default', 'via', '192.168.10.100');
+		ip('-n', pod, 'route', 'add', 'default', 'via', '10.244.1.1');
+		inside(node, 'sysctl', '-qw', 'net.ipv4.ip_forward=1');
 		mkdirSync(this.#cgroup, { recursive: true });
 	}
 
 	/** A listening socket on the node's loopback, for an API server that this process is. */
 	listenOnNode(port: number): number {
-		return this.switcher.listenTcp(NODE, port, { family: 4, address: '127.0.0.1' });
+		return this.switcher.listenTcp(this.node, port, { family: 4, address: '127.0.0.1' });
 	}
 
 	/** A listening socket of the pod. */
 	listenOnPod(port: number): number {
-		return this.switcher.listenTcp(POD, port);
+		return this.switcher.listenTcp(this.pod, port);
 	}
 
 	/** Starts an agent. Its log is read with `lines`. */
 	startAgent(...args: string[]): RunningAgent {
-		const logs: string[] = [];
-		const child = this.#spawn([
+		return this.start(
 			...[BIN, 'agent', '--node-name=node1', `--pin-path=${this.pins}`, `--cgroup=${this.#cgroup}`],
 			...['--xdp=native', '--bpf-cache=/tmp/mlk-bpf-cache', ...args],
-		]);
+		);
+	}
+
+	/** Starts a program as a process of the node, which tells what it does in lines of JSON. */
+	start(...argv: string[]): RunningAgent {
+		const logs: string[] = [];
+		const child = this.#spawn(argv);
 		let err = '';
 		child.stdout!.on('data', (data) => logs.push(String(data)));
 		child.stderr!.on('data', (data) => {
@@ -118,10 +133,10 @@ export class AgentNode {
 			? readdirSync(directory).filter((name) => name.startsWith('link_'))
 			: [];
 		const held = links.filter((name) => {
-			const text = inside(NODE, 'bpftool', '-j', 'link', 'show', 'pinned', join(directory, name));
+			const text = inside(this.node, 'bpftool', '-j', 'link', 'show', 'pinned', join(directory, name));
 			return (JSON.parse(text) as { prog_id?: number }).prog_id !== undefined;
 		});
-		const xdp = inside(NODE, 'ip', '-j', 'link', 'show').includes('"xdp"') ? ['xdp'] : [];
+		const xdp = inside(this.node, 'ip', '-j', 'link', 'show').includes('"xdp"') ? ['xdp'] : [];
 		return [...held.map((name) => name.replace(/^link_|_\d+$/g, '')), ...xdp].sort();
 	}
 
@@ -136,18 +151,18 @@ export class AgentNode {
 
 	/** By name: also what an earlier run left. */
 	#remove(): void {
-		if (existsSync(this.pins) && existsSync(`/run/netns/${NODE}`)) {
-			inside(NODE, BIN, 'cleanup', '--quiet', `--pin-path=${this.pins}`);
+		if (existsSync(this.pins) && existsSync(`/run/netns/${this.node}`)) {
+			inside(this.node, BIN, 'cleanup', '--quiet', `--pin-path=${this.pins}`);
 		}
-		for (const name of [NODE, CLIENT, POD]) this.switcher.remove(name);
-		rmSync('/sys/fs/bpf/mlk', { recursive: true, force: true });
+		for (const name of this.#names) this.switcher.remove(name);
+		rmSync(`/sys/fs/bpf/${this.#prefix}`, { recursive: true, force: true });
 		for (const directory of [this.#cgroup, dirname(this.#cgroup)])
 			if (existsSync(directory)) rmdirSync(directory);
 	}
 
 	#spawn(argv: readonly string[]): ChildProcess {
 		const join_ = 'echo 0 > "$1/cgroup.procs" && shift && exec "$@"';
-		const enter = ['nsenter', `--net=/run/netns/${NODE}`, '--', ...argv];
+		const enter = ['nsenter', `--net=/run/netns/${this.node}`, '--', ...argv];
 		const child = spawn('/bin/sh', ['-c', join_, 'sh', this.#cgroup, ...enter], {
 			stdio: ['ignore', 'pipe', 'pipe'],
 		});
