@@ -11,6 +11,7 @@ import type { Clock } from './kube/clock.ts';
 import type { ApiTarget } from './kube/kubeconfig.ts';
 import { watchApi } from './kube/source.ts';
 import { openTransport } from './kube/transport.ts';
+import { type Cidr, parseCidr } from './model/cidr.ts';
 import { parseNode } from './model/node.ts';
 import { Observer } from './observer.ts';
 import { Reconciler } from './reconcile.ts';
@@ -26,6 +27,8 @@ export interface AgentDataplane {
 	status(): Pick<AgentStatus, 'attachments' | 'degradations'>;
 	/** Ends sockets of the node that socket load balancing has connected to these backends. */
 	destroySockets(group: BackendGroup): Destroyed;
+	/** Tells all addresses of the node's own devices, when they are known and whenever they change. */
+	followAddresses(listener: (addresses: readonly string[]) => void): void;
 	/** The devices that hold the node's addresses face other nodes. */
 	setNodeAddresses(addresses: readonly string[]): void;
 }
@@ -56,6 +59,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 	const observer = new Observer(metrics);
 	const staleSockets = endStaleSockets(options, observer, (name) => reconciler.hasBackend(name));
 	ends.defer(() => staleSockets.close());
+	const nodePortCidrs = cidrsOf(config);
 	const reconciler = new Reconciler({
 		maps: dataplane.maps,
 		nodeName: config.nodeName,
@@ -63,8 +67,10 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 		clock,
 		random,
 		tableSize: config.tableSize === 'auto' ? undefined : config.tableSize,
+		nodePortCidrs,
 		backendsGone: (backends) => staleSockets.gone(backends),
 	});
+	if (nodePortCidrs) dataplane.followAddresses((addresses) => reconciler.setLocalAddresses(addresses));
 	await startServers(options, Object.assign(parts, { reconciler, metrics }), () => observer.syncs, ends);
 	const transport = openTransport(target, (sample) => observer.request(sample));
 	ends.defer(() => transport.close());
@@ -84,6 +90,12 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 	log.info({ node: config.nodeName, server: target.server.href }, 'agent.started');
 	await Promise.all([reconciler.run(signal), parts.source.done]);
 	log.info({ node: config.nodeName }, 'agent.stopped');
+}
+
+/** undefined: the node's primary addresses. */
+function cidrsOf({ nodeportAddresses }: Config): Cidr[] | undefined {
+	if (nodeportAddresses === 'primary') return undefined;
+	return nodeportAddresses.flatMap((text) => parseCidr(text) ?? []);
 }
 
 function endStaleSockets(

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import * as z from 'zod';
+import { parseCidr } from './model/cidr.ts';
 
 /** Where a server listens. */
 export interface ListenAddress {
@@ -26,6 +27,8 @@ export interface Config {
 	readonly xdp: 'auto' | 'native' | 'generic' | 'off';
 	readonly devices: 'auto' | readonly string[];
 	readonly endpointsSource: 'auto' | 'endpointslices' | 'endpoints';
+	/** Where NodePorts are served: at the node's primary addresses, or at all of its own in these CIDRs. */
+	readonly nodeportAddresses: 'primary' | readonly string[];
 	/** Absent: not served. */
 	readonly healthAddress?: ListenAddress;
 	readonly metricsAddress?: ListenAddress;
@@ -74,6 +77,7 @@ export const SETTINGS: readonly Setting[] = [
 	setting('xdp', '<mode>', 'auto, native, generic or off', 'auto'),
 	setting('devices', '<list>', 'auto, or devices that face other nodes: eth0,eth1', 'auto'),
 	setting('endpointsSource', '<kind>', 'auto, endpointslices or endpoints', 'auto'),
+	setting('nodeportAddresses', '<list>', 'primary, or CIDRs of the addresses where NodePorts are', 'primary'),
 	setting('healthAddress', '<host:port>', 'healthz, livez and readyz; off: none', '0.0.0.0:10256'),
 	setting('metricsAddress', '<host:port>', 'metrics for Prometheus; off: none', '127.0.0.1:10249'),
 	setting('snatPorts', '<min-max>', 'source ports of connections to other nodes', '10260-29999'),
@@ -122,6 +126,15 @@ const devices = z.string().transform((text, context): 'auto' | readonly string[]
 	return wrong === undefined ? names : fail(context, `"${wrong}" is no device name`);
 });
 
+const nodeportAddresses = z.string().transform((text, context): 'primary' | readonly string[] => {
+	// an empty list: kube-proxy's default
+	if (text === 'primary' || text === '') return 'primary';
+	const cidrs = text.split(',').map((cidr) => cidr.trim());
+	const wrong = cidrs.find((cidr) => !parseCidr(cidr));
+	if (wrong === undefined) return cidrs;
+	return fail(context, `"${wrong}" is no CIDR; expected primary, or for example 192.168.0.0/16,fd00::/8`);
+});
+
 const schema = z.object({
 	nodeName: z.string().regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'expected a DNS subdomain in lower case'),
 	kubeconfig: z.string().min(1).optional(),
@@ -135,6 +148,7 @@ const schema = z.object({
 	xdp: z.enum(['auto', 'native', 'generic', 'off']),
 	devices,
 	endpointsSource: z.enum(['auto', 'endpointslices', 'endpoints']),
+	nodeportAddresses,
 	healthAddress: listenAddress,
 	metricsAddress: listenAddress,
 	snatPorts: portRange,

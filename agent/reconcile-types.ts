@@ -1,5 +1,6 @@
 import type { Backend } from './abi/layout.ts';
 import type { ServiceMaps } from './bpf/port.ts';
+import type { Cidr } from './model/cidr.ts';
 import type { Problem } from './model/types.ts';
 import type { PlanCounts } from './plan/plan.ts';
 
@@ -44,6 +45,8 @@ export interface ReconcilerOptions {
 	readonly tableSize?: number | undefined;
 	/** Shortest time between two syncs, ms: what changes meanwhile is done in one. */
 	readonly minIntervalMs?: number;
+	/** Where NodePorts are served, of the addresses that setLocalAddresses() tells; undefined: the primary ones. */
+	readonly nodePortCidrs?: readonly Cidr[] | undefined;
 	/** Time between two full reads of the kernel's maps, ms. */
 	readonly verifyIntervalMs?: number;
 	/** Told before backends are taken out of the maps; told again when that fails and is tried again. */

@@ -1,5 +1,6 @@
 import type { Settings } from './abi/layout.ts';
 import { type HealthCheckService, healthChecks } from './model/health.ts';
+import { parseIp } from './model/ip.ts';
 import { primaryAddress } from './model/node.ts';
 import { type EndpointsKind, Store } from './model/store.ts';
 import { translate } from './model/translate.ts';
@@ -27,7 +28,7 @@ export class Reconciler {
 	readonly #store: Store;
 	readonly #planner: Planner;
 	/** Resources that have not been listed; the node stays until it has been seen. */
-	readonly #missing = new Set<keyof RawSinks>(['services', 'endpoints', 'node']);
+	readonly #missing = new Set<keyof RawSinks | 'addresses'>(['services', 'endpoints', 'node']);
 	/** What the kernel has acknowledged; undefined: it must be read. */
 	#kernel: KernelState | undefined;
 	#adopted = false;
@@ -42,9 +43,10 @@ export class Reconciler {
 	#logged = new Set<string>();
 
 	constructor(options: ReconcilerOptions) {
-		const { maps, tableSize } = options;
+		const { maps, tableSize, nodePortCidrs } = options;
 		this.#options = options;
-		this.#store = new Store(options.nodeName);
+		this.#store = new Store(options.nodeName, nodePortCidrs);
+		if (nodePortCidrs) this.#missing.add('addresses');
 		this.#planner = new Planner({
 			frontends: maps.frontends.maxEntries,
 			backends: maps.backends.maxEntries,
@@ -77,6 +79,13 @@ export class Reconciler {
 			endpoints: sink('endpoints', (key, raw) => this.#store.setEndpoints(key, raw)),
 			node: sink('node', (_key, raw) => this.#store.setNode(raw)),
 		};
+	}
+
+	/** All addresses of the node's devices. Needed where ranges of them were chosen for NodePorts. */
+	setLocalAddresses(addresses: readonly string[]): void {
+		this.#store.setLocalAddresses(addresses.flatMap((text) => parseIp(text) ?? []));
+		this.#missing.delete('addresses');
+		this.#changed();
 	}
 
 	/** Syncs whenever something changed, until the signal aborts. Nothing is undone then. */

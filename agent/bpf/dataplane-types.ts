@@ -59,6 +59,8 @@ export interface Dataplane {
 	destroySockets(group: BackendGroup): Destroyed;
 	/** The Node object's addresses: the devices that hold them are uplinks. */
 	setNodeAddresses(addresses: readonly string[]): void;
+	/** Tells all addresses of the node's own devices, when they are known and whenever they change. One listener. */
+	followAddresses(listener: (addresses: readonly string[]) => void): void;
 	/** Ends following devices and lets go. Programs, maps and connections live on. */
 	close(): void;
 }

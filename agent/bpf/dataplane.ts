@@ -10,7 +10,7 @@ import { attachCgroupPrograms, type CgroupLinks, cgroupPins } from './cgroup-lin
 import { type BpfObjects, bpfObjects } from './compile.ts';
 import type { Dataplane, DataplaneLog, DataplaneOptions, DataplaneStatus } from './dataplane-types.ts';
 import { DeviceLinks, type DevicePrograms, pinnedUplinks, removePinnedLink } from './device-links.ts';
-import { chooseDevices, type DeviceChoice, type Devices } from './devices.ts';
+import { chooseDevices, type DeviceChoice, type Devices, localAddresses } from './devices.ts';
 import { type Native, openNative } from './ffi/native.ts';
 import { type LoadedObjects, loadObjects } from './load.ts';
 import { type Lock, lockPins } from './lock.ts';
@@ -130,6 +130,9 @@ class KernelDataplane implements Dataplane {
 	readonly #timer: NodeJS.Timeout;
 	#choice: DeviceChoice;
 	#devices: Devices = { uplinks: [], pods: [], problems: [] };
+	/** undefined until the devices have been looked at. */
+	#addresses: readonly string[] | undefined;
+	#tell: (addresses: readonly string[]) => void = () => {};
 	/** Time (performance.now()) of the next look at the devices, whatever events say. */
 	#dueAt = Number.POSITIVE_INFINITY;
 	/** The rest of the attachments, in the next turn of the event loop. */
@@ -205,6 +208,11 @@ class KernelDataplane implements Dataplane {
 		if (addresses.join() === this.#choice.nodeAddresses?.join()) return;
 		this.#choice = { ...this.#choice, nodeAddresses: addresses };
 		this.#dueAt = 0;
+	}
+
+	followAddresses(listener: (addresses: readonly string[]) => void): void {
+		this.#tell = listener;
+		if (this.#addresses) listener(this.#addresses);
 	}
 
 	destroySockets(group: BackendGroup): Destroyed {
@@ -287,6 +295,11 @@ class KernelDataplane implements Dataplane {
 	#follow(): void {
 		const network = this.#netlink.network();
 		this.#devices = chooseDevices(network, this.#choice);
+		const addresses = localAddresses(network, this.#devices);
+		if (addresses.join() !== this.#addresses?.join()) {
+			this.#addresses = addresses;
+			this.#tell(addresses);
+		}
 		this.#soon = undefined;
 		const state = this.#links.apply(this.#devices, network.links);
 		this.#dueAt =

@@ -54,6 +54,13 @@ export function chooseDevices(network: Network, choice: DeviceChoice): Devices {
 	};
 }
 
+/** All addresses of the node itself: a CNI may give the pods' gateway to every veth. As model/ip.ts writes them. */
+export function localAddresses(network: Network, { pods }: Devices): string[] {
+	const ofPods = new Set(pods.map(({ index }) => index));
+	const own = network.addresses.filter(({ index }) => !ofPods.has(index));
+	return [...new Set(own.map(({ address }) => address))].sort();
+}
+
 const NO_UPLINK =
 	'No device faces other nodes: none has a default route or an address of the node; name one with --devices';
 

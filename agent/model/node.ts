@@ -7,18 +7,20 @@ const LEAVING_TAINT = 'ToBeDeletedByClusterAutoscaler';
 
 /** A node of which nothing is known yet. */
 export function unknownNode(name: string): Node {
-	return { name, zone: '', addresses: [], leaving: false };
+	return { name, zone: '', addresses: [], nodePortAddresses: [], leaving: false };
 }
 
-/** Reads a Node (core/v1). */
+/** Reads a Node (core/v1). NodePorts are at its primary addresses. */
 export function parseNode(raw: unknown, name: string): Parsed<Node> {
 	const reader = new Reader(`Node ${name}`);
 	const json = isJson(raw) ? raw : {};
 	if (!isJson(raw)) reader.report('', `is ${show(raw)}, expected an object`);
 	const meta = child(json, 'metadata');
-	const found = new Map<string, Ip[]>([
-		['InternalIP', []],
-		['ExternalIP', []],
+	const internal: Ip[] = [];
+	const external: Ip[] = [];
+	const found = new Map([
+		['InternalIP', internal],
+		['ExternalIP', external],
 	]);
 	for (const [address, path] of reader.objects(child(json, 'status'), 'addresses', 'status.addresses')) {
 		const list = found.get(reader.text(address, 'type', `${path}.type`));
@@ -30,10 +32,16 @@ export function parseNode(raw: unknown, name: string): Parsed<Node> {
 	const value: Node = {
 		name,
 		zone: reader.text(child(meta, 'labels'), ZONE, `metadata.labels["${ZONE}"]`),
-		addresses: unique([...found.values()].flat()),
+		addresses: unique([...internal, ...external]),
+		nodePortAddresses: unique([...internal, ...external.filter((ip) => !hasFamily(internal, ip.family))]),
 		leaving: meta['deletionTimestamp'] != null || taints.some(([taint]) => taint['key'] === LEAVING_TAINT),
 	};
 	return { value, problems: reader.problems };
+}
+
+/** External addresses stand for the node only in a family in which it has no other (GetNodeHostIPs). */
+function hasFamily(ips: readonly Ip[], family: 4 | 6): boolean {
+	return ips.some((ip) => ip.family === family);
 }
 
 function unique(ips: readonly Ip[]): Ip[] {

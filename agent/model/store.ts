@@ -1,4 +1,6 @@
+import { type Cidr, nodePortAddresses } from './cidr.ts';
 import { parseEndpointSlice, parseEndpoints } from './endpoints.ts';
+import type { Ip } from './ip.ts';
 import { parseNode, unknownNode } from './node.ts';
 import { parseService } from './service.ts';
 import type { EndpointSource, Node, Parsed, Problem, Service } from './types.ts';
@@ -15,16 +17,21 @@ export class Store {
 		services: new Map<string, unknown>(),
 		sources: new Map<string, unknown>(),
 		node: undefined as { raw: unknown } | undefined,
+		local: undefined as readonly Ip[] | undefined,
 	};
 	readonly #services = new Map<string, Service>();
 	readonly #sources = new Map<string, EndpointSource>();
 	/** Service key -> keys of its sources. */
 	readonly #sourcesOf = new Map<string, Set<string>>();
 	readonly #problems = new Map<string, readonly Problem[]>();
+	readonly #cidrs: readonly Cidr[] | undefined;
+	#local: readonly Ip[] = [];
 	#node: Node;
 
-	constructor(nodeName: string) {
+	/** @param cidrs where NodePorts are served; undefined: at the node's primary addresses */
+	constructor(nodeName: string, cidrs?: readonly Cidr[]) {
 		this.#node = unknownNode(nodeName);
+		this.#cidrs = cidrs;
 	}
 
 	/** @param raw the object as JSON; undefined: it is gone */
@@ -42,9 +49,14 @@ export class Store {
 		if (raw !== undefined) this.#pending.node = { raw };
 	}
 
+	/** All addresses of the node's devices. */
+	setLocalAddresses(local: readonly Ip[]): void {
+		this.#pending.local = local;
+	}
+
 	get dirty(): boolean {
-		const { services, sources, node } = this.#pending;
-		return services.size > 0 || sources.size > 0 || node !== undefined;
+		const { services, sources, node, local } = this.#pending;
+		return services.size > 0 || sources.size > 0 || node !== undefined || local !== undefined;
 	}
 
 	get node(): Node {
@@ -69,13 +81,15 @@ export class Store {
 	/** Reads what changed. @returns keys of Services that may mean something else than before. */
 	take(): Set<string> {
 		const dirty = new Set<string>();
-		const { services, sources, node } = this.#pending;
+		const { services, sources, node, local } = this.#pending;
 		for (const [key, raw] of services) this.#readService(key, raw, dirty);
 		for (const [key, raw] of sources) this.#readSource(key, raw, dirty);
-		if (node) this.#readNode(node.raw, dirty);
+		this.#local = local ?? this.#local;
+		if (node || local) this.#readNode(node, dirty);
 		services.clear();
 		sources.clear();
 		this.#pending.node = undefined;
+		this.#pending.local = undefined;
 		return dirty;
 	}
 
@@ -111,11 +125,13 @@ export class Store {
 		this.#sourcesOf.set(source.service, keys.add(key));
 	}
 
-	/** NodePorts are at the node's addresses; hints are read by the node's zone. */
-	#readNode(raw: unknown, dirty: Set<string>): void {
+	/** NodePorts are at the node's addresses; hints are read by the node's zone. @param node undefined: as it was */
+	#readNode(node: { readonly raw: unknown } | undefined, dirty: Set<string>): void {
 		const before = this.#node;
-		this.#node = this.#keep('Node', parseNode(raw, before.name));
-		const text = (node: Node) => node.addresses.map((ip) => ip.text).join();
+		const after = node ? this.#keep('Node', parseNode(node.raw, before.name)) : before;
+		const chosen = this.#cidrs && nodePortAddresses(this.#cidrs, this.#local);
+		this.#node = chosen ? { ...after, nodePortAddresses: chosen } : after;
+		const text = ({ nodePortAddresses }: Node) => nodePortAddresses.map((ip) => ip.text).join();
 		const moved = before.zone !== this.#node.zone;
 		if (!moved && text(before) === text(this.#node)) return;
 		for (const [key, service] of this.#services) {

@@ -144,7 +144,7 @@ function addresses(service: Service, port: ServicePort, node: Node): Address[] {
 		...at(service.clusterIps, 'clusterip'),
 		...at(service.ingressIps, 'loadbalancer'),
 		...at(service.externalIps, 'externalip'),
-		...(port.nodePort === 0 ? [] : at(node.addresses, 'nodeport', port.nodePort)),
+		...(port.nodePort === 0 ? [] : at(node.nodePortAddresses, 'nodeport', port.nodePort)),
 		...(port.nodePort === 0 ? [] : at(LOOPBACK, 'nodeport', port.nodePort, true)),
 	];
 }

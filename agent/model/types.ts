@@ -90,8 +90,10 @@ export interface Node {
 	readonly name: string;
 	/** topology.kubernetes.io/zone; empty: none. */
 	readonly zone: string;
-	/** Where NodePorts are served: InternalIPs, then ExternalIPs. */
+	/** InternalIPs, then ExternalIPs. */
 	readonly addresses: readonly Ip[];
+	/** Where NodePorts are served, beside loopback. */
+	readonly nodePortAddresses: readonly Ip[];
 	/** Deleted, or about to be by the cluster autoscaler: load balancers should look elsewhere. */
 	readonly leaving: boolean;
 }

@@ -1,5 +1,6 @@
 import { parseAllDocuments } from 'yaml';
 import type { ServiceMaps } from '../../agent/bpf/port.ts';
+import { parseCidr } from '../../agent/model/cidr.ts';
 import { dumpKernel } from '../../agent/plan/dump.ts';
 import { readKernel } from '../../agent/plan/kernel.ts';
 import { type RawSink, type RawSinks, Reconciler } from '../../agent/reconcile.ts';
@@ -40,7 +41,10 @@ export function readManifests(text: string): Manifest[] {
 	});
 }
 
-/** An agent of node1 that is given manifests, and what it then has in the maps. */
+/**
+ * An agent of node1 that is given manifests, and what it then has in the maps. A manifest of kind Agent says how it is
+ * configured and which addresses the node's devices have.
+ */
 export class Golden {
 	readonly #maps: ServiceMaps;
 	readonly #reconciler: Reconciler;
@@ -49,6 +53,7 @@ export class Golden {
 
 	constructor(maps: ServiceMaps, manifests: readonly Manifest[]) {
 		const silent = () => {};
+		const agent = manifests.find((m) => m.kind === 'Agent');
 		this.#maps = maps;
 		this.#manifests = manifests;
 		this.#reconciler = new Reconciler({
@@ -57,7 +62,9 @@ export class Golden {
 			log: { debug: silent, info: silent, warn: silent, error: silent },
 			clock: { now: () => performance.now(), after: () => silent },
 			random: () => 0.5,
+			nodePortCidrs: agent && strings(agent, 'nodeportAddresses').flatMap((cidr) => parseCidr(cidr) ?? []),
 		});
+		if (agent) this.#reconciler.setLocalAddresses(strings(agent, 'localAddresses'));
 		this.#sinks = this.#reconciler.sinks(
 			manifests.some((m) => m.kind === 'Endpoints') ? 'endpoints' : 'endpointslices',
 		);
@@ -96,6 +103,8 @@ export class Golden {
 		);
 	}
 }
+
+const strings = (manifest: Manifest, field: string): string[] => (manifest[field] ?? []) as string[];
 
 function keyOf(manifest: Manifest): string {
 	if (manifest.kind === 'Node') return manifest.metadata.name;

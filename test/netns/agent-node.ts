@@ -23,6 +23,7 @@ export interface RunningAgent {
 export class AgentNode {
 	readonly pins: string;
 	readonly node: string;
+	readonly client: string;
 	readonly pod: string;
 	readonly podAddress = '10.244.1.2';
 	readonly nodeAddress = '192.168.10.11';
@@ -39,9 +40,9 @@ export class AgentNode {
 		this.#cgroup = join(cgroup2Mount()!, `${prefix}/node1`);
 		this.node = `${prefix}-node1`;
 		this.pod = `${prefix}-pod`;
-		const client = `${prefix}-client`;
-		this.#names = [this.node, client, this.pod];
-		const { node, pod } = this;
+		this.client = `${prefix}-client`;
+		this.#names = [this.node, this.client, this.pod];
+		const { node, client, pod } = this;
 		this.#remove();
 		for (const name of this.#names) this.switcher.create(name);
 		ip('link', 'add', 'eth0', 'netns', node, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', client);
@@ -53,7 +54,8 @@ export class AgentNode {
 		for (const name of this.#names) ip('-n', name, 'link', 'set', 'lo', 'up');
 		ip('-n', node, 'route', 'add', 'default', 'via', '192.168.10.100');
 		ip('-n', pod, 'route', 'add', 'default', 'via', '10.244.1.1');
-		inside(node, 'sysctl', '-qw', 'net.ipv4.ip_forward=1');
+		ip('-n', pod, 'route', 'add', 'default', 'via', 'fd00:244:1::1');
+		inside(node, 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
 		mkdirSync(this.#cgroup, { recursive: true });
 	}
 

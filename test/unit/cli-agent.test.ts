@@ -51,6 +51,7 @@ describe('runAgent()', () => {
 			dataplane: {
 				maps,
 				counters: new FakeArray(maps.kernel, { ...MAPS.counters, cpus: 2 }),
+				followAddresses: () => {},
 				destroySockets: () => ({ sockets: 0, more: false }),
 				setNodeAddresses: (addresses) => void nodeAddresses.push(...addresses),
 				status: () => ({

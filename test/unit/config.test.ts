@@ -21,6 +21,7 @@ describe('loadConfig()', () => {
 	it('has a default for everything that needs one', async () => {
 		expect(await loadConfig({}, {})).toEqual({
 			nodeName: hostname().toLowerCase(),
+			nodeportAddresses: 'primary',
 			pinPath: '/sys/fs/bpf/maglane',
 			cgroup: 'auto',
 			xdp: 'auto',
@@ -67,6 +68,19 @@ describe('loadConfig()', () => {
 		expect((await loadConfig({ healthAddress }, {})).healthAddress).toEqual(expected);
 	});
 
+	it.each([
+		['primary', 'primary'],
+		['', 'primary'],
+		['10.0.0.0/8, fd00::/8', ['10.0.0.0/8', 'fd00::/8']],
+	])('reads where NodePorts are: %j', async (nodeportAddresses, expected) => {
+		expect((await loadConfig({ nodeportAddresses }, {})).nodeportAddresses).toEqual(expected);
+	});
+
+	it('takes an empty list of a file for the default', async () => {
+		const config = configFile('nodeportAddresses: []\n');
+		expect((await loadConfig({ config }, {})).nodeportAddresses).toBe('primary');
+	});
+
 	it('finds the API server of the pod that it runs in', async () => {
 		const env = { KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '6443' };
 		expect((await loadConfig({}, env)).inCluster).toBe('[fd00::1]:6443');
@@ -88,6 +102,12 @@ describe('loadConfig()', () => {
 		[{ metricsAddress: '10249' }, {}, 'Invalid --metrics-address "10249": expected host:port'],
 		[{ metricsAddress: 'h:70000' }, {}, 'Invalid --metrics-address "h:70000": expected host:port'],
 		[{ devices: 'eth0,a-much-too-long-name' }, {}, '"a-much-too-long-name" is no device name'],
+		[
+			{ nodeportAddresses: 'primary,10.0.0.0/8' },
+			{},
+			'"primary" is no CIDR; expected primary, or for example',
+		],
+		[{ nodeportAddresses: '10.0.0.0/33' }, {}, 'Invalid --nodeport-addresses "10.0.0.0/33": '],
 		[{ nodeName: 'Node_1' }, {}, 'Invalid --node-name "Node_1": expected a DNS subdomain'],
 		[{ apiServer: 'api:6443' }, {}, 'Invalid --api-server "api:6443": expected http://host:port'],
 	])('refuses %o %o by name, with the remedy', async (flags, env, message) => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { chooseDevices, type DeviceChoice } from '../../agent/bpf/devices.ts';
+import { chooseDevices, type DeviceChoice, localAddresses } from '../../agent/bpf/devices.ts';
 import type { Network } from '../../agent/bpf/netlink.ts';
 import type { Link, LinkAddress } from '../../agent/bpf/netlink-message.ts';
 
@@ -172,5 +172,26 @@ describe('chooseDevices() by name', () => {
 			pods: ['ext0', 'veth1'],
 			problems: ['There is no device eth7'],
 		});
+	});
+});
+
+describe('localAddresses()', () => {
+	it("takes those of all devices but pods' veths, each once", () => {
+		const given = network([
+			LO,
+			{ name: 'eth0', addresses: ['192.168.10.11/24', 'fd00:10::11/64', 'fe80::1/64'], isDefault: true },
+			{ name: 'cni0', kind: 'bridge', addresses: ['10.244.1.1/24'] },
+			{ name: 'dummy0', kind: 'dummy', addresses: ['203.0.113.1/32', '192.168.10.11/32'] },
+			pod('veth1', { addresses: ['169.254.1.1/32', '10.9.9.9/32'] }),
+		]);
+		expect(localAddresses(given, chooseDevices(given, { devices: 'auto' }))).toEqual([
+			'10.244.1.1',
+			'127.0.0.1',
+			'192.168.10.11',
+			'203.0.113.1',
+			'::1',
+			'fd00:10::11',
+			'fe80::1',
+		]);
 	});
 });

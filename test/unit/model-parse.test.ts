@@ -216,6 +216,22 @@ describe('parseNode()', () => {
 		]);
 	});
 
+	it('serves NodePorts at InternalIPs, and at ExternalIPs only of a family without one', () => {
+		const at = (...addresses: [type: string, address: string][]) =>
+			texts(
+				parseNode({ status: { addresses: addresses.map(([type, address]) => ({ type, address })) } }, 'node1')
+					.value.nodePortAddresses,
+			);
+		const v4 = ['InternalIP', '192.168.0.2'] as [string, string];
+		const external: [string, string][] = [
+			['ExternalIP', '203.0.113.1'],
+			['ExternalIP', 'fd00::1'],
+		];
+		expect(at(...external, v4)).toEqual(['192.168.0.2', 'fd00::1']);
+		expect(at(...external)).toEqual(['203.0.113.1', 'fd00::1']);
+		expect(at(v4, ['InternalIP', '192.168.0.3'])).toEqual(['192.168.0.2', '192.168.0.3']);
+	});
+
 	it('knows that the autoscaler is about to delete it', () => {
 		const taints = [{ key: 'ToBeDeletedByClusterAutoscaler', effect: 'NoSchedule' }];
 		expect(parseNode({ ...node(), spec: { taints } }, 'node1').value.leaving).toBe(true);
