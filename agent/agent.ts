@@ -21,6 +21,8 @@ import { StaleSockets } from './stale-sockets.ts';
 /** The programs and maps of this node, attached. */
 export interface AgentDataplane {
 	readonly maps: ServiceMaps;
+	/** struct sock_key -> struct sock_frontend. */
+	readonly sockets: BpfMap;
 	/** enum reason -> struct counter of every CPU. */
 	readonly counters: BpfMap;
 	/** What is attached where; and what works in a lesser way than it could, for people. */
@@ -68,6 +70,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 		random,
 		tableSize: config.tableSize === 'auto' ? undefined : config.tableSize,
 		nodePortCidrs,
+		started: () => staleSockets.adopt(dataplane.sockets),
 		backendsGone: (backends) => staleSockets.gone(backends),
 	});
 	if (nodePortCidrs) dataplane.followAddresses((addresses) => reconciler.setLocalAddresses(addresses));

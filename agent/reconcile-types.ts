@@ -49,6 +49,8 @@ export interface ReconcilerOptions {
 	readonly nodePortCidrs?: readonly Cidr[] | undefined;
 	/** Time between two full reads of the kernel's maps, ms. */
 	readonly verifyIntervalMs?: number;
+	/** Told when the first sync is done. */
+	readonly started?: () => void;
 	/** Told before backends are taken out of the maps; told again when that fails and is tried again. */
 	readonly backendsGone?: (backends: readonly Backend[]) => void;
 }

@@ -234,6 +234,7 @@ export class Reconciler {
 		const size = planSize(plan);
 		const report: SyncReport = { translated, writes, ms: at - did.start, latencyMs, full };
 		const drift = full && this.#totals.syncs > 0 && this.#failures === 0 && translated === 0 ? size : 0;
+		if (this.#totals.syncs === 0) this.#options.started?.();
 		this.#totals.syncs += 1;
 		this.#totals.writes += size;
 		this.#totals.drift += drift;

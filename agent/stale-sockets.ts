@@ -1,3 +1,5 @@
+import { sockKeyCodec } from './abi/layout.ts';
+import type { BpfMap } from './bpf/port.ts';
 import type { BackendGroup, Destroyed } from './bpf/sock-destroy.ts';
 import { backendName } from './plan/kernel.ts';
 import type { ReconcileClock, ReconcileLog } from './reconcile-types.ts';
@@ -57,6 +59,20 @@ export class StaleSockets {
 		this.#arm();
 	}
 
+	/** Looks for what an agent before this one left undone. @param sockets the map of that name */
+	adopt(sockets: BpfMap): void {
+		const found = new Map<string, GoneBackend>();
+		try {
+			for (const [key] of sockets.entries()) {
+				const backend = sockKeyCodec.decode(key);
+				found.set(backendName(backend), backend);
+			}
+		} catch (error) {
+			this.#failed(error);
+		}
+		this.gone([...found].flatMap(([name, backend]) => (this.#options.serves(name) ? [] : [backend])));
+	}
+
 	close(): void {
 		this.#cancel?.();
 		this.#cancel = undefined;
@@ -100,7 +116,7 @@ export class StaleSockets {
 
 	/** @returns whether there is more to do */
 	#destroy(group: BackendGroup): boolean {
-		const { destroy, counted, failed, log } = this.#options;
+		const { destroy, counted, log } = this.#options;
 		try {
 			const { sockets, more } = destroy(group);
 			if (sockets === 0) return more;
@@ -109,12 +125,17 @@ export class StaleSockets {
 			log.info({ protocol: name, port: group.port, sockets }, 'sockets.destroyed');
 			return more;
 		} catch (error) {
-			failed();
-			const message = error instanceof Error ? error.message : String(error);
-			if (!this.#logged.has(message)) log.warn({ err: error }, 'sockets.destroy-failed');
-			this.#logged.add(message);
+			this.#failed(error);
 			return false;
 		}
+	}
+
+	#failed(error: unknown): void {
+		const { failed, log } = this.#options;
+		failed();
+		const message = error instanceof Error ? error.message : String(error);
+		if (!this.#logged.has(message)) log.warn({ err: error }, 'sockets.destroy-failed');
+		this.#logged.add(message);
 	}
 }
 

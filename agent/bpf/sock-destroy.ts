@@ -36,8 +36,8 @@ const REMEDY = 'this kernel is built without CONFIG_INET_DIAG_DESTROY';
 
 /**
  * sock_diag acts on the namespace in which its socket was made, so on sockets of the host and of pods with
- * hostNetwork. Entering other namespaces takes CAP_SYS_ADMIN, and so does a BPF iterator over their sockets: it walks
- * those of its reader's namespace (bpf_iter_init_seq_net).
+ * hostNetwork. To enter the others takes CAP_SYS_ADMIN. A BPF iterator with bpf_sock_destroy does not reach them either:
+ * it walks the sockets of its reader's namespace (bpf_iter_init_seq_net).
  */
 export class SocketDestroyer implements Disposable {
 	readonly #native: Native;

@@ -71,7 +71,13 @@ export class AgentNode {
 
 	/** Starts an agent. Its log is read with `lines`. */
 	startAgent(...args: string[]): RunningAgent {
+		return this.startAgentBy([], ...args);
+	}
+
+	/** The same through another program, which starts it. */
+	startAgentBy(by: readonly string[], ...args: string[]): RunningAgent {
 		return this.start(
+			...by,
 			...[BIN, 'agent', '--node-name=node1', `--pin-path=${this.pins}`, `--cgroup=${this.#cgroup}`],
 			...['--xdp=native', '--bpf-cache=/tmp/mlk-bpf-cache', ...args],
 		);

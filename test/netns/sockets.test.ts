@@ -83,6 +83,12 @@ describe('sockets of a backend that goes', () => {
 		servers.push(udp, tcp);
 	}
 
+	/** With no capabilities but those of the DaemonSet. */
+	const startAgent = (): RunningAgent =>
+		node.startAgentBy(
+			['setpriv', '--bounding-set=-all,+bpf,+net_admin,+perfmon', '--inh-caps=-all'],
+			`--api-server=http://127.0.0.1:${API_PORT}`,
+		);
 	const change = (family: 4 | 6, ...endpoints: Listed[]): void => {
 		api.push(SLICES, event('MODIFIED', slice(++version, family, endpoints)));
 	};
@@ -113,7 +119,7 @@ describe('sockets of a backend that goes', () => {
 		const slices = [slice(6, 4, [{ address: ONE }]), slice(7, 6, [{ address: POD_V6 }])];
 		api.always(SLICES, list('10', slices));
 		await api.listen(node.listenOnNode(API_PORT));
-		agent = node.startAgent(`--api-server=http://127.0.0.1:${API_PORT}`);
+		agent = startAgent();
 		await vi.waitFor(() => expect(agent.lines().some((line) => line['msg'] === 'sync.done')).toBe(true), {
 			timeout: 40_000,
 			interval: 100,
@@ -187,5 +193,21 @@ describe('sockets of a backend that goes', () => {
 		expect(metrics).toContain('maglane_sockets_destroyed_total{protocol="udp"} 3');
 		expect(metrics).toContain('maglane_sockets_destroyed_total{protocol="tcp"} 3');
 		expect(metrics).toContain('maglane_socket_destroy_failures_total 0');
+	});
+
+	it('an agent that is killed meanwhile leaves it to the next one', async () => {
+		change(4, { address: ONE });
+		await vi.waitFor(() => expect(answersOf(names(4, 'udp'))).toEqual(['one', 'one']), { interval: 20 });
+		agent.child.kill('SIGKILL');
+		await agent.ended;
+		expect(answersOf(names(4, 'tcp'))).toEqual(['two', 'two']);
+		const slices = [slice(++version, 4, [{ address: ONE }]), slice(version, 6, [{ address: POD_V6 }])];
+		api.always(SLICES, list(String(version), slices));
+		agent = startAgent();
+		await vi.waitFor(() => expect(answersOf(names(4, 'tcp'))).toEqual(['one', 'one']), {
+			timeout: 20_000,
+			interval: 50,
+		});
+		expect(DIRECT.flatMap((name) => told(name, 'error'))).toEqual([]);
 	});
 });

@@ -4,7 +4,7 @@ import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MAPS } from '../../agent/abi/layout.ts';
 import { type AgentOptions, runAgent } from '../../agent/agent.ts';
-import { FakeArray, type FakeServiceMaps, fakeServiceMaps } from '../../agent/bpf/fake.ts';
+import { FakeArray, FakeHash, type FakeServiceMaps, fakeServiceMaps } from '../../agent/bpf/fake.ts';
 import { frontendRows } from '../../agent/cli/frontend-rows.ts';
 import { loadConfig } from '../../agent/config.ts';
 import type { RunningServer } from '../../agent/http/server.ts';
@@ -51,6 +51,7 @@ describe('runAgent()', () => {
 			dataplane: {
 				maps,
 				counters: new FakeArray(maps.kernel, { ...MAPS.counters, cpus: 2 }),
+				sockets: new FakeHash(maps.kernel, { ...MAPS.sockets, lru: true }),
 				followAddresses: () => {},
 				destroySockets: () => ({ sockets: 0, more: false }),
 				setNodeAddresses: (addresses) => void nodeAddresses.push(...addresses),

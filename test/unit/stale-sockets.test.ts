@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { fakeServiceMaps } from '../../agent/bpf/fake.ts';
+import { MAPS, sockKeyCodec } from '../../agent/abi/layout.ts';
+import { FakeHash, FakeKernel, fakeServiceMaps } from '../../agent/bpf/fake.ts';
 import type { BackendGroup, Destroyed } from '../../agent/bpf/sock-destroy.ts';
 import { parseIp } from '../../agent/model/ip.ts';
 import { backendName } from '../../agent/plan/kernel.ts';
@@ -94,6 +95,23 @@ describe('StaleSockets', () => {
 		stale.gone([backend(UDP, '10.0.0.1'), backend(UDP, '10.0.0.1', 81)]);
 		clock.advance(5000);
 		expect([calls.length, counts.failed, events]).toEqual([2, 2, ['sockets.destroy-failed']]);
+	});
+
+	it('finds in the sockets map what an agent before it left, each backend once', () => {
+		const { stale, clock, calls, served } = setup();
+		const map = new FakeHash(new FakeKernel(), { ...MAPS.sockets, lru: true });
+		const value = new Uint8Array(map.valueSize);
+		for (const [cookie, { addr, port, proto }] of [
+			[1n, backend(TCP, '10.0.0.1')],
+			[2n, backend(TCP, '10.0.0.1')],
+			[3n, backend(UDP, 'fd00::1')],
+			[4n, backend(TCP, '10.0.0.2')],
+		] as const)
+			map.update(sockKeyCodec.encode({ cookie, addr, port, proto }), value);
+		served.add('10.0.0.2:80/tcp');
+		stale.adopt(map);
+		clock.advance(5000);
+		expect(calls).toEqual(['200 [fd00::1]:80/udp', '1000 10.0.0.1:80/tcp']);
 	});
 
 	it('does nothing after close()', () => {
