@@ -2,6 +2,7 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { ensureBpffs, releaseBpffs } from '../agent/standalone/cluster/mounts.ts';
 
 export type Need = () => string | undefined;
 
@@ -35,8 +36,18 @@ export const bpf: Need = () => {
 	const [major = 0, minor = 0] = release().split('.').map(Number);
 	if (major < OLDEST_KERNEL[0] || (major === OLDEST_KERNEL[0] && minor < OLDEST_KERNEL[1]))
 		return `needs Linux ${OLDEST_KERNEL.join('.')}, this is ${release()}`;
-	return mounted('bpf') ? undefined : 'needs bpffs: mount -t bpf bpf /sys/fs/bpf';
+	return mounted('bpf') ? undefined : mountBpffs();
 };
+
+/** Mounts bpffs until this process exits: a machine that has not been asked for it yet lacks it. */
+function mountBpffs(): string | undefined {
+	try {
+		if (ensureBpffs()) process.once('exit', releaseBpffs);
+		return undefined;
+	} catch (error) {
+		return `needs bpffs: mount -t bpf bpf /sys/fs/bpf (${error instanceof Error ? error.message : error})`;
+	}
+}
 
 export const cgroup2: Need = () =>
 	mounted('cgroup2') ? undefined : 'needs cgroup v2: mount -t cgroup2 none /sys/fs/cgroup/unified';

@@ -21,6 +21,7 @@ missing() {
 		file /usr/include/linux/bpf.h linux-libc-dev kernel-headers linux-api-headers linux-headers
 		command bpftool bpftool bpftool bpf bpftool
 		command ip iproute2 iproute iproute2 iproute2
+		command ping iputils-ping iputils iputils iputils-ping
 		command nsenter util-linux util-linux util-linux util-linux-misc
 		command ethtool ethtool ethtool ethtool ethtool
 		command tcpdump tcpdump tcpdump tcpdump tcpdump
