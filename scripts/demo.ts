@@ -11,6 +11,7 @@ import {
 	type ClusterOptions,
 	DEFAULT_DIRECTORY,
 	DEFAULT_PREFIX,
+	DEFAULT_ZONES,
 } from '../agent/standalone/cluster/options.ts';
 import { pathsOf } from '../agent/standalone/cluster/paths.ts';
 import { missingRequirements } from '../agent/standalone/cluster/requirements.ts';
@@ -39,6 +40,7 @@ function chooseOptions(network: boolean): ClusterOptions {
 		prefix: busy ? 'mldemo' : DEFAULT_PREFIX,
 		directory: busy ? `${DEFAULT_DIRECTORY}/demo` : DEFAULT_DIRECTORY,
 		nodes: 2,
+		zones: DEFAULT_ZONES,
 		families: ['v4', 'v6'],
 		port: 0,
 		network,

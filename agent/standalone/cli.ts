@@ -22,6 +22,7 @@ export function registerStandalone(program: Command): void {
 		.command('up')
 		.description('start the cluster in the background and write its kubeconfig')
 		.option('--nodes <n>', 'how many nodes', '2')
+		.option('--zones <list>', 'zones of the nodes, in turn: zone-a,zone-a,zone-b (default: one each)')
 		.option('--prefix <name>', 'start of the names of namespaces, pins and cgroups', DEFAULT_PREFIX)
 		.option('--state <dir>', 'directory of kubeconfig, logs and state', DEFAULT_DIRECTORY)
 		.option('--families <list>', 'address families, the primary first', 'v4,v6')

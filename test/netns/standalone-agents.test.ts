@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { down } from '../../agent/standalone/cluster/down.ts';
 import { BPFFS } from '../../agent/standalone/cluster/mounts.ts';
-import type { ClusterOptions } from '../../agent/standalone/cluster/options.ts';
+import { type ClusterOptions, DEFAULT_ZONES } from '../../agent/standalone/cluster/options.ts';
 import { pathsOf } from '../../agent/standalone/cluster/paths.ts';
 import type { Report } from '../../agent/standalone/cluster/report.ts';
 import { type ClusterState, readState } from '../../agent/standalone/cluster/state.ts';
@@ -24,6 +24,7 @@ const paths = pathsOf(directory);
 const options: ClusterOptions = {
 	prefix: 'mlna',
 	nodes: 2,
+	zones: DEFAULT_ZONES,
 	families: ['v4', 'v6'],
 	directory,
 	port: 0,

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { down } from '../../agent/standalone/cluster/down.ts';
-import type { ClusterOptions } from '../../agent/standalone/cluster/options.ts';
+import { type ClusterOptions, DEFAULT_ZONES } from '../../agent/standalone/cluster/options.ts';
 import { pathsOf } from '../../agent/standalone/cluster/paths.ts';
 import { readState } from '../../agent/standalone/cluster/state.ts';
 import { up } from '../../agent/standalone/cluster/up.ts';
@@ -21,6 +21,7 @@ const paths = pathsOf(directory);
 const options: ClusterOptions = {
 	prefix: 'mlnm',
 	nodes: 1,
+	zones: DEFAULT_ZONES,
 	families: ['v4', 'v6'],
 	directory,
 	port: 0,

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { down } from '../../agent/standalone/cluster/down.ts';
 import { cgroup2Mount } from '../../agent/standalone/cluster/mounts.ts';
-import type { ClusterOptions } from '../../agent/standalone/cluster/options.ts';
+import { type ClusterOptions, DEFAULT_ZONES } from '../../agent/standalone/cluster/options.ts';
 import { pathsOf } from '../../agent/standalone/cluster/paths.ts';
 import { isAlive, readState } from '../../agent/standalone/cluster/state.ts';
 import { remains } from '../../agent/standalone/cluster/sweep.ts';
@@ -20,6 +20,7 @@ const paths = pathsOf(directory);
 const options: ClusterOptions = {
 	prefix: 'mln',
 	nodes: 2,
+	zones: DEFAULT_ZONES,
 	families: ['v4', 'v6'],
 	directory,
 	port: 0,

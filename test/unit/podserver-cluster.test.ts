@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { parseMounts } from '../../agent/standalone/cluster/mounts.ts';
-import { parseOptions } from '../../agent/standalone/cluster/options.ts';
+import { parseOptions, zoneOf } from '../../agent/standalone/cluster/options.ts';
 import { pathsOf } from '../../agent/standalone/cluster/paths.ts';
 import { nodeAddresses, PodNumbers, podAddresses } from '../../agent/standalone/net/addresses.ts';
 import { podLinkName, podNamespace } from '../../agent/standalone/net/names.ts';
@@ -28,11 +28,22 @@ test('parseOptions() reads the flags; no network means no agents', () => {
 });
 
 test.each([
+	[{ nodes: '3' }, ['zone-a', 'zone-b', 'zone-c']],
+	[{ nodes: '3', zones: 'zone-a,zone-a,zone-b' }, ['zone-a', 'zone-a', 'zone-b']],
+	[{ nodes: '3', zones: 'west' }, ['west', 'west', 'west']],
+])('nodes get their zones in turn: %j', (given, wanted) => {
+	const { nodes, zones } = parseOptions({ ...flags, ...given });
+	expect(Array.from({ length: nodes }, (_, i) => zoneOf(zones, i + 1))).toEqual(wanted);
+});
+
+test.each([
 	[{ nodes: '0' }, /--nodes 0: expected a whole number from 1 to 89/],
 	[{ nodes: '2x' }, /--nodes 2x/],
 	[{ port: '70000' }, /--port 70000/],
 	[{ families: 'v4,v4' }, /--families v4,v4/],
 	[{ families: 'ipv4' }, /--families ipv4/],
+	[{ zones: 'a,b,c' }, /--zones a,b,c: 3 zones for 2 nodes/],
+	[{ zones: 'a,' }, /--zones a,: "" is no label value/],
 	[{ prefix: 'a-b' }, /prefix "a-b"/],
 	[{ prefix: '' }, /prefix ""/],
 	[{ prefix: 'abcdefghijklmnop' }, /1 to 15/],

@@ -20,7 +20,7 @@ import { agentArguments } from './agent-arguments.ts';
 import { Cgroups } from './cgroups.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 import { cgroup2Mount } from './mounts.ts';
-import type { ClusterOptions } from './options.ts';
+import { type ClusterOptions, zoneOf } from './options.ts';
 import type { Paths } from './paths.ts';
 
 /** Port of the API server inside every node's namespace. */
@@ -79,7 +79,10 @@ export async function startControlPlane(
 	});
 	manager.start();
 	const now = `${new Date().toISOString().slice(0, 19)}Z`;
-	for (const i of names.keys()) api.objects.create('nodes', nodeObject(i + 1, options.families, now));
+	for (const i of names.keys()) {
+		const node = nodeObject(i + 1, zoneOf(options.zones, i + 1), options.families, now);
+		api.objects.create('nodes', node);
+	}
 
 	const agents = cgroups && options.agents ? startAgents(options, paths, cgroups, names, log) : new Map();
 	return {

@@ -6,6 +6,8 @@ import type { Family } from '../node/pod-runner.ts';
 export interface ClusterOptions {
 	readonly prefix: string;
 	readonly nodes: number;
+	/** Of the nodes in turn: the first again after the last. */
+	readonly zones: readonly string[];
 	/** Primary family first. */
 	readonly families: readonly Family[];
 	/** State directory. */
@@ -20,20 +22,29 @@ export interface ClusterOptions {
 
 export const DEFAULT_PREFIX = 'maglane';
 export const DEFAULT_DIRECTORY = '.maglane';
+export const DEFAULT_ZONES: readonly string[] = [...'abcdefghijklmnopqrstuvwxyz'].map(
+	(letter) => `zone-${letter}`,
+);
+
+/** A label's value: up to 63 characters. */
+const ZONE = /^[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?$/i;
 
 /** The flags as commander gives them. @throws RangeError naming the flag. */
 export function parseOptions(flags: {
 	prefix: string;
 	nodes: string;
+	zones?: string;
 	families: string;
 	state: string;
 	port: string;
 	net: boolean;
 	agents: boolean;
 }): ClusterOptions {
+	const nodes = wholeNumber('--nodes', flags.nodes, 1, MAX_NODES);
 	return {
 		prefix: checkPrefix(flags.prefix),
-		nodes: wholeNumber('--nodes', flags.nodes, 1, MAX_NODES),
+		nodes,
+		zones: flags.zones === undefined ? DEFAULT_ZONES : parseZones(flags.zones, nodes),
 		families: parseFamilies(flags.families),
 		directory: flags.state,
 		port: wholeNumber('--port', flags.port, 0, 65_535),
@@ -46,6 +57,24 @@ function wholeNumber(flag: string, text: string, min: number, max: number): numb
 	const value = Number(text);
 	if (/^\d+$/.test(text) && value >= min && value <= max) return value;
 	throw new RangeError(`Cannot use ${flag} ${text}: expected a whole number from ${min} to ${max}`);
+}
+
+/** @param node 1 for node1. */
+export function zoneOf(zones: readonly string[], node: number): string {
+	return zones[(node - 1) % zones.length]!;
+}
+
+function parseZones(text: string, nodes: number): string[] {
+	const zones = text.split(',');
+	const wrong = zones.find((zone) => !ZONE.test(zone));
+	if (wrong !== undefined)
+		throw new RangeError(
+			`Cannot use --zones ${text}: ${JSON.stringify(wrong)} is no label value; expected names like zone-a,zone-a,zone-b`,
+		);
+	if (zones.length <= nodes) return zones;
+	throw new RangeError(
+		`Cannot use --zones ${text}: ${zones.length} zones for ${nodes} nodes; name at most ${nodes}, or give more --nodes`,
+	);
 }
 
 function parseFamilies(text: string): Family[] {

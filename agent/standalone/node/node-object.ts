@@ -1,4 +1,4 @@
-/** The Node objects of the standalone cluster: two address families, a zone each, facts of the real machine. */
+/** The Node objects of the standalone cluster: address families, a zone, facts of the real machine. */
 import { readFileSync } from 'node:fs';
 import { arch, availableParallelism, release, totalmem } from 'node:os';
 import { nodeAddresses, podSubnets } from '../net/addresses.ts';
@@ -7,10 +7,14 @@ import type { KubeObject } from '../port.ts';
 import type { Family } from './pod-runner.ts';
 
 const MAX_PODS = 110;
-const ZONES = 'abcdefghijklmnopqrstuvwxyz';
 
 /** @param now RFC 3339, of the conditions. */
-export function nodeObject(number: number, families: readonly Family[], now: string): KubeObject {
+export function nodeObject(
+	number: number,
+	zone: string,
+	families: readonly Family[],
+	now: string,
+): KubeObject {
 	const name = nodeName(number);
 	const addresses = nodeAddresses(number);
 	const subnets = podSubnets(number);
@@ -23,7 +27,7 @@ export function nodeObject(number: number, families: readonly Family[], now: str
 	return {
 		apiVersion: 'v1',
 		kind: 'Node',
-		metadata: { name, labels: labels(name, number) },
+		metadata: { name, labels: labels(name, zone) },
 		spec: { podCIDR: podCIDRs[0], podCIDRs },
 		status: {
 			addresses: [
@@ -39,12 +43,12 @@ export function nodeObject(number: number, families: readonly Family[], now: str
 	};
 }
 
-function labels(name: string, number: number): Record<string, string> {
+function labels(name: string, zone: string): Record<string, string> {
 	return {
 		'kubernetes.io/hostname': name,
 		'kubernetes.io/os': 'linux',
 		'kubernetes.io/arch': goArch(),
-		'topology.kubernetes.io/zone': `zone-${ZONES[(number - 1) % ZONES.length]}`,
+		'topology.kubernetes.io/zone': zone,
 		'topology.kubernetes.io/region': 'standalone',
 	};
 }
