@@ -69,23 +69,28 @@ describe('one client port', () => {
 		expect([...seen].sort()).toEqual(['pod1a', 'pod2a']);
 	});
 
-	it.each(MATRIX)('of two clients at once works for both ($mode, IP$family)', async ({ mode, family }) => {
-		use(mode);
-		const second = family === 'v4' ? '192.168.10.101' : 'fd00:10::101';
-		const { net } = cluster.topology;
-		net.ip(
-			'client',
-			family === 'v4' ? `address replace ${second}/24 dev br0` : `address replace ${second}/64 dev br0 nodad`,
-		);
-		const peer = cluster.peer('client');
-		const to = { address: node1[family], port: nodePort('remote'), localPort: 23_456 };
-		const open = await Promise.all(
-			[CLIENT[family], second].map((localAddress) => peer.call('tcpOpen', { ...to, localAddress })),
-		);
-		expect(open[0]!.reply.seenPort).not.toBe(open[1]!.reply.seenPort);
-		for (const { handle, reply } of open) expect(await peer.call('tcpAgain', { handle })).toEqual(reply);
-		for (const { handle } of open) await peer.call('tcpClose', { handle });
-	});
+	it.each(MATRIX)(
+		'of two clients at once works for both ($mode, IP$family; F R-4)',
+		async ({ mode, family }) => {
+			use(mode);
+			const second = family === 'v4' ? '192.168.10.101' : 'fd00:10::101';
+			const { net } = cluster.topology;
+			net.ip(
+				'client',
+				family === 'v4'
+					? `address replace ${second}/24 dev br0`
+					: `address replace ${second}/64 dev br0 nodad`,
+			);
+			const peer = cluster.peer('client');
+			const to = { address: node1[family], port: nodePort('remote'), localPort: 23_456 };
+			const open = await Promise.all(
+				[CLIENT[family], second].map((localAddress) => peer.call('tcpOpen', { ...to, localAddress })),
+			);
+			expect(open[0]!.reply.seenPort).not.toBe(open[1]!.reply.seenPort);
+			for (const { handle, reply } of open) expect(await peer.call('tcpAgain', { handle })).toEqual(reply);
+			for (const { handle } of open) await peer.call('tcpClose', { handle });
+		},
+	);
 });
 
 describe('a backend that is taken away', () => {
@@ -114,7 +119,7 @@ describe('a backend that is taken away', () => {
 	};
 
 	it.each(MATRIX)(
-		'loses UDP at the next datagram, keeps TCP ($mode, IP$family)',
+		'loses UDP at the next datagram, keeps TCP ($mode, IP$family; F R-5, B R-10, B-70)',
 		async ({ mode, family }) => {
 			use(mode);
 			const port = 31_000 + MATRIX.findIndex((one) => one.mode === mode && one.family === family);
@@ -139,7 +144,7 @@ describe('a backend that is taken away', () => {
 });
 
 describe('a path of a smaller MTU behind the node', () => {
-	it.each(MATRIX)('is found out through the Service ($mode, IP$family)', async ({ mode, family }) => {
+	it.each(MATRIX)('is found out through the Service ($mode, IP$family; F-46)', async ({ mode, family }) => {
 		use(mode);
 		const { net } = cluster.topology;
 		const mtu = (value: number) => {

@@ -55,12 +55,12 @@ describe.each(MODES)('outside -> NodePort by $mode, checksum offload $offload', 
 		cluster.topology.offloads(offload === 'on');
 	});
 
-	it.each(FAMILIES)('local backend over IP%s keeps the client’s address', async (family) => {
+	it.each(FAMILIES)('local backend over IP%s keeps the client’s address (F-30)', async (family) => {
 		const to = toNodePort('local', family);
 		for (const way of WAYS) expectReply(await ask('client', way, to), to, 'pod1a', CLIENT[family]);
 	});
 
-	it.each(FAMILIES)('remote backend over IP%s sees the node', async (family) => {
+	it.each(FAMILIES)('remote backend over IP%s sees the node (F-30)', async (family) => {
 		const to = toNodePort('remote', family);
 		for (const way of WAYS) {
 			const reply = await ask('client', way, to);
@@ -69,7 +69,7 @@ describe.each(MODES)('outside -> NodePort by $mode, checksum offload $offload', 
 		}
 	});
 
-	it.each(FAMILIES)('20 MB each way over IP%s arrive as sent', async (family) => {
+	it.each(FAMILIES)('20 MB each way over IP%s arrive as sent (F-46)', async (family) => {
 		for (const service of ['local', 'remote'] as const) {
 			const to = toNodePort(service, family);
 			const result = await cluster.peer('client').call('bulk', { ...to, size: 20_000_000 });
@@ -78,7 +78,7 @@ describe.each(MODES)('outside -> NodePort by $mode, checksum offload $offload', 
 		}
 	});
 
-	it.each(FAMILIES)('no backend over IP%s refuses at once', async (family) => {
+	it.each(FAMILIES)('no backend over IP%s refuses at once (F-44)', async (family) => {
 		const to = toNodePort('none', family);
 		for (const way of ['tcp', 'udp connected'] as const) await expectRefused('client', way, to);
 	});
@@ -142,7 +142,7 @@ describe.each([
 			for (const way of ['tcp', 'udp connected'] as const) await expectRefused(vantage, way, to);
 	});
 
-	it.each(FAMILIES)('hears over IP%s that a backend’s port is closed', async (family) => {
+	it.each(FAMILIES)('hears over IP%s that a backend’s port is closed (F-44)', async (family) => {
 		for (const way of ['tcp', 'udp connected'] as const)
 			await expectRefused(vantage, way, toClusterIp('closed', family));
 	});
@@ -158,7 +158,7 @@ describe.each([
 });
 
 describe('hairpin: a pod that is its own backend', () => {
-	it.each(FAMILIES)('by packets over IP%s it meets itself as the node', async (family) => {
+	it.each(FAMILIES)('by packets over IP%s it meets itself as the node (F-15)', async (family) => {
 		const to = toClusterIp('local', family);
 		for (const way of WAYS) expectReply(await ask('bypass1a', way, to), to, 'pod1a', node1[family]);
 		for (const way of ['udp', 'udp connected'] as const)

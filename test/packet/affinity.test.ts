@@ -58,7 +58,7 @@ describe('sessionAffinity ClientIP', () => {
 		expect(seen.size).toBe(2);
 	});
 
-	it.each(MATRIX)('$name $proto IP$family: a new table keeps a client at what it had', (row) => {
+	it.each(MATRIX)('$name $proto IP$family: a new table keeps a client at what it had (F-11, F-31)', (row) => {
 		const { other, tableOf } = add(row, 60);
 		const had = pick(row);
 		tableOf(other(had));
@@ -66,7 +66,7 @@ describe('sessionAffinity ClientIP', () => {
 		expect(pick(row, ADDR[row.family].client2)).toBe(other(had));
 	});
 
-	it.each(MATRIX)('$name $proto IP$family: a backend that is gone is left, for good', (row) => {
+	it.each(MATRIX)('$name $proto IP$family: a backend that is gone is left, for good (F-31)', (row) => {
 		const { id, other, tableOf } = add(row, 60);
 		const had = pick(row);
 		tableOf(other(had), [id(other(had))]);
@@ -75,12 +75,15 @@ describe('sessionAffinity ClientIP', () => {
 		expect(pick(row)).toBe(other(had));
 	});
 
-	it.each(MATRIX)('$name $proto IP$family: it ends when no flow has begun for as long', async (row) => {
-		const { other, tableOf } = add(row, 1);
-		const had = pick(row);
-		tableOf(other(had));
-		expect(pick(row)).toBe(had);
-		await sleep(SECOND + 50);
-		expect(pick(row)).toBe(other(had));
-	});
+	it.each(MATRIX)(
+		'$name $proto IP$family: it ends when no flow has begun for as long (F-31)',
+		async (row) => {
+			const { other, tableOf } = add(row, 1);
+			const had = pick(row);
+			tableOf(other(had));
+			expect(pick(row)).toBe(had);
+			await sleep(SECOND + 50);
+			expect(pick(row)).toBe(other(had));
+		},
+	);
 });

@@ -72,7 +72,7 @@ describe('connections', () => {
 	});
 
 	it.each(MATRIX)(
-		'$name $proto IP$family: a removed backend loses UDP at once, TCP not',
+		'$name $proto IP$family: a removed backend loses UDP at once, TCP not (F R-5, B R-10, B-70)',
 		({ hook, ...one }) => {
 			const { written, retarget } = setUp(one);
 			const before = destination(plane.run(hook, frameOf(toNode(one))).bytes);
@@ -85,7 +85,7 @@ describe('connections', () => {
 	);
 
 	it.each(MATRIX)(
-		'$name $proto IP$family: a table without the backend keeps its flows',
+		'$name $proto IP$family: a table without the backend keeps its flows (F-55, F R-5)',
 		({ hook, ...one }) => {
 			const { written, retarget } = setUp(one);
 			const before = destination(plane.run(hook, frameOf(toNode(one))).bytes);
@@ -94,15 +94,18 @@ describe('connections', () => {
 		},
 	);
 
-	it.each(TCP)('$name IP$family: a retransmitted SYN goes where the first went', ({ hook, family }) => {
-		const one: Case = { family, proto: 'tcp' };
-		const { written, retarget } = setUp(one);
-		const before = destination(plane.run(hook, frameOf(toNode(one))).bytes);
-		retarget([leaveOther(written, before, family).left]);
-		expect(destination(plane.run(hook, frameOf(toNode(one))).bytes)).toBe(before);
-	});
+	it.each(TCP)(
+		'$name IP$family: a retransmitted SYN goes where the first went (F R-5)',
+		({ hook, family }) => {
+			const one: Case = { family, proto: 'tcp' };
+			const { written, retarget } = setUp(one);
+			const before = destination(plane.run(hook, frameOf(toNode(one))).bytes);
+			retarget([leaveOther(written, before, family).left]);
+			expect(destination(plane.run(hook, frameOf(toNode(one))).bytes)).toBe(before);
+		},
+	);
 
-	it.each(TCP)('$name IP$family: a SYN picks anew once the backend is gone', ({ hook, family }) => {
+	it.each(TCP)('$name IP$family: a SYN picks anew once the backend is gone (F R-5)', ({ hook, family }) => {
 		const one: Case = { family, proto: 'tcp' };
 		const { written, retarget } = setUp(one);
 		const before = destination(plane.run(hook, frameOf(toNode(one))).bytes);
@@ -114,38 +117,41 @@ describe('connections', () => {
 		expect(destination(plane.run(hook, frameOf(toNode(one, 'A'))).bytes)).toBe(after);
 	});
 
-	it.each(TCP)('$name IP$family: a SYN picks anew after a reset, and after both FINs', ({ hook, family }) => {
-		const one: Case = { family, proto: 'tcp' };
-		for (const end of ['reset', 'fins']) {
-			const { written, retarget } = setUp(one);
-			plane.clear();
-			const first = plane.run(hook, frameOf(toNode(one)));
-			const before = destination(first.bytes);
-			const reply = (flags: string) => {
-				const { address, port } = source(first.bytes);
-				const back = {
-					...turned(toNode(one)),
-					src: before,
-					dst: address,
-					sport: TARGET_PORT,
-					dport: port,
-					flags,
+	it.each(TCP)(
+		'$name IP$family: a SYN picks anew after a reset, and after both FINs (F-21, F R-5)',
+		({ hook, family }) => {
+			const one: Case = { family, proto: 'tcp' };
+			for (const end of ['reset', 'fins']) {
+				const { written, retarget } = setUp(one);
+				plane.clear();
+				const first = plane.run(hook, frameOf(toNode(one)));
+				const before = destination(first.bytes);
+				const reply = (flags: string) => {
+					const { address, port } = source(first.bytes);
+					const back = {
+						...turned(toNode(one)),
+						src: before,
+						dst: address,
+						sport: TARGET_PORT,
+						dport: port,
+						flags,
+					};
+					return plane.run(hook, frameOf(back));
 				};
-				return plane.run(hook, frameOf(back));
-			};
-			reply('SA');
-			plane.run(hook, frameOf(toNode(one, 'A')));
-			retarget([leaveOther(written, before, family).left]);
-			expect(destination(plane.run(hook, frameOf(toNode(one, 'A'))).bytes)).toBe(before);
-			if (end === 'reset') plane.run(hook, frameOf(toNode(one, 'R')));
-			else {
-				plane.run(hook, frameOf(toNode(one, 'FA')));
-				reply('FA');
+				reply('SA');
+				plane.run(hook, frameOf(toNode(one, 'A')));
+				retarget([leaveOther(written, before, family).left]);
 				expect(destination(plane.run(hook, frameOf(toNode(one, 'A'))).bytes)).toBe(before);
+				if (end === 'reset') plane.run(hook, frameOf(toNode(one, 'R')));
+				else {
+					plane.run(hook, frameOf(toNode(one, 'FA')));
+					reply('FA');
+					expect(destination(plane.run(hook, frameOf(toNode(one, 'A'))).bytes)).toBe(before);
+				}
+				expect(destination(plane.run(hook, frameOf(toNode(one))).bytes)).not.toBe(before);
 			}
-			expect(destination(plane.run(hook, frameOf(toNode(one))).bytes)).not.toBe(before);
-		}
-	});
+		},
+	);
 
 	it.each(MATRIX)(
 		'$name $proto IP$family: the client’s half is made again, port and all',

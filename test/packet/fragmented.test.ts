@@ -35,18 +35,21 @@ describe('datagrams in fragments, and IPv6 extension headers', () => {
 	afterEach(() => plane.clear());
 	afterAll(() => plane?.close());
 
-	it.each(FAMILIES)('TC translates every fragment over IP%s as it would the whole', (family) => {
-		const sent = datagram(family, NODEPORT);
-		const want = fragments(frameOf({ ...sent, dst: ADDR[family].local, dport: TARGET_PORT }), 320, 41);
-		for (const [i, frame] of fragments(frameOf(sent), 320, 41).entries()) {
-			const { result, reasons } = plane.counting(() => plane.run(fromNetdev, frame));
-			expect(passed(fromNetdev, result.action)).toBe(true);
-			expectSameBytes(result.bytes, want[i]!);
-			expect(reasons['TO_LOCAL']).toBe(1);
-		}
-	});
+	it.each(FAMILIES)(
+		'TC translates every fragment over IP%s as it would the whole (F-20, F R-2)',
+		(family) => {
+			const sent = datagram(family, NODEPORT);
+			const want = fragments(frameOf({ ...sent, dst: ADDR[family].local, dport: TARGET_PORT }), 320, 41);
+			for (const [i, frame] of fragments(frameOf(sent), 320, 41).entries()) {
+				const { result, reasons } = plane.counting(() => plane.run(fromNetdev, frame));
+				expect(passed(fromNetdev, result.action)).toBe(true);
+				expectSameBytes(result.bytes, want[i]!);
+				expect(reasons['TO_LOCAL']).toBe(1);
+			}
+		},
+	);
 
-	it.each(FAMILIES)('TC egress translates the fragments of a reply over IP%s', (family) => {
+	it.each(FAMILIES)('TC egress translates the fragments of a reply over IP%s (F-20, F R-2)', (family) => {
 		const sent = datagram(family, NODEPORT);
 		plane.run(fromNetdev, frameOf(sent));
 		const { client, node, local } = ADDR[family];
@@ -59,33 +62,36 @@ describe('datagrams in fragments, and IPv6 extension headers', () => {
 		}
 	});
 
-	it.each(FAMILIES)('XDP forwards every fragment over IP%s to the same remote backend and port', (family) => {
-		const sent = datagram(family, REMOTE);
-		const [first, ...later] = fragments(frameOf(sent), 320, 43);
-		const out = plane.run(xdp, first!);
-		expect(redirected(xdp, out.action)).toBe(true);
-		const { sport } = decode(out.bytes).udp!;
-		const want = fragments(
-			frameOf({
-				...sent,
-				src: ADDR[family].node,
-				dst: ADDR[family].remote,
-				sport,
-				dport: TARGET_PORT,
-				ttl: 63,
-				ethSrc: MAC.node,
-				ethDst: MAC.node2,
-			}),
-			320,
-			43,
-		);
-		expectSameBytes(out.bytes, want[0]!);
-		for (const [i, frame] of later.entries()) {
-			const { action, bytes } = plane.run(xdp, frame);
-			expect(redirected(xdp, action)).toBe(true);
-			expectSameBytes(bytes, want[i + 1]!);
-		}
-	});
+	it.each(FAMILIES)(
+		'XDP forwards every fragment over IP%s to the same remote backend and port (F-20, F R-2)',
+		(family) => {
+			const sent = datagram(family, REMOTE);
+			const [first, ...later] = fragments(frameOf(sent), 320, 43);
+			const out = plane.run(xdp, first!);
+			expect(redirected(xdp, out.action)).toBe(true);
+			const { sport } = decode(out.bytes).udp!;
+			const want = fragments(
+				frameOf({
+					...sent,
+					src: ADDR[family].node,
+					dst: ADDR[family].remote,
+					sport,
+					dport: TARGET_PORT,
+					ttl: 63,
+					ethSrc: MAC.node,
+					ethDst: MAC.node2,
+				}),
+				320,
+				43,
+			);
+			expectSameBytes(out.bytes, want[0]!);
+			for (const [i, frame] of later.entries()) {
+				const { action, bytes } = plane.run(xdp, frame);
+				expect(redirected(xdp, action)).toBe(true);
+				expectSameBytes(bytes, want[i + 1]!);
+			}
+		},
+	);
 
 	it.each([
 		['a hop-by-hop header', [EXT_HOP_BY_HOP]],

@@ -62,22 +62,22 @@ describe('what a translation leaves alone', () => {
 		return { proto, src: client, dst: node, sport: 4000, dport };
 	};
 
-	it.each(MATRIX)('$name $proto IP$family: ToS, id, flow label', ({ hook, ...one }) => {
+	it.each(MATRIX)('$name $proto IP$family: ToS, id, flow label (F-52, F R-1)', ({ hook, ...one }) => {
 		for (const tos of [0x00, 0x8c, 0xff])
 			expectTranslated(hook, { ...sent(one), tos, id: 0xbeef, flowLabel: 0xabcde }, one.family);
 	});
 
-	it.each(MATRIX)('$name $proto IP$family: TTLs down to 2', ({ hook, ...one }) => {
+	it.each(MATRIX)('$name $proto IP$family: TTLs down to 2 (F-48, F R-1)', ({ hook, ...one }) => {
 		for (const ttl of [255, 128, 3, 2]) expectTranslated(hook, { ...sent(one), ttl }, one.family);
 	});
 
-	it.each(MATRIX)('$name $proto IP$family: payloads of any length', ({ hook, ...one }) => {
+	it.each(MATRIX)('$name $proto IP$family: payloads of any length (F R-1)', ({ hook, ...one }) => {
 		for (const length of [0, 1, 2, 3, 63, 512, 1399])
 			expectTranslated(hook, { ...sent(one), payload: new Uint8Array(length).fill(0xa5) }, one.family);
 	});
 
 	it.each(WAYS.flatMap((way) => (['tcp', 'udp'] as const).map((proto) => ({ ...way, proto }))))(
-		'$name $proto: IPv4 options',
+		'$name $proto: IPv4 options (F-48, F R-2)',
 		({ hook, proto, dport }) => {
 			for (const options of ['94040000', `0727${'00'.repeat(38)}`])
 				expectTranslated(
@@ -89,7 +89,7 @@ describe('what a translation leaves alone', () => {
 	);
 
 	it.each(WAYS.flatMap((way) => FAMILIES.map((family) => ({ ...way, family }))))(
-		'$name IP$family: TCP options and flags',
+		'$name IP$family: TCP options and flags (F R-1)',
 		({ hook, family, dport }) => {
 			const base = sent({ family, proto: 'tcp', dport });
 			for (const flags of ['S', 'SEC', 'A', 'PAU', 'SF', 'FSRPAUEC', '']) {
@@ -104,7 +104,7 @@ describe('what a translation leaves alone', () => {
 		},
 	);
 
-	it.each(WAYS)('$name: a UDP checksum of 0 over IPv4 stays 0', ({ hook, dport }) => {
+	it.each(WAYS)('$name: a UDP checksum of 0 over IPv4 stays 0 (F R-1)', ({ hook, dport }) => {
 		const bytes = expectTranslated(
 			hook,
 			{ ...sent({ family: 'v4', proto: 'udp', dport }), udpChecksum: 0 },
@@ -114,7 +114,7 @@ describe('what a translation leaves alone', () => {
 	});
 
 	it.each(MATRIX.filter(({ proto }) => proto === 'udp'))(
-		'$name IP$family: a UDP checksum that becomes 0 is sent as ffff',
+		'$name IP$family: a UDP checksum that becomes 0 is sent as ffff (F R-1)',
 		({ hook, ...one }) => {
 			const zeros = { ...sent(one), payload: fromHex('0000') };
 			const { checksum } = decode(expectTranslated(hook, zeros, one.family)).udp!;

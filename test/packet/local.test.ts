@@ -75,7 +75,7 @@ describe('backends of this node, and pods as clients', () => {
 	afterEach(() => plane.clear());
 	afterAll(() => plane?.close());
 
-	it.each(CASES)('XDP leaves $proto IP$family to TC, byte for byte, and remembers nothing', (one) => {
+	it.each(CASES)('XDP leaves $proto IP$family to TC, byte for byte, and remembers nothing (F-01)', (one) => {
 		const frame = frameOf(outside(one));
 		const { result, reasons } = plane.counting(() => plane.run(xdp, frame));
 		expect(passed(xdp, result.action)).toBe(true);
@@ -84,21 +84,24 @@ describe('backends of this node, and pods as clients', () => {
 		expect(plane.connections()).toEqual([]);
 	});
 
-	it.each(CASES)('TC changes only the destination of $proto IP$family and hands it to the stack', (one) => {
-		const { local } = ADDR[one.family];
-		for (const [flags, want] of [
-			['S', { TO_LOCAL: 1, CONN_NEW: 1 }],
-			['A', { TO_LOCAL: 1 }],
-		] as const) {
-			const sent = { ...outside(one), flags };
-			const { result, reasons } = plane.counting(() => plane.run(fromNetdev, frameOf(sent)));
-			expect(passed(fromNetdev, result.action)).toBe(true);
-			expectSameBytes(result.bytes, frameOf({ ...sent, dst: local, dport: TARGET_PORT }));
-			expect(reasons).toEqual(want);
-		}
-	});
+	it.each(CASES)(
+		'TC changes only the destination of $proto IP$family and hands it to the stack (F-02)',
+		(one) => {
+			const { local } = ADDR[one.family];
+			for (const [flags, want] of [
+				['S', { TO_LOCAL: 1, CONN_NEW: 1 }],
+				['A', { TO_LOCAL: 1 }],
+			] as const) {
+				const sent = { ...outside(one), flags };
+				const { result, reasons } = plane.counting(() => plane.run(fromNetdev, frameOf(sent)));
+				expect(passed(fromNetdev, result.action)).toBe(true);
+				expectSameBytes(result.bytes, frameOf({ ...sent, dst: local, dport: TARGET_PORT }));
+				expect(reasons).toEqual(want);
+			}
+		},
+	);
 
-	it.each(CASES)('TC egress gives $proto IP$family replies the frontend’s address', (one) => {
+	it.each(CASES)('TC egress gives $proto IP$family replies the frontend’s address (F-02)', (one) => {
 		const { local } = ADDR[one.family];
 		const sent = outside(one);
 		plane.run(fromNetdev, frameOf(sent));
@@ -110,7 +113,7 @@ describe('backends of this node, and pods as clients', () => {
 	});
 
 	it.each(CASES)(
-		'one $proto IP$family client port through two frontends to one backend is two flows',
+		'one $proto IP$family client port through two frontends to one backend is two flows (F R-4)',
 		(one) => {
 			const { local, node20, client, node } = ADDR[one.family];
 			const first = outside(one);
@@ -150,7 +153,7 @@ describe('backends of this node, and pods as clients', () => {
 		}
 	});
 
-	it.each(CASES)('a pod that is its own $proto IP$family backend meets itself as the node', (one) => {
+	it.each(CASES)('a pod that is its own $proto IP$family backend meets itself as the node (F-15)', (one) => {
 		const { local, node } = ADDR[one.family];
 		const sent = inside(one, 'local', SERVICE_PORT);
 		const there = plane.counting(() => plane.run(fromPod, frameOf(sent)));
@@ -170,7 +173,7 @@ describe('backends of this node, and pods as clients', () => {
 		expect(back.reasons).toEqual({ TO_SELF: 1 });
 	});
 
-	it.each(CASES)('$proto IP$family to a pod that was translated elsewhere stays as it is', (one) => {
+	it.each(CASES)('$proto IP$family to a pod that was translated elsewhere stays as it is (F-05)', (one) => {
 		const { local } = ADDR[one.family];
 		const frame = frameOf({ ...outside(one), dst: local, dport: TARGET_PORT });
 		for (const hook of [xdp, fromNetdev, toPod]) {

@@ -140,28 +140,31 @@ describe('malformed frames', () => {
 	};
 
 	describe.each(PROGRAMS)('$name', (hook) => {
-		it.each(liars())('leaves %s alone', (_, frame) => {
+		it.each(liars())('leaves %s alone (F-48)', (_, frame) => {
 			expectLeft(hook, frame);
 		});
 
-		it.each(CASES)('leaves every truncation of $proto over IP$family alone', ({ family, proto }) => {
+		it.each(CASES)('leaves every truncation of $proto over IP$family alone (F-48)', ({ family, proto }) => {
 			const frame = frameOf({ ...shape(family, proto, NODEPORT), payload: 'abcdefgh' });
 			for (let length = 15; length < frame.length; length++)
 				if (runnable(hook, frame.subarray(0, length))) expectLeft(hook, frame.subarray(0, length));
 		});
 
-		it.each(FAMILIES)('survives any change of a frame over IP%s, and forwards none that lies', (family) => {
-			fc.assert(
-				fc.property(mutations(family), (frame) => {
-					fc.pre(runnable(hook, frame));
-					plane.clear();
-					checkMutant(plane, hook, frame);
-				}),
-				{ numRuns: 1500 },
-			);
-		});
+		it.each(FAMILIES)(
+			'survives any change of a frame over IP%s, and forwards none that lies (F-48)',
+			(family) => {
+				fc.assert(
+					fc.property(mutations(family), (frame) => {
+						fc.pre(runnable(hook, frame));
+						plane.clear();
+						checkMutant(plane, hook, frame);
+					}),
+					{ numRuns: 1500 },
+				);
+			},
+		);
 
-		it('survives noise', () => {
+		it('survives noise (F-48)', () => {
 			fc.assert(
 				fc.property(
 					fc.uint8Array({ minLength: 15, maxLength: 200 }),

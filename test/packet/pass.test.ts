@@ -101,30 +101,33 @@ describe('every packet program', () => {
 	afterAll(() => plane?.close());
 
 	describe.each(PROGRAMS)('$name', (program) => {
-		it.each(foreign())('passes %s as it came and counts %s', (_, reason, frame) => {
+		it.each(foreign())('passes %s as it came and counts %s (F-51, F R-6)', (_, reason, frame) => {
 			const { result, reasons } = plane.counting(() => plane.run(program, frame));
 			expect(passed(program, result.action)).toBe(true);
 			expectSameBytes(result.bytes, frame);
 			expect(reasons).toEqual({ [reason]: 1 });
 		});
 
-		it.each(CASES)('passes $proto over IP$family to nobody as it came', ({ family, proto }) => {
-			const { client, other, node } = ADDR[family];
-			const misses = [
-				{ dst: other, dport: NODEPORT },
-				{ dst: node, dport: NODEPORT + 1 },
-				{ dst: other, dport: SNAT_MIN },
-				{ dst: node, dport: SNAT_MAX },
-			];
-			for (const miss of misses) {
-				const frame = frameOf({ proto, src: client, sport: 4000, flags: 'S', ...miss });
-				const { result, reasons } = plane.counting(() => plane.run(program, frame));
-				expect(passed(program, result.action)).toBe(true);
-				expectSameBytes(result.bytes, frame);
-				expect(reasons).toEqual({ PASS_NOT_SERVICE: 1 });
-			}
-			expect(plane.connections()).toEqual([]);
-		});
+		it.each(CASES)(
+			'passes $proto over IP$family to nobody as it came (F-51, F-48, F R-6)',
+			({ family, proto }) => {
+				const { client, other, node } = ADDR[family];
+				const misses = [
+					{ dst: other, dport: NODEPORT },
+					{ dst: node, dport: NODEPORT + 1 },
+					{ dst: other, dport: SNAT_MIN },
+					{ dst: node, dport: SNAT_MAX },
+				];
+				for (const miss of misses) {
+					const frame = frameOf({ proto, src: client, sport: 4000, flags: 'S', ...miss });
+					const { result, reasons } = plane.counting(() => plane.run(program, frame));
+					expect(passed(program, result.action)).toBe(true);
+					expectSameBytes(result.bytes, frame);
+					expect(reasons).toEqual({ PASS_NOT_SERVICE: 1 });
+				}
+				expect(plane.connections()).toEqual([]);
+			},
+		);
 
 		it.each(FAMILIES)('passes a later fragment over IP%s whose first has not been seen', (family) => {
 			const { client, node } = ADDR[family];
@@ -140,7 +143,7 @@ describe('every packet program', () => {
 	});
 
 	it.each(CASES)(
-		'keeps scopes apart: $proto over IP$family to a ClusterIP from outside passes',
+		'keeps scopes apart: $proto over IP$family to a ClusterIP from outside passes (F-13)',
 		({ family, proto }) => {
 			const frame = frameOf({
 				proto,
@@ -158,7 +161,7 @@ describe('every packet program', () => {
 		},
 	);
 
-	it.each(FAMILIES)('keeps protocols apart: a UDP Service does not take TCP over IP%s', (family) => {
+	it.each(FAMILIES)('keeps protocols apart: a UDP Service does not take TCP over IP%s (F-14)', (family) => {
 		const { node, client, remote } = ADDR[family];
 		plane.services.add({
 			proto: 'udp',

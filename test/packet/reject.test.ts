@@ -68,7 +68,7 @@ describe('a frontend without a backend', () => {
 	});
 	afterAll(() => plane?.close());
 
-	it.each(MATRIX)('$name resets a SYN over IP$family', ({ hook, ...row }) => {
+	it.each(MATRIX)('$name resets a SYN over IP$family (F-06)', ({ hook, ...row }) => {
 		const sent = send({ hook, ...row }, { proto: 'tcp', flags: 'S', seq: 0xfffffff0 });
 		const { result, reasons } = plane.counting(() => plane.run(hook, frameOf({ ...sent, payload: 'data' })));
 		expect(result.action).toBe(7);
@@ -90,7 +90,7 @@ describe('a frontend without a backend', () => {
 		expect(plane.run(hook, frameOf(sent)).action).toBe(2);
 	});
 
-	it.each(MATRIX)('$name answers UDP over IP$family by ICMP port unreachable', ({ hook, ...row }) => {
+	it.each(MATRIX)('$name answers UDP over IP$family by ICMP port unreachable (F-35)', ({ hook, ...row }) => {
 		for (const payload of ['', 'x', new Uint8Array(1200)]) {
 			const sent = send({ hook, ...row }, { proto: 'udp', tos: 0x8c, payload });
 			const frame = frameOf(sent);

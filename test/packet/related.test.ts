@@ -89,7 +89,7 @@ describe('ICMP errors about translated flows', () => {
 	};
 
 	it.each(CASES)(
-		'$proto IP$family: a remote backend’s refusal reaches the client as the frontend’s',
+		'$proto IP$family: a remote backend’s refusal reaches the client as the frontend’s (F-35, F R-3)',
 		(one) => {
 			const { family } = one;
 			const { client, node, remote } = ADDR[family];
@@ -107,21 +107,24 @@ describe('ICMP errors about translated flows', () => {
 		},
 	);
 
-	it.each(CASES)('$proto IP$family: a router’s error keeps the router’s address', (one) => {
-		const { family } = one;
-		const { client, node, other } = ADDR[family];
-		const { sent, left } = open(fromNetdev, outside(one, NODEPORT));
-		const macs = { ethSrc: MAC.node, ethDst: MAC.client };
-		for (const kind of ['tooBig', 'expired'] as const) {
-			const { action, bytes } = plane.run(
-				fromNetdev,
-				errorAbout({ family, kind, src: other, dst: node }, left),
-			);
-			expect(action).toBe(7);
-			const want = { family, kind, src: other, dst: client, ttl: 63, ...macs };
-			expectSameBytes(bytes, errorAbout(want, { ...sent, ttl: left.ttl! }));
-		}
-	});
+	it.each(CASES)(
+		'$proto IP$family: a router’s error keeps the router’s address (F-35, F-30, F R-3)',
+		(one) => {
+			const { family } = one;
+			const { client, node, other } = ADDR[family];
+			const { sent, left } = open(fromNetdev, outside(one, NODEPORT));
+			const macs = { ethSrc: MAC.node, ethDst: MAC.client };
+			for (const kind of ['tooBig', 'expired'] as const) {
+				const { action, bytes } = plane.run(
+					fromNetdev,
+					errorAbout({ family, kind, src: other, dst: node }, left),
+				);
+				expect(action).toBe(7);
+				const want = { family, kind, src: other, dst: client, ttl: 63, ...macs };
+				expectSameBytes(bytes, errorAbout(want, { ...sent, ttl: left.ttl! }));
+			}
+		},
+	);
 
 	it.each(CASES)('$proto IP$family: an error may quote the whole packet', (one) => {
 		const { family, proto } = one;
@@ -138,39 +141,45 @@ describe('ICMP errors about translated flows', () => {
 		if (proto === 'udp') expect(inner.faults).toEqual([]);
 	});
 
-	it.each(CASES)('$proto IP$family: the client’s error about a reply reaches the remote backend', (one) => {
-		const { family } = one;
-		const { client, node, remote } = ADDR[family];
-		const { sent, left } = open(fromNetdev, outside(one, NODEPORT));
-		const macs = { ethSrc: MAC.client };
-		const error = errorAbout({ family, kind: 'tooBig', src: client, dst: node, ...macs }, turned(sent));
-		const { result, reasons } = plane.counting(() => plane.run(fromNetdev, error));
-		expect(result.action).toBe(7);
-		const to = { family, kind: 'tooBig', src: node, dst: remote, ttl: 63 } as const;
-		const way = { ethSrc: MAC.node, ethDst: MAC.node2 };
-		expectSameBytes(result.bytes, errorAbout({ ...to, ...way }, turned(left, { ttl: 64 })));
-		expect(reasons).toEqual({ TO_REMOTE: 1 });
-	});
+	it.each(CASES)(
+		'$proto IP$family: the client’s error about a reply reaches the remote backend (F-35, F R-3)',
+		(one) => {
+			const { family } = one;
+			const { client, node, remote } = ADDR[family];
+			const { sent, left } = open(fromNetdev, outside(one, NODEPORT));
+			const macs = { ethSrc: MAC.client };
+			const error = errorAbout({ family, kind: 'tooBig', src: client, dst: node, ...macs }, turned(sent));
+			const { result, reasons } = plane.counting(() => plane.run(fromNetdev, error));
+			expect(result.action).toBe(7);
+			const to = { family, kind: 'tooBig', src: node, dst: remote, ttl: 63 } as const;
+			const way = { ethSrc: MAC.node, ethDst: MAC.node2 };
+			expectSameBytes(result.bytes, errorAbout({ ...to, ...way }, turned(left, { ttl: 64 })));
+			expect(reasons).toEqual({ TO_REMOTE: 1 });
+		},
+	);
 
-	it.each(CASES)('$proto IP$family: errors about flows of a local backend go both ways', (one) => {
-		const { family } = one;
-		const { client, node, local } = ADDR[family];
-		const { sent, left } = open(fromNetdev, outside(one, LOCAL));
-		const refusal = errorAbout({ family, kind: 'unreachable', src: local, dst: client }, left);
-		const out = plane.run(toNetdev, refusal);
-		expect(passed(toNetdev, out.action)).toBe(true);
-		expectSameBytes(out.bytes, errorAbout({ family, kind: 'unreachable', src: node, dst: client }, sent));
+	it.each(CASES)(
+		'$proto IP$family: errors about flows of a local backend go both ways (F-35, F R-3)',
+		(one) => {
+			const { family } = one;
+			const { client, node, local } = ADDR[family];
+			const { sent, left } = open(fromNetdev, outside(one, LOCAL));
+			const refusal = errorAbout({ family, kind: 'unreachable', src: local, dst: client }, left);
+			const out = plane.run(toNetdev, refusal);
+			expect(passed(toNetdev, out.action)).toBe(true);
+			expectSameBytes(out.bytes, errorAbout({ family, kind: 'unreachable', src: node, dst: client }, sent));
 
-		const complaint = errorAbout({ family, kind: 'tooBig', src: client, dst: node }, turned(sent));
-		const inward = plane.run(fromNetdev, complaint);
-		expect(passed(fromNetdev, inward.action)).toBe(true);
-		expectSameBytes(
-			inward.bytes,
-			errorAbout({ family, kind: 'tooBig', src: client, dst: local }, turned(left)),
-		);
-	});
+			const complaint = errorAbout({ family, kind: 'tooBig', src: client, dst: node }, turned(sent));
+			const inward = plane.run(fromNetdev, complaint);
+			expect(passed(fromNetdev, inward.action)).toBe(true);
+			expectSameBytes(
+				inward.bytes,
+				errorAbout({ family, kind: 'tooBig', src: client, dst: local }, turned(left)),
+			);
+		},
+	);
 
-	it.each(CASES)('$proto IP$family: errors about a pod’s flow go both ways', (one) => {
+	it.each(CASES)('$proto IP$family: errors about a pod’s flow go both ways (F-35, F R-3)', (one) => {
 		const { family, proto } = one;
 		const { clusterIp, remote, local2, other } = ADDR[family];
 		const flow = { proto, src: local2, dst: clusterIp, sport: 4000, dport: SERVICE_PORT, flags: 'S' };
@@ -199,23 +208,26 @@ describe('ICMP errors about translated flows', () => {
 		expectSameBytes(bytes, error);
 	});
 
-	it.each(CASES)('$proto IP$family: errors about nothing of ours, and cut ones, stay as they are', (one) => {
-		const { family } = one;
-		const { node, other } = ADDR[family];
-		const { left } = open(fromNetdev, outside(one, NODEPORT));
-		const whole = { family, kind: 'tooBig', src: other, dst: node } as const;
-		const frames = [
-			errorAbout(whole, { ...left, sport: left.sport - 1 }),
-			errorAbout(whole, { ...left, dst: other }),
-			...[0, 1, 4, 7].map((keep) => errorAbout(whole, left, keep)),
-		];
-		for (const hook of [fromNetdev, toNetdev, fromPod, toPod])
-			for (const frame of frames) {
-				const { action, bytes } = plane.run(hook, frame);
-				expect(passed(hook, action)).toBe(true);
-				expectSameBytes(bytes, frame);
-			}
-	});
+	it.each(CASES)(
+		'$proto IP$family: errors about nothing of ours, and cut ones, stay as they are (F-35, F R-6)',
+		(one) => {
+			const { family } = one;
+			const { node, other } = ADDR[family];
+			const { left } = open(fromNetdev, outside(one, NODEPORT));
+			const whole = { family, kind: 'tooBig', src: other, dst: node } as const;
+			const frames = [
+				errorAbout(whole, { ...left, sport: left.sport - 1 }),
+				errorAbout(whole, { ...left, dst: other }),
+				...[0, 1, 4, 7].map((keep) => errorAbout(whole, left, keep)),
+			];
+			for (const hook of [fromNetdev, toNetdev, fromPod, toPod])
+				for (const frame of frames) {
+					const { action, bytes } = plane.run(hook, frame);
+					expect(passed(hook, action)).toBe(true);
+					expectSameBytes(bytes, frame);
+				}
+		},
+	);
 });
 
 describe('packets that their way out does not take', () => {
@@ -243,22 +255,25 @@ describe('packets that their way out does not take', () => {
 		expectSameBytes(bytes, frame);
 	});
 
-	it.each(CASES)('TC tells the sender of $proto IP$family what size it takes', ({ family, proto }) => {
-		const sent = big(family, proto);
-		const { result, reasons } = plane.counting(() => plane.run(fromNetdev, frameOf(sent)));
-		expect(result.action).toBe(7);
-		expect(reasons).toMatchObject({ REJECT_TOO_BIG: 1 });
-		const { eth, ip, icmp, payload, faults } = decode(result.bytes);
-		expect(faults).toEqual([]);
-		expect(eth).toMatchObject({ src: MAC.node, dst: MAC.client });
-		expect(ip).toMatchObject({ src: sent.dst, dst: sent.src });
-		expect(icmp).toMatchObject(
-			family === 'v4' ? { type: 3, code: 4, rest: 1500 } : { type: 2, code: 0, rest: 1500 },
-		);
-		expectSameBytes(payload, frameOf(sent).subarray(14, 14 + payload.length), 'quoted packet');
-	});
+	it.each(CASES)(
+		'TC tells the sender of $proto IP$family what size it takes (F-35, F R-3)',
+		({ family, proto }) => {
+			const sent = big(family, proto);
+			const { result, reasons } = plane.counting(() => plane.run(fromNetdev, frameOf(sent)));
+			expect(result.action).toBe(7);
+			expect(reasons).toMatchObject({ REJECT_TOO_BIG: 1 });
+			const { eth, ip, icmp, payload, faults } = decode(result.bytes);
+			expect(faults).toEqual([]);
+			expect(eth).toMatchObject({ src: MAC.node, dst: MAC.client });
+			expect(ip).toMatchObject({ src: sent.dst, dst: sent.src });
+			expect(icmp).toMatchObject(
+				family === 'v4' ? { type: 3, code: 4, rest: 1500 } : { type: 2, code: 0, rest: 1500 },
+			);
+			expectSameBytes(payload, frameOf(sent).subarray(14, 14 + payload.length), 'quoted packet');
+		},
+	);
 
-	it.each(FAMILIES)('XDP and TC take an IP%s packet of exactly the size', (family) => {
+	it.each(FAMILIES)('XDP and TC take an IP%s packet of exactly the size (F-46)', (family) => {
 		const payload = new Uint8Array(1500 - (family === 'v4' ? 28 : 48));
 		for (const hook of [xdp, fromNetdev]) {
 			const { action } = plane.run(hook, frameOf({ ...big(family, 'udp'), payload }));

@@ -66,7 +66,7 @@ describe('a NodePort from outside with a backend on another node', () => {
 	};
 
 	it.each(MATRIX)(
-		'$name $proto IP$family: the first packet leaves translated both ways',
+		'$name $proto IP$family: the first packet leaves translated both ways (F-01, F-06, F-51, F R-1)',
 		({ hook, ...one }) => {
 			const sent = toNode(one);
 			const { result, reasons } = plane.counting(() => plane.run(hook, frameOf(sent)));
@@ -80,7 +80,7 @@ describe('a NodePort from outside with a backend on another node', () => {
 	);
 
 	it.each(MATRIX)(
-		'$name $proto IP$family: later packets keep the port and the backend',
+		'$name $proto IP$family: later packets keep the port and the backend (F-55)',
 		({ hook, ...one }) => {
 			const { port } = open(hook, one);
 			const next: Shape = { ...toNode(one), flags: 'PA', seq: 1001, payload: 'second' };
@@ -92,7 +92,7 @@ describe('a NodePort from outside with a backend on another node', () => {
 		},
 	);
 
-	it.each(MATRIX)('$name $proto IP$family: the reply comes from the frontend', ({ hook, ...one }) => {
+	it.each(MATRIX)('$name $proto IP$family: the reply comes from the frontend (F-01)', ({ hook, ...one }) => {
 		const { sent, port } = open(hook, one);
 		const reply = turned(toBackend(sent, one.family, 'remote', port), { flags: 'SA', ttl: 63 });
 		const { result, reasons } = plane.counting(() => plane.run(hook, frameOf(reply)));
@@ -116,15 +116,18 @@ describe('a NodePort from outside with a backend on another node', () => {
 		expectSameBytes(back.bytes, frameOf(want));
 	});
 
-	it.each(MATRIX)('$name $proto IP$family: two clients with one port get two', ({ hook, ...one }) => {
-		const { client2 } = ADDR[one.family];
-		const first = open(hook, one);
-		const second = plane.run(hook, frameOf({ ...toNode(one), src: client2 }));
-		const port = ports(second.bytes).sport;
-		expect(port).not.toBe(first.port);
-		const reply = turned(toBackend(first.sent, one.family, 'remote', port), { flags: 'SA' });
-		expect(decode(plane.run(hook, frameOf(reply)).bytes).ip?.dst).toBe(client2);
-	});
+	it.each(MATRIX)(
+		'$name $proto IP$family: two clients with one port get two (F-35, F R-4)',
+		({ hook, ...one }) => {
+			const { client2 } = ADDR[one.family];
+			const first = open(hook, one);
+			const second = plane.run(hook, frameOf({ ...toNode(one), src: client2 }));
+			const port = ports(second.bytes).sport;
+			expect(port).not.toBe(first.port);
+			const reply = turned(toBackend(first.sent, one.family, 'remote', port), { flags: 'SA' });
+			expect(decode(plane.run(hook, frameOf(reply)).bytes).ip?.dst).toBe(client2);
+		},
+	);
 
 	it.each(MATRIX)('$name $proto IP$family: 300 flows have 300 ports', ({ hook, ...one }) => {
 		const chosen = new Set<number>();
@@ -158,7 +161,7 @@ describe('a NodePort from outside with a backend on another node', () => {
 	});
 
 	it.each(CASES)(
-		'XDP $proto IP$family: an unknown neighbour is TC’s, which goes on with the same flow',
+		'XDP $proto IP$family: an unknown neighbour is TC’s, which goes on with the same flow (F-01)',
 		(one) => {
 			const sent = toNode(one, 'noNeighbour');
 			const xdp = plane.counting(() => plane.run(program('ml_xdp'), frameOf(sent)));
@@ -192,7 +195,7 @@ describe('a NodePort from outside with a backend on another node', () => {
 	});
 
 	it.each(MATRIX)(
-		'$name $proto IP$family: what cannot live another hop is not forwarded',
+		'$name $proto IP$family: what cannot live another hop is not forwarded (F-48)',
 		({ hook, ...one }) => {
 			for (const ttl of [0, 1]) {
 				const frame = frameOf({ ...toNode(one), ttl });

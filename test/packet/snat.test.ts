@@ -37,7 +37,7 @@ describe('source ports of flows to another node', () => {
 	});
 	afterAll(() => plane?.close());
 
-	it.each(CASES)('10 000 $proto IP$family flows to one backend have a port each', (one) => {
+	it.each(CASES)('10 000 $proto IP$family flows to one backend have a port each (F-35, F R-4)', (one) => {
 		const chosen = new Set<number>();
 		for (let i = 0; i < 10_000; i++) {
 			const frame = first(one, 20_000 + i);

@@ -4,6 +4,8 @@ export interface Dial {
 	port: number;
 	localAddress?: string;
 	localPort?: number;
+	/** TTL or hop limit of UDP. */
+	ttl?: number;
 	/** Milliseconds to wait for a UDP answer. */
 	timeout?: number;
 }

@@ -144,6 +144,7 @@ function udpSocket(options: Dial): Promise<UdpSocket> {
 		socket.once('error', reject);
 		socket.bind({ address: options.localAddress, port: options.localPort ?? 0 } as object, () => {
 			socket.off('error', reject);
+			if (options.ttl !== undefined) socket.setTTL(options.ttl);
 			resolve(socket);
 		});
 	});
