@@ -3,7 +3,7 @@ SHELL := /bin/sh
 NODE := ./node_modules/.bin/node
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo up down test e2e check bpf layout bench kind-e2e clean
+.PHONY: help setup demo up down test e2e check bpf layout bench semantics kind-e2e clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ layout: setup ## Generate agent/abi/layout.ts from bpf/abi.h
 
 bench: setup ## Measure ns per packet, latency and throughput
 	@$(NODE) scripts/bench.ts
+
+semantics: setup ## Run the tests and write docs/semantics.md (TIER="unit bpf" for some, RUN=no for the titles only)
+	@$(NODE) scripts/semantics.ts $(if $(filter no,$(RUN)),--titles,$(TIER))
 
 kind-e2e: setup ## Run the end-to-end scenarios in a kind cluster without kube-proxy (needs docker and kind)
 	@$(NODE) scripts/kind.ts

@@ -6,6 +6,7 @@ import { findClang } from '../agent/bpf/clang.ts';
 import { bpfObjects } from '../agent/bpf/compile.ts';
 import { headerProblems } from './check/headers.ts';
 import { importProblems } from './check/imports.ts';
+import { semanticsProblems } from './check/semantics.ts';
 import { wordProblems } from './check/words.ts';
 import { hasCommand } from './machine.ts';
 
@@ -50,6 +51,7 @@ const STEPS: Readonly<Record<string, () => Result | Promise<Result>>> = {
 	'import rules': () => ({ problems: importProblems(root) }),
 	'words of this machine': () =>
 		hasCommand('git') ? { problems: wordProblems(root) } : { problems: [], skipped: 'git is not installed' },
+	'semantics page': async () => ({ problems: await semanticsProblems(root) }),
 	'generated layout': () => withClang(() => tool('scripts/layout.ts', '--check')),
 	'BPF headers alone': () => withClang(async (found) => ({ problems: await headerProblems(root, found) })),
 	'BPF objects': () =>

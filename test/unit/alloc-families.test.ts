@@ -27,7 +27,7 @@ function specOf({ in: given }: Row): Record<string, unknown> {
 
 const familyOf = (ip: string): string => (ip.includes(':') ? 'IPv6' : 'IPv4');
 
-describe('Service create: ipFamilyPolicy, ipFamilies and clusterIPs (R-1, C-01)', () => {
+describe('Service create: ipFamilyPolicy, ipFamilies and clusterIPs (C R-1, C-01)', () => {
 	test('has 280 rows', () => expect(rows).toHaveLength(280));
 
 	test.each(rows.map((row, at) => [at, JSON.stringify(row.in), row] as const))(

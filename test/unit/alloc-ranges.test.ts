@@ -38,7 +38,7 @@ describe('IpRange', () => {
 		expect(() => range.take('fd00:0:0::00ff')).toThrow('provided IP is already allocated');
 	});
 
-	test('R-3: dynamic addresses come from above the band until that is exhausted', () => {
+	test('C R-3: dynamic addresses come from above the band until that is exhausted', () => {
 		const range = new IpRange('10.96.0.0/24');
 		const band = staticIpBand(256n);
 		expect(band).toBe(16);
@@ -92,7 +92,7 @@ describe('PortRange', () => {
 		expect(() => range.take(10_100)).toThrow('provided port is already allocated');
 	});
 
-	test('R-4: the band of 30000-32767 is 86 ports, left alone by dynamic allocation', () => {
+	test('C R-4: the band of 30000-32767 is 86 ports, left alone by dynamic allocation', () => {
 		expect(staticPortBand(2768)).toBe(86);
 		expect(staticPortBand(100)).toBe(16);
 		expect(staticPortBand(10_000)).toBe(128);

@@ -28,7 +28,7 @@ function refusal(run: () => unknown): ApiError {
 
 const DUAL = () => createApi();
 
-describe('Service nodePorts (R-4)', () => {
+describe('Service nodePorts (C R-4)', () => {
 	test('A-18: a taken nodePort is refused until its owner goes', () => {
 		const api = DUAL();
 		create(api, 'a', { type: 'NodePort', ports: [{ port: 80, nodePort: 30080 }] });
@@ -124,7 +124,7 @@ describe('Service nodePorts (R-4)', () => {
 	});
 });
 
-describe('Service families on update (R-2)', () => {
+describe('Service families on update (C R-2)', () => {
 	test('C-06: to PreferDualStack and back', () => {
 		const api = DUAL();
 		const [v4] = create(api, 'a').clusterIPs;
@@ -194,7 +194,7 @@ describe('Service families on update (R-2)', () => {
 	});
 });
 
-describe('Service type changes (R-6)', () => {
+describe('Service type changes (C R-6)', () => {
 	test('C-09: ExternalName to ClusterIP and back', () => {
 		const api = DUAL();
 		const named = create(api, 'a', { type: 'ExternalName', externalName: 'example.org', ports: [] });
@@ -240,7 +240,7 @@ describe('Service type changes (R-6)', () => {
 	});
 });
 
-describe('healthCheckNodePort (R-5, C-14)', () => {
+describe('healthCheckNodePort (C R-5, C-14)', () => {
 	const local = { type: 'LoadBalancer', externalTrafficPolicy: 'Local' };
 
 	test('allocated or honoured where it is needed, released when not', () => {

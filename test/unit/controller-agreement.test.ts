@@ -92,7 +92,7 @@ function slicesOf(cluster: TestCluster, name: string): KubeObject[] {
 		.filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === name);
 }
 
-/** What R-9 says, from the pods alone. */
+/** What rule B R-9 says, from the pods alone. */
 function expected(cluster: TestCluster, svc: KubeObject): string[] {
 	const lines: string[] = [];
 	for (const { metadata, spec, status } of cluster.api.list('pods', 'default')) {

@@ -17,7 +17,7 @@ afterEach(() => cluster.stop());
 const TRIGGER_TIME = 'endpoints.kubernetes.io/last-change-trigger-time';
 
 describe('EndpointSlices', () => {
-	it('say of each pod its address, conditions, node, zone and reference (R-9)', async () => {
+	it('say of each pod its address, conditions, node, zone and reference (B R-9)', async () => {
 		await serve(1);
 		const [slice] = slices();
 		const [pod] = pods();
@@ -43,7 +43,7 @@ describe('EndpointSlices', () => {
 		]);
 	});
 
-	it('copy the labels of the Service without the reserved ones, and mark a headless one (R-9)', async () => {
+	it('copy the labels of the Service without the reserved ones, and mark a headless one (B R-9)', async () => {
 		const object = service('web', { clusterIP: 'None' });
 		object.metadata.labels = { tier: 'front', [MANAGED_BY]: 'me', [SERVICE_NAME]: 'x' };
 		cluster.api.create('services', object);
@@ -97,7 +97,7 @@ describe('EndpointSlices', () => {
 		expect(endpoints()!.subsets[0][field]).toHaveLength(1);
 	});
 
-	it('keep a terminating pod as serving, not ready; Endpoints leave it out (R-9)', async () => {
+	it('keep a terminating pod as serving, not ready; Endpoints leave it out (B R-9)', async () => {
 		await serve(2);
 		const { name } = pods()[0]!.metadata;
 		cluster.api.delete('pods', 'default', name);
@@ -108,7 +108,7 @@ describe('EndpointSlices', () => {
 		expect(listed.some((address: KubeObject) => address['targetRef'].name === name)).toBe(false);
 	});
 
-	it.each(['Succeeded', 'Failed'])('leave out a pod that %s (R-9)', async (phase) => {
+	it.each(['Succeeded', 'Failed'])('leave out a pod that %s (B R-9)', async (phase) => {
 		await serve(0);
 		cluster.api.create('pods', {
 			metadata: { name: 'job', namespace: 'default', labels: { app: 'web' } },
@@ -126,7 +126,7 @@ describe('EndpointSlices', () => {
 	it.each([
 		['svc', 'web', 'web', 'db-0'],
 		['another subdomain', 'other', 'web', undefined],
-	])('hostname iff the subdomain is the Service: %s (R-9)', async (_what, subdomain, _svc, hostname) => {
+	])('hostname iff the subdomain is the Service: %s (B R-9)', async (_what, subdomain, _svc, hostname) => {
 		cluster.api.create('services', service('web', { clusterIP: 'None' }));
 		cluster.api.create('pods', {
 			metadata: { name: 'p', namespace: 'default', labels: { app: 'web' } },
@@ -137,7 +137,7 @@ describe('EndpointSlices', () => {
 		expect(endpoints()!.subsets[0].addresses[0].hostname).toBe(hostname);
 	});
 
-	it('of pods with different numbers for a named port are different slices (R-9)', async () => {
+	it('of pods with different numbers for a named port are different slices (B R-9)', async () => {
 		cluster.api.create(
 			'services',
 			service('web', { ports: [{ name: 'http', port: 80, targetPort: 'web' }] }),

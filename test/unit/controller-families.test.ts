@@ -72,7 +72,7 @@ describe('EndpointSlices of families and zones', () => {
 			[[{ name: 'node1' }], [{ name: 'node2' }]],
 		],
 	])(
-		'hints with trafficDistribution %s, gone without it (B-87, R-12)',
+		'hints with trafficDistribution %s, gone without it (B-87, B R-12)',
 		async (trafficDistribution, zones, nodes) => {
 			await serve(2);
 			const write = (to?: string) =>
@@ -91,7 +91,7 @@ describe('EndpointSlices of families and zones', () => {
 		},
 	);
 
-	it('has no zone hint for an endpoint without a zone; topology-mode Auto wins over the field (R-12)', async () => {
+	it('has no zone hint for an endpoint without a zone; topology-mode Auto wins over the field (B R-12)', async () => {
 		cluster.addNode('node0');
 		await serve(1, { trafficDistribution: 'PreferClose' });
 		expect(all()[0]).toMatchObject({ nodeName: 'node0' });

@@ -104,7 +104,7 @@ describe('fillTable()', () => {
 		expect(changed.length).toBe(v.extra_changed_entries);
 	});
 
-	it('refuses sizes that are no primes and more backends than slots; nothing for nobody; all for one (R-4)', () => {
+	it('refuses sizes that are no primes and more backends than slots; nothing for nobody; all for one (G R-4)', () => {
 		const one = { offset: 1, skip: 1 };
 		expect(() => fillTable([one], 250)).toThrow('Cannot fill a Maglev table of 250 slots: not a prime');
 		expect(() => fillTable(new Array(8).fill(one), 7)).toThrow(
@@ -124,7 +124,7 @@ describe('maglevTable()', () => {
 		);
 	});
 
-	it('depends on the set, not on its order (R-1)', () => {
+	it('depends on the set, not on its order (G R-1)', () => {
 		const sets = fc.uniqueArray(fc.string({ minLength: 1 }), { minLength: 1, maxLength: 30 });
 		const shuffled = sets.chain((set) =>
 			fc.tuple(fc.constant(set), fc.shuffledSubarray(set, { minLength: set.length })),
@@ -137,7 +137,7 @@ describe('maglevTable()', () => {
 		);
 	});
 
-	it('has no holes, and shares that differ by at most 1 (R-2)', () => {
+	it('has no holes, and shares that differ by at most 1 (G R-2)', () => {
 		fc.assert(
 			fc.property(fc.integer({ min: 1, max: 509 }), fc.integer({ min: 0, max: 255 }), (n, seed) => {
 				const counts = shares(maglevTable(names(n, seed), 509), n);

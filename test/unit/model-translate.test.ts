@@ -41,7 +41,7 @@ describe('translate()', () => {
 		]);
 	});
 
-	it('takes an endpoint that is in two slices once, with what either says (R-7)', () => {
+	it('takes an endpoint that is in two slices once, with what either says (B R-7)', () => {
 		const unready = { ip: '10.0.0.1', conditions: { ready: false } };
 		const ready = { ip: '10.0.0.1', node: 'node1' };
 		for (const slices of [
