@@ -34,6 +34,11 @@ export class BandAllocator {
 		return this.#holders.has(offset);
 	}
 
+	/** Who took it; undefined when it is free. */
+	holder(offset: number): string | undefined {
+		return this.#holders.get(offset);
+	}
+
 	/** @returns false when it is taken. */
 	take(offset: number, holder: string): boolean {
 		if (this.#holders.has(offset)) return false;

@@ -79,6 +79,12 @@ export class IpRange {
 		return offset !== undefined && this.#band.has(offset);
 	}
 
+	/** Who took the address; undefined when it is free or not in the range. */
+	holder(address: string): string | undefined {
+		const offset = this.#offset(address);
+		return offset === undefined ? undefined : this.#band.holder(offset);
+	}
+
 	/** @throws AllocationError when it is taken or not in the usable range. */
 	take(address: string, holder = ''): void {
 		const offset = this.#offset(address);

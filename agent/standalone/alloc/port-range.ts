@@ -33,6 +33,11 @@ export class PortRange {
 		return this.#inside(port) && this.#band.has(port - this.from);
 	}
 
+	/** Who took the port; undefined when it is free or not in the range. */
+	holder(port: number): string | undefined {
+		return this.#inside(port) ? this.#band.holder(port - this.from) : undefined;
+	}
+
 	/** @throws AllocationError when it is taken or not in the range. */
 	take(port: number, holder = ''): void {
 		if (!this.#inside(port))

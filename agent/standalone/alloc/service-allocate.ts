@@ -1,5 +1,6 @@
 import { ApiError, invalid, type ResourceName } from '../api/errors.ts';
 import { type FieldError, invalidField } from '../api/field-error.ts';
+import type { Conflict } from '../api/strategy.ts';
 import type { Fields, KubeObject } from '../port.ts';
 import { AllocationError } from './band.ts';
 import { type Cluster, initFamilies } from './families.ts';
@@ -182,24 +183,43 @@ export function releaseService(service: KubeObject, ranges: Ranges): void {
 		ranges.ports.release(service.spec.healthCheckNodePort, service.metadata.uid);
 }
 
+/** Reasons of kube-apiserver's repair loops, by what refused. */
+const REASONS = {
+	ip: {
+		allocated: 'ClusterIPAlreadyAllocated',
+		'out-of-range': 'ClusterIPOutOfRange',
+		full: 'ServiceCIDRFull',
+	},
+	port: { allocated: 'PortAlreadyAllocated', 'out-of-range': 'PortOutOfRange', full: 'PortRangeFull' },
+} as const;
+
 /**
  * Claims what a stored Service says it has, as far as that is in range and free, so that nobody else gets it.
  * @returns what could not be claimed (C-19).
  */
-export function adoptService(service: KubeObject, ranges: Ranges): string[] {
-	const holder = service.metadata.uid;
-	const conflicts: string[] = [];
-	const claim = (what: string | number, take: () => void) => {
+export function adoptService(service: KubeObject, ranges: Ranges): Conflict[] {
+	const holder = service.metadata.uid ?? '';
+	const conflicts: Conflict[] = [];
+	const claim = (what: 'ip' | 'port', value: string | number, take: () => void) => {
 		try {
 			take();
 		} catch (error) {
 			if (!(error instanceof AllocationError)) throw error;
-			conflicts.push(`${what}: ${error.message}`);
+			const label = what === 'ip' ? 'Cluster IP' : 'Node port';
+			const message = `${label} ${value}: ${error.message}; please recreate the Service`;
+			conflicts.push({ reason: REASONS[what][error.why], message });
 		}
 	};
-	for (const ip of realIps(service.spec)) claim(ip, () => ranges.ips.get(familyOf(ip)!)?.take(ip, holder));
+	for (const ip of realIps(service.spec))
+		claim('ip', ip, () => {
+			const range = ranges.ips.get(familyOf(ip)!);
+			if (!range) throw new AllocationError('out-of-range', `the cluster has no ${familyOf(ip)} range`);
+			if (range.holder(ip) !== holder) range.take(ip, holder);
+		});
 	const health: number[] = service.spec?.healthCheckNodePort ? [service.spec.healthCheckNodePort] : [];
 	for (const port of new Set([...nodePortsOf(service.spec), ...health]))
-		claim(port, () => ranges.ports.take(port, holder));
+		claim('port', port, () => {
+			if (ranges.ports.holder(port) !== holder) ranges.ports.take(port, holder);
+		});
 	return conflicts;
 }

@@ -1,5 +1,6 @@
 import { dns1035Label } from '../api/names.ts';
-import type { Strategy } from '../api/strategy.ts';
+import type { Conflict, Strategy } from '../api/strategy.ts';
+import type { KubeObject } from '../port.ts';
 import type { Family } from './ip-range.ts';
 import { IpRange } from './ip-range.ts';
 import { PortRange } from './port-range.ts';
@@ -37,8 +38,39 @@ export function createRanges({ families, serviceCidrs, nodePortRange, random }: 
 	return { cluster: families, ips: byFamily, ports: new PortRange(nodePortRange, random) };
 }
 
+/**
+ * Services that name what another has. Whenever something is given back they are asked again, so that it becomes
+ * theirs before anybody else can get it.
+ */
+class Waiting {
+	readonly #services = new Map<string, KubeObject>();
+	readonly #ranges: Ranges;
+
+	constructor(ranges: Ranges) {
+		this.#ranges = ranges;
+	}
+
+	adopt(service: KubeObject): Conflict[] {
+		const conflicts = adoptService(service, this.#ranges);
+		if (conflicts.length > 0) this.#services.set(service.metadata.uid!, service);
+		else this.#services.delete(service.metadata.uid!);
+		return conflicts;
+	}
+
+	/** After something was given back; `changed` is a Service's new state. */
+	retry(changed?: KubeObject): void {
+		if (changed && this.#services.has(changed.metadata.uid!)) this.adopt(changed);
+		for (const service of this.#services.values()) this.adopt(service);
+	}
+
+	forget(service: KubeObject): void {
+		this.#services.delete(service.metadata.uid!);
+	}
+}
+
 /** Services: everything of acceptance section C that the API server does. */
 export function serviceStrategy(ranges: Ranges): Strategy {
+	const waiting = new Waiting(ranges);
 	return {
 		name: dns1035Label,
 		defaults: defaultService,
@@ -60,13 +92,18 @@ export function serviceStrategy(ranges: Ranges): Strategy {
 				allocateIps(service, old, ranges, tx);
 				allocateNodePorts(service, old, ranges, tx);
 				allocateHealthPort(service, old, ranges, tx);
+				tx.onCommit(() => waiting.retry(service));
 			} catch (error) {
 				tx.rollback();
 				throw error;
 			}
 			return tx;
 		},
-		adopt: (service) => adoptService(service, ranges),
-		release: (service) => releaseService(service, ranges),
+		adopt: (service) => waiting.adopt(service),
+		release: (service) => {
+			waiting.forget(service);
+			releaseService(service, ranges);
+			waiting.retry();
+		},
 	};
 }

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { RequestListener } from 'node:http';
 import type { Family } from '../alloc/ip-range.ts';
 import { createRanges, serviceStrategy } from '../alloc/service-strategy.ts';
+import type { KubeObject } from '../port.ts';
+import { Database } from './database.ts';
 import { createHandler } from './http/handler.ts';
 import { type Listening, type ListenOptions, listen } from './http/listen.ts';
 import { Objects } from './objects.ts';
@@ -36,6 +38,12 @@ export interface ApiOptions {
 	bookmarkInterval?: number;
 	/** Told of exceptions that watch listeners throw; default is a process warning. */
 	onListenerError?: (error: unknown) => void;
+	/** SQLite file that holds the objects; without one they are gone with the process. */
+	database?: string;
+	/** Told when the database cannot be written. Writes are answered with 500 until it can; nothing is lost meanwhile. */
+	onDatabaseError?: (error: unknown) => void;
+	/** Told of what a stored object names and cannot have, beside the Event about it. */
+	onConflict?: (object: KubeObject, message: string) => void;
 	/** To try what readers do with it: writes with the header `x-maglane-unsafe` are stored as they are, valid or not. */
 	unsafe?: boolean;
 }
@@ -50,11 +58,17 @@ export interface Api {
 	handler: RequestListener;
 	/** Serves on a unix socket and/or a loopback TCP port. */
 	listen(options: ListenOptions): Promise<Listening>;
-	/** Ends watches and servers. */
+	/** Ends watches and servers, and closes the database. */
 	close(): Promise<void>;
 }
 
-/** The API of a cluster in memory: initial namespaces, default/kubernetes, allocators, HTTP. */
+/**
+ * A resourceVersion beyond all that an earlier process can have told, also of writes that it did not live to store: a
+ * client that resumes there is told 410 and lists again, instead of missing what got the same numbers.
+ */
+const REVISION_GAP = 1_000_000;
+
+/** The API of a cluster: initial namespaces, default/kubernetes, allocators, HTTP; with what the database holds. */
 export function createApi(options: ApiOptions = {}): Api {
 	const {
 		families = ['IPv4', 'IPv6'],
@@ -64,11 +78,16 @@ export function createApi(options: ApiOptions = {}): Api {
 		random = Math.random,
 		uid = randomUUID,
 		history = 10_000,
-		firstRevision = clock(),
 		bookmarkInterval = 10_000,
 		unsafe = false,
 		onListenerError,
+		onDatabaseError = (error) => process.emitWarning(error as Error),
+		onConflict,
 	} = options;
+	const database =
+		options.database === undefined ? undefined : new Database(options.database, onDatabaseError);
+	const resumed = (database?.revision() ?? -REVISION_GAP) + REVISION_GAP;
+	const firstRevision = Math.max(options.firstRevision ?? clock(), resumed);
 	const ranges = createRanges({ families, serviceCidrs, nodePortRange, random });
 	const store = new Store({ history, firstRevision, ...(onListenerError ? { onListenerError } : {}) });
 	const objects = new Objects({
@@ -77,7 +96,12 @@ export function createApi(options: ApiOptions = {}): Api {
 		clock,
 		uid,
 		random,
+		...(onConflict ? { onConflict } : {}),
 	});
+	if (database) {
+		store.subscribe((change) => database.record(change));
+		objects.restore(database.objects());
+	}
 	const stopSeed = seed(objects, { first: ranges.ips.get(families[0]!)!.at(0) });
 	const abort = new AbortController();
 	const handler = createHandler({
@@ -86,6 +110,7 @@ export function createApi(options: ApiOptions = {}): Api {
 		unsafe,
 		clock,
 		models: new Models(),
+		committed: () => database?.committed() ?? Promise.resolve(),
 		signal: abort.signal,
 	});
 	const servers: Listening[] = [];
@@ -101,6 +126,7 @@ export function createApi(options: ApiOptions = {}): Api {
 			stopSeed();
 			abort.abort();
 			await Promise.all(servers.map((server) => server.close()));
+			database?.close();
 		},
 	};
 }

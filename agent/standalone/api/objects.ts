@@ -17,6 +17,7 @@ import { type Kind, kindOf } from './kinds.ts';
 import { randomSuffix, timestamp, validateMeta } from './meta.ts';
 import { keyOf, type Store } from './store.ts';
 import type { Allocation, Strategy } from './strategy.ts';
+import { warning } from './warning.ts';
 
 /** How a write is carried out. */
 export interface WriteOptions {
@@ -39,12 +40,15 @@ export interface ObjectsDeps {
 	clock: () => number;
 	uid: () => string;
 	random: () => number;
+	/** Told of what a stored object names and cannot have. */
+	onConflict?: (object: KubeObject, message: string) => void;
 }
 
 /** The admission plugin NamespaceLifecycle protects these. */
 const IMMORTAL: ReadonlySet<string> = new Set(['default', 'kube-public', 'kube-system']);
 const FOREGROUND = 'foregroundDeletion';
 const ORPHAN = 'orphan';
+const createdOf = (object: KubeObject): string => object.metadata.creationTimestamp ?? '';
 const NO_ALLOCATION: Allocation = { commit() {}, rollback() {} };
 
 /**
@@ -191,17 +195,46 @@ export class Objects implements ObjectApi {
 		const old = this.get(resource, object.metadata.namespace, object.metadata.name);
 		object.metadata.uid = old?.metadata.uid ?? this.#deps.uid();
 		object.metadata.creationTimestamp = old?.metadata.creationTimestamp ?? timestamp(this.#deps.clock());
-		const strategy = this.#strategy(resource);
-		if (old) strategy.release?.(old);
-		strategy.adopt?.(object);
+		if (old) this.#strategy(resource).release?.(old);
 		const stored = this.store.put(resource, object);
 		this.#collector.stored(resource, stored);
+		this.#adopt(resource, stored);
 		return stored;
+	}
+
+	/**
+	 * Takes in what an earlier process stored: allocators and the collector learn of it, deletions that it began go on.
+	 * To be called once, before anything else is written.
+	 */
+	restore(entries: Iterable<{ resource: string; object: KubeObject }>): void {
+		const known = [...entries].filter(({ resource }) => kindOf(resource));
+		// Of two objects that name the same address, the older keeps it
+		known.sort((a, b) => (createdOf(a.object) < createdOf(b.object) ? -1 : 1));
+		for (const { resource, object } of known) this.store.restore(resource, object);
+		for (const { resource, object } of known) this.#collector.stored(resource, object);
+		for (const { resource, object } of known) this.#adopt(resource, object);
+		for (const { resource, object } of known)
+			if (object.metadata.deletionTimestamp && this.#isStored(resource, object))
+				this.#collector.deleting(resource, object, finalizersOf(object));
 	}
 
 	/** Removes from the store at once; for the collector, which has seen to finalizers. */
 	removeStored(resource: string, old: KubeObject): void {
 		this.#remove(resource, old);
+	}
+
+	/** What a stored object cannot have, because another has it or it is in no range, is told in an Event. */
+	#adopt(resource: string, object: KubeObject): void {
+		for (const { reason, message } of this.#strategy(resource).adopt?.(object) ?? []) {
+			const event = warning(this.kind(resource), object, { reason, message }, timestamp(this.#deps.clock()));
+			const { namespace, name } = event.metadata;
+			if (!this.get('events', namespace, name)) this.create('events', event);
+			this.#deps.onConflict?.(object, message);
+		}
+	}
+
+	#isStored(resource: string, { metadata }: KubeObject): boolean {
+		return this.get(resource, metadata.namespace, metadata.name)?.metadata.uid === metadata.uid;
 	}
 
 	#strategy(resource: string): Strategy {

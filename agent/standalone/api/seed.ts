@@ -30,7 +30,8 @@ const kubernetesService = ({ first }: SeedOptions): KubeObject => ({
 
 /** `kubectl delete all --all` takes default/kubernetes along; every API server puts it back. */
 function withKubernetes(objects: ObjectApi, options: SeedOptions): () => void {
-	objects.create('services', kubernetesService(options));
+	if (!objects.get('services', 'default', 'kubernetes'))
+		objects.create('services', kubernetesService(options));
 	return objects.watch('services', ({ type, object }) => {
 		const { name, namespace } = object.metadata;
 		if (type === 'DELETED' && name === 'kubernetes' && namespace === 'default')
@@ -40,7 +41,8 @@ function withKubernetes(objects: ObjectApi, options: SeedOptions): () => void {
 
 /** What every cluster has from its start: namespaces with their service account, and default/kubernetes. */
 export function seed(objects: ObjectApi, options: SeedOptions): () => void {
-	for (const name of NAMESPACES) objects.create('namespaces', { metadata: { name } });
+	for (const name of NAMESPACES)
+		if (!objects.get('namespaces', undefined, name)) objects.create('namespaces', { metadata: { name } });
 	const stops = [withServiceAccounts(objects), withKubernetes(objects, options)];
 	return () => {
 		for (const stop of stops) stop();

@@ -97,6 +97,14 @@ export class Store {
 		return [...this.#tables.keys()];
 	}
 
+	/** Takes in an object as it was stored by an earlier process: with its resourceVersion, and without telling anybody. */
+	restore(resource: string, object: KubeObject): void {
+		const table = this.#table(resource);
+		const key = keyOf(object.metadata.namespace, object.metadata.name);
+		if (!table.objects.has(key)) table.sorted.splice(lowerBound(table.sorted, key), 0, key);
+		table.objects.set(key, deepFreeze(object));
+	}
+
 	/** Stores the object with the next resourceVersion, and tells the listeners. @returns the stored object. */
 	put(resource: string, object: KubeObject): KubeObject {
 		const table = this.#table(resource);

@@ -8,6 +8,13 @@ export interface Allocation {
 	rollback(): void;
 }
 
+/** What a stored object names and another has, or no range contains. */
+export interface Conflict {
+	/** For an Event, one word. */
+	reason: string;
+	message: string;
+}
+
 /** What differs from kind to kind on the way into the store. Every function works on a private copy of the object. */
 export interface Strategy {
 	name: NameRule;
@@ -25,7 +32,7 @@ export interface Strategy {
 	 */
 	allocate?(object: KubeObject, old: KubeObject | undefined): Allocation;
 	/** The object is stored without an allocation: claims what it holds. @returns what it could not claim. */
-	adopt?(object: KubeObject): string[];
+	adopt?(object: KubeObject): Conflict[];
 	/** The object leaves the store. */
 	release?(object: KubeObject): void;
 }

@@ -16,6 +16,8 @@ export interface HandlerDeps {
 	unsafe: boolean;
 	models: Models;
 	clock: () => number;
+	/** Resolves when every write up to now is durable. */
+	committed: () => Promise<void>;
 	signal: AbortSignal;
 }
 

@@ -37,11 +37,13 @@ export function writeOptions(query: URLSearchParams, subresource?: string): Writ
 	return { dryRun: dryRun === 'All', ...(subresource === 'status' ? { subresource } : {}) };
 }
 
-export function sendObject(
+/** Answers with an object once all that it tells of is stored. */
+export async function sendObject(
 	{ deps, asked, request, response }: Exchange,
 	code: number,
 	object: KubeObject,
-): void {
+): Promise<void> {
+	await deps.committed();
 	const form = representationOf(request.headers.accept, asked.query);
 	sendJson(response, code, represent(asked.kind, object, form, deps.clock()));
 }
@@ -106,7 +108,7 @@ async function create(exchange: Exchange): Promise<void> {
 	const stored = unsafe
 		? deps.objects.unsafePut(resource, object)
 		: deps.objects.create(resource, object, writeOptions(asked.query));
-	sendObject(exchange, 201, stored);
+	await sendObject(exchange, 201, stored);
 }
 
 const readUnchecked = async (request: IncomingMessage): Promise<KubeObject> =>
@@ -121,10 +123,11 @@ async function bind(exchange: Exchange): Promise<void> {
 	if (!binding.target?.name) throw badRequest('target.name: Required value');
 	const bound = { ...pod, spec: { ...pod.spec, nodeName: binding.target.name } };
 	deps.objects.update('pods', bound, writeOptions(asked.query));
+	await deps.committed();
 	sendJson(response, 201, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 });
 }
 
-function read(exchange: Exchange): void {
+async function read(exchange: Exchange): Promise<void> {
 	const { deps, asked, request, response, resource } = exchange;
 	const form = representationOf(request.headers.accept, asked.query);
 	if (['true', '1'].includes(asked.query.get('watch') ?? '')) {
@@ -133,9 +136,10 @@ function read(exchange: Exchange): void {
 		return;
 	}
 	if (asked.name !== undefined) {
-		sendObject(exchange, 200, deps.objects.mustGet(resource, asked.namespace, asked.name));
+		await sendObject(exchange, 200, deps.objects.mustGet(resource, asked.namespace, asked.name));
 		return;
 	}
+	await deps.committed();
 	const { items, meta } = listPage(deps.objects, asked.kind, asked.namespace, asked.query);
 	sendJson(response, 200, representList(asked.kind, items, meta, form, deps.clock()));
 }
@@ -144,7 +148,7 @@ async function replace(exchange: Exchange): Promise<void> {
 	const { deps, asked, resource } = exchange;
 	if (asked.name === undefined) throw methodNotAllowed();
 	const object = locate(exchange, await readObject(exchange));
-	sendObject(
+	await sendObject(
 		exchange,
 		200,
 		deps.objects.update(resource, object, writeOptions(asked.query, asked.subresource)),
@@ -160,7 +164,7 @@ async function patch(exchange: Exchange): Promise<void> {
 	const patched = applyPatch(mediaType(request), text, current);
 	const object = checked(exchange, patched);
 	const options = writeOptions(asked.query, asked.subresource);
-	sendObject(exchange, 200, deps.objects.update(resource, locate(exchange, object), options));
+	await sendObject(exchange, 200, deps.objects.update(resource, locate(exchange, object), options));
 }
 
 async function deleteOptions({ asked, request }: Exchange): Promise<DeleteOptions> {
@@ -197,19 +201,23 @@ async function remove(exchange: Exchange): Promise<void> {
 	const { deps, asked, response, resource } = exchange;
 	const options = await deleteOptions(exchange);
 	if (asked.name === undefined) {
-		deleteCollection(exchange, options);
+		await deleteCollection(exchange, options);
 		return;
 	}
 	const before = deps.objects.mustGet(resource, asked.namespace, asked.name);
 	const left = deps.objects.remove(resource, asked.namespace, asked.name, options);
-	if (left) sendObject(exchange, 200, left);
-	else sendJson(response, 200, deletedStatus(asked.kind, before));
+	if (left) {
+		await sendObject(exchange, 200, left);
+		return;
+	}
+	await deps.committed();
+	sendJson(response, 200, deletedStatus(asked.kind, before));
 }
 
-function deleteCollection(
+async function deleteCollection(
 	{ deps, asked, request, response, resource }: Exchange,
 	options: DeleteOptions,
-): void {
+): Promise<void> {
 	if (asked.kind.namespaced && asked.namespace === undefined) throw methodNotAllowed();
 	const selector = selectorOf(asked.kind, asked.query);
 	const items = deps.objects.list(resource, asked.namespace).filter((object) => selector?.(object) ?? true);
@@ -218,6 +226,7 @@ function deleteCollection(
 		if (!deps.objects.get(resource, metadata.namespace, metadata.name)) continue;
 		deps.objects.remove(resource, metadata.namespace, metadata.name, options);
 	}
+	await deps.committed();
 	const form = representationOf(request.headers.accept, asked.query);
 	const meta = { resourceVersion: String(deps.objects.store.revision) };
 	sendJson(response, 200, representList(asked.kind, items, meta, form, deps.clock()));

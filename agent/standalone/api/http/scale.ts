@@ -52,5 +52,6 @@ export async function serveScale({ deps, asked, request, response, resource }: E
 		{ ...current, spec: { ...current.spec, replicas } },
 		writeOptions(query),
 	);
+	await deps.committed();
 	sendJson(response, 200, scaleOf(updated));
 }
