@@ -60,6 +60,7 @@ function parseEndpoint(reader: Reader, json: Json, path: string, family: 4 | 6):
 		serving: condition('serving') ?? ready,
 		terminating: condition('terminating') ?? false,
 		node: reader.text(json, 'nodeName', `${path}.nodeName`),
+		hostname: reader.text(json, 'hostname', `${path}.hostname`),
 		forZones: hintNames(reader, hints, 'forZones', path),
 		forNodes: hintNames(reader, hints, 'forNodes', path),
 	};
@@ -82,7 +83,9 @@ export function parseEndpoints(raw: unknown, key: string): Parsed<EndpointSource
 				const ip = reader.ip(reader.text(address, 'ip', `${at}.ip`), `${at}.ip`);
 				if (!ip) return [];
 				const node = reader.text(address, 'nodeName', `${at}.nodeName`);
-				return [{ ip, ready, serving: ready, terminating: false, node, forZones: [], forNodes: [] }];
+				const hostname = reader.text(address, 'hostname', `${at}.hostname`);
+				const state = { ready, serving: ready, terminating: false };
+				return [{ ip, ...state, node, hostname, forZones: [], forNodes: [] }];
 			});
 		return {
 			ports: parsePorts(reader, subset, `${path}.ports`),

@@ -65,6 +65,8 @@ export interface Endpoint {
 	readonly terminating: boolean;
 	/** Empty when unknown. */
 	readonly node: string;
+	/** What it is called in DNS, below its Service; empty: by its address. */
+	readonly hostname: string;
 	/** Hints: zones and nodes whose clients should use it. */
 	readonly forZones: readonly string[];
 	readonly forNodes: readonly string[];

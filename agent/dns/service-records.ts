@@ -1,0 +1,119 @@
+import type { Ip } from '../model/ip.ts';
+import type { Endpoint, EndpointSource } from '../model/types.ts';
+import { addressLabel, isName } from './name.ts';
+import type { NameRecords, Srv } from './record.ts';
+import type { DnsService, NamedPort } from './service.ts';
+
+/** The names that one Service has, and no other. */
+export interface ServiceRecords {
+	readonly names: ReadonlyMap<string, NameRecords>;
+	/** Text of an address -> the names that a PTR query for it finds. */
+	readonly reverse: ReadonlyMap<string, readonly string[]>;
+}
+
+/** `svc.ns.svc.zone` */
+export function serviceName(service: Pick<DnsService, 'name' | 'namespace'>, zone: string): string {
+	return `${service.name}.${service.namespace}.svc.${zone}`.toLowerCase();
+}
+
+/**
+ * What a Service and its endpoints are called (Kubernetes DNS specification 1.1.0, sections 2.3 to 2.5). Pure; the
+ * order of addresses is that of the objects.
+ */
+export function serviceRecords(
+	service: DnsService,
+	sources: Iterable<EndpointSource>,
+	zone: string,
+): ServiceRecords {
+	const found = new Collected();
+	const name = serviceName(service, zone);
+	if (service.kind === 'external') found.alias(name, service.externalName);
+	else if (service.kind === 'headless') collectEndpoints(found, service, sources, name);
+	else collectClusterIp(found, service, name);
+	return found;
+}
+
+function collectClusterIp(found: Collected, service: DnsService, name: string): void {
+	found.name(name);
+	for (const ip of service.clusterIps) found.address(name, ip, name);
+	for (const port of service.ports) found.service(name, port, name);
+}
+
+/** Without an endpoint that may be told of, a headless Service has no name at all. */
+function collectEndpoints(
+	found: Collected,
+	service: DnsService,
+	sources: Iterable<EndpointSource>,
+	name: string,
+): void {
+	for (const { ports, endpoints } of [...sources].flatMap((source) => source.groups)) {
+		const told = endpoints.filter((endpoint) => endpoint.ready || service.publishNotReady);
+		for (const endpoint of told) {
+			const target = `${endpointLabel(endpoint)}.${name}`;
+			found.address(name, endpoint.ip);
+			if (!found.name(target)) continue;
+			found.address(target, endpoint.ip, target);
+			for (const port of ports) found.service(name, port, target);
+		}
+	}
+}
+
+function endpointLabel({ hostname, ip }: Endpoint): string {
+	return hostname === '' ? addressLabel(ip) : hostname.toLowerCase();
+}
+
+interface Lists extends NameRecords {
+	readonly a: Uint8Array[];
+	readonly aaaa: Uint8Array[];
+	readonly srv: Srv[];
+	cname?: string;
+}
+
+/** Records in the making. What is told twice is kept once; names that no message could hold are left out. */
+class Collected implements ServiceRecords {
+	readonly names = new Map<string, Lists>();
+	readonly reverse = new Map<string, string[]>();
+	readonly #seen = new Set<string>();
+
+	name(name: string): Lists | undefined {
+		const known = this.names.get(name);
+		if (known || !isName(name)) return known;
+		const made: Lists = { a: [], aaaa: [], srv: [] };
+		this.names.set(name, made);
+		return made;
+	}
+
+	/** @param owner what a PTR query for the address finds */
+	address(name: string, ip: Ip, owner?: string): void {
+		const records = this.name(name);
+		if (!records || this.#again(`${name} ${ip.text}`)) return;
+		if (ip.family === 4) records.a.push(ip.bytes.subarray(12));
+		else records.aaaa.push(ip.bytes);
+		if (owner === undefined) return;
+		const names = this.reverse.get(ip.text) ?? [];
+		this.reverse.set(ip.text, names);
+		names.push(owner);
+	}
+
+	/** The bare name has all ports, as CoreDNS answers it; a port with a name has a name of its own. */
+	service(name: string, { name: portName, protocol, port }: NamedPort, target: string): void {
+		const owners = portName === '' ? [name] : [name, `_${portName}._${protocol}.${name}`.toLowerCase()];
+		for (const owner of owners) {
+			if (this.#again(`${owner} ${port} ${target}`)) continue;
+			this.name(owner)?.srv.push({ port, target });
+		}
+	}
+
+	alias(name: string, externalName: string): void {
+		const target = externalName.toLowerCase().replace(/\.$/, '');
+		if (!isName(target)) return;
+		const records = this.name(name);
+		if (records) records.cname = target;
+	}
+
+	#again(what: string): boolean {
+		if (this.#seen.has(what)) return true;
+		this.#seen.add(what);
+		return false;
+	}
+}
