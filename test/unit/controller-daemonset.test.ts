@@ -90,4 +90,42 @@ describe('DaemonSet', () => {
 		await cluster.converge();
 		expect(cluster.writes()).toBe(before);
 	});
+
+	it('brings the new pod before the old one goes with maxSurge', async () => {
+		create();
+		await cluster.converge();
+		const stored = structuredClone(get());
+		stored.spec.updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } };
+		stored.spec.template.spec.containers[0].image = 'agnhost:2';
+		cluster.api.update('daemonsets', stored);
+		const ready = () =>
+			pods().filter(
+				({ metadata, status }) =>
+					!metadata.deletionTimestamp &&
+					status.conditions?.some((one: { type: string; status: string }) => one.type === 'Ready'),
+			);
+		for (let round = 0; round < 20; round++) {
+			await cluster.settle();
+			expect(new Set(ready().map(({ spec }) => spec.nodeName)).size).toBe(2);
+			expect(pods().length).toBeLessThanOrEqual(4);
+			if (cluster.kubelet() === 0) break;
+		}
+		expect(pods().map(({ spec }) => spec.containers[0].image)).toEqual(['agnhost:2', 'agnhost:2']);
+		expect(get().status).toMatchObject({ updatedNumberScheduled: 2, numberAvailable: 2 });
+	});
+
+	it('keeps its templates as revisions', async () => {
+		create();
+		await cluster.converge();
+		const stored = structuredClone(get());
+		stored.spec.template.spec.containers[0].image = 'agnhost:2';
+		cluster.api.update('daemonsets', stored);
+		await cluster.converge();
+		const revisions = cluster.api.list('controllerrevisions', 'default');
+		expect(revisions.map(({ revision }) => revision).sort()).toEqual([1, 2]);
+		const newest = revisions.find(({ revision }) => revision === 2)!;
+		const hash = newest.metadata.labels!['controller-revision-hash'];
+		expect(newest.metadata.name).toBe(`agent-${hash}`);
+		for (const pod of pods()) expect(pod.metadata.labels!['controller-revision-hash']).toBe(hash);
+	});
 });

@@ -80,4 +80,93 @@ describe('StatefulSet', () => {
 		await cluster.converge();
 		expect(pods().map(image)).toEqual(['agnhost:2', 'agnhost:2']);
 	});
+
+	const revisions = () =>
+		cluster.api
+			.list('controllerrevisions', 'default')
+			.toSorted((a, b) => a['revision'] - b['revision'])
+			.map(({ metadata, revision, data }) => ({
+				name: metadata.name,
+				revision,
+				image: data.spec.template.spec.containers[0].image,
+			}));
+	const setImage = (to: string, spec: Record<string, unknown> = {}) => {
+		const stored = structuredClone(cluster.api.get('statefulsets', 'default', 'db')!);
+		stored.spec.template.spec.containers[0].image = to;
+		cluster.api.update('statefulsets', { ...stored, spec: { ...stored.spec, ...spec } });
+	};
+
+	it('keeps every template as a revision and names the pods after theirs', async () => {
+		cluster.api.create('statefulsets', set(1));
+		await cluster.converge();
+		const [first] = revisions();
+		expect(pods()[0]!.metadata.labels).toMatchObject({
+			'apps.kubernetes.io/pod-index': '0',
+			'controller-revision-hash': first!.name,
+		});
+		setImage('agnhost:2');
+		await cluster.converge();
+		expect(revisions()).toMatchObject([
+			{ revision: 1, image: 'agnhost:1' },
+			{ revision: 2, image: 'agnhost:2' },
+		]);
+		const { status } = cluster.api.get('statefulsets', 'default', 'db')!;
+		expect(status.currentRevision).toBe(revisions()[1]!.name);
+		setImage('agnhost:1');
+		await cluster.converge();
+		expect(revisions().map(({ revision, image }) => [revision, image])).toEqual([
+			[2, 'agnhost:2'],
+			[3, 'agnhost:1'],
+		]);
+	});
+
+	it('leaves pods below the partition as they are, and a lost one comes back as it was', async () => {
+		cluster.api.create('statefulsets', set(3));
+		await cluster.converge();
+		const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { partition: 2 } };
+		setImage('agnhost:2', { updateStrategy });
+		await cluster.converge();
+		expect(pods().map(image)).toEqual(['agnhost:1', 'agnhost:1', 'agnhost:2']);
+		cluster.api.delete('pods', 'default', 'db-0');
+		await cluster.converge();
+		expect(pods().map(image)).toEqual(['agnhost:1', 'agnhost:1', 'agnhost:2']);
+		const { status } = cluster.api.get('statefulsets', 'default', 'db')!;
+		expect(status).toMatchObject({ updatedReplicas: 1, currentReplicas: 2, readyReplicas: 3 });
+		expect(status.currentRevision).not.toBe(status.updateRevision);
+		setImage('agnhost:2', { updateStrategy: { type: 'RollingUpdate', rollingUpdate: { partition: 0 } } });
+		await cluster.converge();
+		expect(pods().map(image)).toEqual(Array(3).fill('agnhost:2'));
+	});
+
+	it('keeps revisionHistoryLimit revisions that no pod has', async () => {
+		cluster.api.create('statefulsets', set(1, { revisionHistoryLimit: 1 }));
+		await cluster.converge();
+		for (const tag of ['agnhost:2', 'agnhost:3', 'agnhost:4']) {
+			setImage(tag);
+			await cluster.converge();
+		}
+		expect(revisions().map(({ image }) => image)).toEqual(['agnhost:3', 'agnhost:4']);
+	});
+
+	it('replaces nothing with OnDelete until a pod is deleted', async () => {
+		cluster.api.create('statefulsets', set(2, { updateStrategy: { type: 'OnDelete' } }));
+		await cluster.converge();
+		setImage('agnhost:2');
+		await cluster.converge();
+		expect(pods().map(image)).toEqual(['agnhost:1', 'agnhost:1']);
+		cluster.api.delete('pods', 'default', 'db-0');
+		await cluster.converge();
+		expect(pods().map(image)).toEqual(['agnhost:2', 'agnhost:1']);
+	});
+
+	it('writes nothing when nothing changed', async () => {
+		cluster.api.create('statefulsets', set(2));
+		await cluster.converge();
+		const before = cluster.writes();
+		cluster.clock.advance(3_600_000);
+		const stored = cluster.api.get('statefulsets', 'default', 'db')!;
+		cluster.api.update('statefulsets', { ...stored, metadata: { ...stored.metadata, labels: { a: 'b' } } });
+		await cluster.converge();
+		expect(cluster.writes()).toBe(before + 1);
+	});
 });

@@ -17,6 +17,14 @@ const pods = () => cluster.api.list('pods', 'default');
 const sets = () => cluster.api.list('replicasets', 'default');
 const condition = (object: KubeObject, type: string) =>
 	object.status.conditions.find((entry: { type: string }) => entry.type === type);
+const revision = (set: KubeObject) => Number(set.metadata.annotations?.['deployment.kubernetes.io/revision']);
+/** What Events say of an object, the oldest first. */
+const told = (kind: string, name: string) =>
+	cluster.api
+		.list('events', 'default')
+		.filter(({ involvedObject }) => involvedObject.kind === kind && involvedObject.name === name)
+		.sort((a, b) => Number(a.metadata.resourceVersion) - Number(b.metadata.resourceVersion))
+		.map(({ reason, message }) => `${reason} ${message}`);
 const image = (pod: KubeObject) => pod.spec.containers[0].image;
 
 function setImage(name: string, to: string, spec: Record<string, unknown> = {}): void {
@@ -174,6 +182,105 @@ describe('Deployment', () => {
 		}
 		const revisions = sets().map((set) => set.metadata.annotations?.['deployment.kubernetes.io/revision']);
 		expect(revisions.sort()).toEqual(['3', '4']);
+	});
+
+	it('tells of every scaling and of every pod, as kube-controller-manager words it', async () => {
+		cluster.api.create('deployments', deployment('web', 1));
+		await cluster.converge();
+		setImage('web', 'agnhost:2');
+		await cluster.converge();
+		const [first, second] = sets()
+			.toSorted((a, b) => revision(a) - revision(b))
+			.map(({ metadata }) => metadata.name);
+		expect(told('Deployment', 'web')).toEqual([
+			`ScalingReplicaSet Scaled up replica set ${first} from 0 to 1`,
+			`ScalingReplicaSet Scaled up replica set ${second} from 0 to 1`,
+			`ScalingReplicaSet Scaled down replica set ${first} from 1 to 0`,
+		]);
+		const [pod] = pods();
+		expect(told('ReplicaSet', second!)).toEqual([`SuccessfulCreate Created pod: ${pod!.metadata.name}`]);
+		expect(told('Pod', pod!.metadata.name)).toEqual([
+			`Scheduled Successfully assigned default/${pod!.metadata.name} to ${pod!.spec.nodeName}`,
+		]);
+	});
+
+	it('does not roll while it is paused, says so, still scales, and rolls when resumed', async () => {
+		cluster.api.create('deployments', deployment('web', 2));
+		await cluster.converge();
+		setImage('web', 'agnhost:2', { paused: true, replicas: 3 });
+		await cluster.converge();
+		expect(pods().map(image)).toEqual(Array(3).fill('agnhost:1'));
+		expect(condition(get(), 'Progressing')).toMatchObject({ status: 'Unknown', reason: 'DeploymentPaused' });
+		cluster.api.update('deployments', { ...get(), spec: { ...get().spec, paused: false } });
+		await cluster.converge();
+		expect(pods().map(image)).toEqual(Array(3).fill('agnhost:2'));
+		expect(condition(get(), 'Progressing')).toMatchObject({ reason: 'NewReplicaSetAvailable' });
+	});
+
+	it('grows old and new ReplicaSets by their share in the midst of a rollout', async () => {
+		const strategy = { type: 'RollingUpdate', rollingUpdate: { maxSurge: 3, maxUnavailable: 2 } };
+		cluster.api.create('deployments', deployment('web', 10, { strategy }));
+		await cluster.converge();
+		setImage('web', 'broken');
+		for (let round = 0; round < 6; round++) {
+			await cluster.settle();
+			cluster.kubelet(false);
+		}
+		const sizes = () =>
+			sets()
+				.toSorted((a, b) => revision(a) - revision(b))
+				.map((set) => set.spec.replicas);
+		expect(sizes()).toEqual([8, 5]);
+		cluster.api.update('deployments', { ...get(), spec: { ...get().spec, replicas: 15 } });
+		await cluster.settle();
+		// The figures of the Kubernetes documentation, "Proportional scaling"
+		expect(sizes()).toEqual([11, 7]);
+	});
+
+	it('adopts a ReplicaSet without an owner and uses one of its template', async () => {
+		cluster.api.create('deployments', deployment('web', 2));
+		await cluster.converge();
+		const [set] = sets();
+		cluster.api.remove('deployments', 'default', 'web', { propagationPolicy: 'Orphan' });
+		await cluster.converge();
+		expect(sets()[0]!.metadata.ownerReferences).toBeUndefined();
+		const before = pods().map(({ metadata }) => metadata.uid);
+		cluster.api.create('deployments', deployment('web', 2));
+		await cluster.converge();
+		expect(sets()).toHaveLength(1);
+		expect(sets()[0]!.metadata).toMatchObject({ uid: set!.metadata.uid, ownerReferences: [{ name: 'web' }] });
+		expect(pods().map(({ metadata }) => metadata.uid)).toEqual(before);
+	});
+
+	it('says why its pods cannot be made', async () => {
+		// A pod's name is its ReplicaSet's and 6 characters more: too long by them
+		const object = deployment('web', 1);
+		object.metadata.name = 'w'.repeat(240);
+		cluster.api.create('deployments', object);
+		await cluster.settle();
+		expect(condition(get(object.metadata.name), 'ReplicaFailure')).toMatchObject({
+			status: 'True',
+			reason: 'FailedCreate',
+		});
+	});
+
+	it('keeps the annotations of its current ReplicaSet like its own, and the revisions that a set had', async () => {
+		const annotations = { 'kubernetes.io/change-cause': 'first' };
+		const object = deployment('web', 1);
+		cluster.api.create('deployments', { ...object, metadata: { ...object.metadata, annotations } });
+		await cluster.converge();
+		setImage('web', 'agnhost:2');
+		await cluster.converge();
+		setImage('web', 'agnhost:1');
+		await cluster.converge();
+		const back = sets().find((set) => set.spec.replicas === 1)!;
+		expect(back.metadata.annotations).toMatchObject({
+			'kubernetes.io/change-cause': 'first',
+			'deployment.kubernetes.io/revision': '3',
+			'deployment.kubernetes.io/revision-history': '1',
+			'deployment.kubernetes.io/desired-replicas': '1',
+			'deployment.kubernetes.io/max-replicas': '2',
+		});
 	});
 
 	it('takes its ReplicaSets and pods along', async () => {

@@ -50,6 +50,7 @@ export const KINDS: readonly Kind[] = [
 	kind('v1', 'Secret', 'secrets'),
 	kind('v1', 'ServiceAccount', 'serviceaccounts', { shortNames: ['sa'] }),
 	kind('v1', 'Service', 'services', { shortNames: ['svc'], categories: ['all'], status: true }),
+	kind('apps/v1', 'ControllerRevision', 'controllerrevisions'),
 	kind('apps/v1', 'DaemonSet', 'daemonsets', { ...workload, shortNames: ['ds'] }),
 	kind('apps/v1', 'Deployment', 'deployments', { ...workload, shortNames: ['deploy'], scale: true }),
 	kind('apps/v1', 'ReplicaSet', 'replicasets', { ...workload, shortNames: ['rs'], scale: true }),

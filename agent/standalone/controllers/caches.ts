@@ -12,6 +12,7 @@ export interface Caches {
 	replicasets: Cache;
 	statefulsets: Cache;
 	daemonsets: Cache;
+	controllerrevisions: Cache;
 	endpoints: Cache;
 	endpointslices: Cache;
 }
@@ -21,10 +22,15 @@ export function createCaches(api: ObjectApi): Caches {
 		pods: createCache(api, 'pods', { label: labelsOf, owner: ownersOf, node: nodeOf }),
 		services: createCache(api, 'services', { selector: selectorTermOf }),
 		nodes: createCache(api, 'nodes'),
-		deployments: createCache(api, 'deployments'),
-		replicasets: createCache(api, 'replicasets', { owner: ownersOf, selector: selectorTermOf }),
+		deployments: createCache(api, 'deployments', { selector: selectorTermOf }),
+		replicasets: createCache(api, 'replicasets', {
+			label: labelsOf,
+			owner: ownersOf,
+			selector: selectorTermOf,
+		}),
 		statefulsets: createCache(api, 'statefulsets', { selector: selectorTermOf }),
 		daemonsets: createCache(api, 'daemonsets', { selector: selectorTermOf }),
+		controllerrevisions: createCache(api, 'controllerrevisions', { label: labelsOf, owner: ownersOf }),
 		endpoints: createCache(api, 'endpoints'),
 		endpointslices: createCache(api, 'endpointslices', { owner: ownersOf, service: serviceOf }),
 	};
@@ -45,12 +51,18 @@ function nodeOf(pod: KubeObject): string[] {
 	return [pod.spec?.nodeName ?? ''];
 }
 
+/** Stands for a label in the index `selector`: of a workload that selects by expressions alone. */
+export const NO_LABELS: [label: string, value: string] = ['', ''];
+
 /** One term of the selector is enough to find a Service or a workload from a pod's labels. */
 function selectorTermOf({ kind, metadata, spec }: KubeObject): string[] {
 	const labels: Record<string, string> | undefined =
 		kind === 'Service' ? spec?.selector : spec?.selector?.matchLabels;
+	const byExpressions = kind !== 'Service' && spec?.selector?.matchExpressions?.length > 0;
 	const term = Object.entries(labels ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))[0];
-	return term ? [labelValue(metadata.namespace, term[0], term[1])] : [];
+	if (!term && !byExpressions) return [];
+	const [label, value] = term ?? NO_LABELS;
+	return [labelValue(metadata.namespace, label, value)];
 }
 
 export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';

@@ -1,14 +1,15 @@
 import type { KubeObject } from '../port.ts';
+import { claim, followOwned } from './claim.ts';
 import type { ControllerContext } from './context.ts';
+import { nodeState, planRollout, rolloutLimits } from './daemonset-rollout.ts';
 import { byName, isTerminating, keyOf } from './meta.ts';
-import { templateHash } from './names.ts';
-import { claimPods, followPods, podFromTemplate } from './pod-owner.ts';
+import { createPod, deletePod, podFromTemplate } from './pod-control.ts';
 import { isAvailable, isFinished, isReady, nextAvailability } from './pod-state.ts';
 import type { WorkQueue } from './queue.ts';
+import { currentRevision, pruneRevisions, REVISION_LABEL, revisionsOf } from './revisions.ts';
 import { wantsNode } from './scheduler-fit.ts';
 
 const KIND = { apiVersion: 'apps/v1', kind: 'DaemonSet' };
-const REVISION_LABEL = 'controller-revision-hash';
 
 /** What every daemon's pod puts up with (kube-controller-manager, pkg/controller/daemon/util). */
 const TOLERATIONS = [
@@ -23,22 +24,29 @@ export function startDaemonSets(ctx: ControllerContext): WorkQueue {
 	const queue = ctx.queue('daemonset', (key) => {
 		const set = daemonsets.get(key);
 		if (!set || isTerminating(set)) return;
-		const revision = templateHash(set.spec.template);
-		const claimed = claimPods(ctx, set, KIND).filter((pod) => !isFinished(pod));
+		const revisions = revisionsOf(ctx, set, KIND);
+		const revision = hashOf(currentRevision(ctx, set, KIND, revisions));
+		const claimed = claim(ctx.caches.pods, set, KIND).filter((pod) => !isFinished(pod));
 		const wanted = wantedNodes(ctx, set, revision);
 		place(ctx, set, { wanted, claimed, revision });
 		const pods = ctx.caches.pods.by('owner', set.metadata.uid!);
 		writeStatus(ctx, key, { wanted, claimed: pods, revision });
+		const used = new Set([revision, ...pods.map(({ metadata }) => metadata.labels?.[REVISION_LABEL])]);
+		pruneRevisions(ctx, set, revisions, (old) => used.has(hashOf(old)));
 		const wait = nextAvailability(pods, set.spec.minReadySeconds ?? 0, ctx.clock.now());
 		if (wait !== undefined) queue.addAfter(key, wait);
 	});
 	daemonsets.subscribe((_before, after) => after && queue.add(keyOf(after)));
-	followPods(ctx, queue, KIND, daemonsets);
+	followOwned(ctx.caches.pods, KIND, daemonsets, queue.add);
 	nodes.subscribe((before, after) => {
 		const relevant = (node?: KubeObject) => JSON.stringify([node?.metadata.labels, node?.spec]);
 		if (relevant(before) !== relevant(after)) for (const set of daemonsets.all()) queue.add(keyOf(set));
 	});
 	return queue;
+}
+
+function hashOf(revision: KubeObject): string {
+	return revision.metadata.labels?.[REVISION_LABEL] ?? '';
 }
 
 interface Placement {
@@ -54,38 +62,29 @@ function wantedNodes(ctx: ControllerContext, set: KubeObject, revision: string):
 	return new Set(fitting.map(({ metadata }) => metadata.name));
 }
 
-/** Deletes what is on the wrong node or twice on one, replaces what is of an old template, makes what is missing. */
+/** Deletes what is on the wrong node, replaces what is of an old template, makes what is missing. */
 function place(ctx: ControllerContext, set: KubeObject, { wanted, claimed, revision }: Placement): void {
 	const byNode = Map.groupBy(claimed, (pod) => String(pod.spec?.nodeName ?? ''));
-	for (const [node, pods] of byNode) {
-		const surplus = wanted.has(node) ? pods.filter((pod) => !isTerminating(pod)).slice(1) : pods;
-		for (const pod of surplus) ctx.caches.pods.delete(pod);
+	for (const [node, pods] of byNode) if (!wanted.has(node)) for (const pod of pods) deletePod(ctx, set, pod);
+	const now = ctx.clock.now();
+	const nodes = [...wanted].map((node) =>
+		nodeState(byNode.get(node) ?? [], (pod) => ({
+			updated: pod.metadata.labels?.[REVISION_LABEL] === revision,
+			ready: isReady(pod),
+			available: isAvailable(pod, set.spec.minReadySeconds ?? 0, now),
+		})),
+	);
+	const steps = planRollout(nodes, rolloutLimits(set, wanted.size));
+	for (const [i, node] of [...wanted].entries()) {
+		for (const pod of steps[i]!.remove) deletePod(ctx, set, pod);
+		if (steps[i]!.create) newDaemon(ctx, set, node, revision);
 	}
-	for (const node of wanted) if (!byNode.has(node)) createPod(ctx, set, node, revision);
-	if (set.spec.updateStrategy?.type === 'OnDelete') return;
-	let down = [...wanted].filter(
-		(node) => !byNode.get(node)?.some((pod) => isReady(pod) && !isTerminating(pod)),
-	).length;
-	const allowed = maxUnavailable(set, wanted.size);
-	for (const node of wanted)
-		for (const pod of byNode.get(node)?.slice(0, 1) ?? []) {
-			if (isTerminating(pod) || pod.metadata.labels?.[REVISION_LABEL] === revision) continue;
-			if (isReady(pod) && down >= allowed) continue;
-			if (isReady(pod)) down++;
-			ctx.caches.pods.delete(pod);
-		}
 }
 
-function maxUnavailable(set: KubeObject, nodes: number): number {
-	const value: number | string = set.spec.updateStrategy?.rollingUpdate?.maxUnavailable ?? 1;
-	const number = typeof value === 'string' ? Math.ceil((Number.parseInt(value, 10) * nodes) / 100) : value;
-	return Math.max(1, number);
-}
-
-function createPod(ctx: ControllerContext, set: KubeObject, node: string, revision: string): void {
-	const prefix = `${set.metadata.name}-`;
-	const pod = newPod(set, prefix + ctx.suffix(), node, revision);
-	ctx.caches.pods.create({ ...pod, metadata: { ...pod.metadata, generateName: prefix } });
+function newDaemon(ctx: ControllerContext, set: KubeObject, node: string, revision: string): void {
+	const generateName = `${set.metadata.name}-`;
+	const pod = newPod(set, generateName + ctx.suffix(), node, revision);
+	createPod(ctx, set, { ...pod, metadata: { ...pod.metadata, generateName } });
 }
 
 function newPod(set: KubeObject, name: string, nodeName: string, revision: string): KubeObject {

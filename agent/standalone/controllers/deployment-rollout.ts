@@ -1,4 +1,5 @@
-/** The arithmetic of a rolling update, free of objects: how many replicas each ReplicaSet should have next. */
+/** The arithmetic of a rolling update: how many replicas each ReplicaSet should have next. */
+import type { KubeObject } from '../port.ts';
 
 export interface SetState {
 	name: string;
@@ -20,18 +21,20 @@ export type IntOrPercent = number | string;
 
 /**
  * Surge is rounded up and unavailable down; both 0 would never make progress, so that then one may be unavailable.
+ * Recreate has neither.
  */
-export function limitsOf(
-	replicas: number,
-	surge: IntOrPercent = '25%',
-	unavailable: IntOrPercent = '25%',
-): RolloutLimits {
+export function limitsOf({ spec }: KubeObject): RolloutLimits {
+	const replicas: number = spec.replicas ?? 1;
+	if (spec.strategy?.type === 'Recreate') return { replicas, maxSurge: 0, maxUnavailable: 0 };
+	const { maxSurge: surge = '25%', maxUnavailable: unavailable = '25%' } = spec.strategy?.rollingUpdate ?? {};
 	const maxSurge = resolve(surge, replicas, Math.ceil);
-	const maxUnavailable = Math.min(resolve(unavailable, replicas, Math.floor), replicas);
-	return { replicas, maxSurge, maxUnavailable: maxSurge === 0 && maxUnavailable === 0 ? 1 : maxUnavailable };
+	const wanted = resolve(unavailable, replicas, Math.floor);
+	const maxUnavailable = Math.min(maxSurge === 0 && wanted === 0 ? 1 : wanted, replicas);
+	return { replicas, maxSurge, maxUnavailable };
 }
 
-function resolve(value: IntOrPercent, total: number, round: (n: number) => number): number {
+/** @param round of a percentage's share. */
+export function resolve(value: IntOrPercent, total: number, round: (n: number) => number): number {
 	if (typeof value === 'number') return value;
 	const share = /^(\d+)%$/.exec(value);
 	return share ? round((Number(share[1]) * total) / 100) : Number.parseInt(value, 10) || 0;
@@ -73,6 +76,36 @@ export function scaleOld(
 		if (fewer > 0) next.set(set.name, left - fewer);
 	}
 	return next;
+}
+
+/** A ReplicaSet when the deployment's size changes in the midst of a rollout. */
+export interface Share {
+	/** More than 0. */
+	replicas: number;
+	/** The most pods that the deployment could have when the set was scaled last. */
+	maxBefore: number;
+}
+
+/**
+ * Spreads a change of the deployment's size over its ReplicaSets by their sizes, the largest first; what rounding leaves goes
+ * to the first. @param change pods to add, negative to take. @returns the next size of each.
+ */
+export function proportion(sets: readonly Share[], change: number, limits: RolloutLimits): number[] {
+	const clamp = change > 0 ? Math.min : Math.max;
+	let left = change;
+	const sizes = sets.map(({ replicas, maxBefore }) => {
+		const share = left === 0 ? 0 : clamp(fraction(replicas, maxBefore, limits), left);
+		left -= share;
+		return replicas + share;
+	});
+	if (sizes.length > 0) sizes[0] = sizes[0]! + left;
+	return sizes.map((size) => Math.max(0, size));
+}
+
+function fraction(replicas: number, maxBefore: number, limits: RolloutLimits): number {
+	if (limits.replicas === 0) return -replicas;
+	if (maxBefore === 0) return 0;
+	return Math.round((replicas * (limits.replicas + limits.maxSurge)) / maxBefore) - replicas;
 }
 
 export function sum<T>(items: readonly T[], value: (item: T) => number): number {

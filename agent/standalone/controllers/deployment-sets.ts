@@ -1,38 +1,48 @@
 import type { KubeObject } from '../port.ts';
 import type { ControllerContext } from './context.ts';
-import { controllerRef, errorCode, keyFor, ownedBy } from './meta.ts';
+import { byAge, canonical, controllerRef, errorCode, isTerminating, keyFor, ownedBy } from './meta.ts';
 import { templateHash } from './names.ts';
 
 const HASH_LABEL = 'pod-template-hash';
 const REVISION = 'deployment.kubernetes.io/revision';
-const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+/** Revisions that the set had before, `1,3`. */
+const REVISION_HISTORY = 'deployment.kubernetes.io/revision-history';
+/** Annotations that say something of the deployment alone, or of the set alone. */
+const NOT_COPIED: ReadonlySet<string> = new Set([
+	'kubectl.kubernetes.io/last-applied-configuration',
+	REVISION,
+	REVISION_HISTORY,
+	'deployment.kubernetes.io/desired-replicas',
+	'deployment.kubernetes.io/max-replicas',
+	'deprecated.deployment.rollback.to',
+]);
 
-/** The ReplicaSet of the deployment's template, with the highest revision; made when absent and `create` is set. */
+/** The ReplicaSet of the deployment's template (the oldest, were there several); its hash label may be another's work. */
+export function findSet(deployment: KubeObject, sets: readonly KubeObject[]): KubeObject | undefined {
+	const wanted = withoutHash(deployment.spec.template);
+	return sets.toSorted(byAge).find((set) => withoutHash(set.spec.template) === wanted);
+}
+
+function withoutHash(template: KubeObject): string {
+	const { [HASH_LABEL]: _hash, ...labels } = template.metadata?.labels ?? {};
+	return canonical({ ...template, metadata: { ...template.metadata, labels } });
+}
+
+/** As findSet; made when there is none. It has the highest revision from here on. */
 export function currentSet(
 	ctx: ControllerContext,
 	deployment: KubeObject,
-	{ create }: { create: boolean },
-): KubeObject | undefined {
-	const hash = templateHash(deployment.spec.template, deployment.status?.collisionCount ?? 0);
-	const sets = ctx.caches.replicasets.by('owner', deployment.metadata.uid!);
-	const found = sets.find((set) => set.metadata.labels?.[HASH_LABEL] === hash);
-	const others = sets.filter((set) => set !== found);
-	const revision = Math.max(0, ...others.map(revisionOf)) + 1;
-	if (!found) return create ? createSet(ctx, deployment, hash, revision) : undefined;
-	if (!create || revisionOf(found) >= revision) return found;
-	return withRevision(ctx, deployment, found, revision);
+	sets: readonly KubeObject[],
+): { current: KubeObject; made: boolean } {
+	const found = findSet(deployment, sets);
+	const current = found ?? createSet(ctx, deployment);
+	return { current: syncAnnotations(ctx, deployment, current, sets), made: !found };
 }
 
-function createSet(
-	ctx: ControllerContext,
-	deployment: KubeObject,
-	hash: string,
-	revision: number,
-): KubeObject {
-	const set = newSet(deployment, hash, revision);
+function createSet(ctx: ControllerContext, deployment: KubeObject): KubeObject {
+	const set = newSet(deployment);
 	try {
-		const created = ctx.caches.replicasets.create(set);
-		return withRevision(ctx, deployment, created, revision);
+		return ctx.caches.replicasets.create(set);
 	} catch (error) {
 		const { namespace, name } = set.metadata;
 		const taken = ctx.caches.replicasets.get(keyFor(namespace, name));
@@ -50,57 +60,82 @@ function countCollision(ctx: ControllerContext, deployment: KubeObject): void {
 	);
 }
 
-function newSet(deployment: KubeObject, hash: string, revision: number): KubeObject {
+function newSet(deployment: KubeObject): KubeObject {
 	const { template, selector, minReadySeconds } = deployment.spec;
-	const { [LAST_APPLIED]: _applied, ...annotations } = deployment.metadata.annotations ?? {};
+	const hash = templateHash(template, deployment.status?.collisionCount ?? 0);
+	const labels = { ...template.metadata?.labels, [HASH_LABEL]: hash };
 	return {
 		apiVersion: 'apps/v1',
 		kind: 'ReplicaSet',
 		metadata: {
 			name: `${deployment.metadata.name}-${hash}`,
 			namespace: deployment.metadata.namespace!,
-			labels: { ...template.metadata?.labels, [HASH_LABEL]: hash },
-			annotations: { ...annotations, [REVISION]: String(revision) },
+			labels,
 			ownerReferences: [controllerRef(deployment, 'apps/v1', 'Deployment')],
 		},
 		spec: {
 			replicas: 0,
 			...(minReadySeconds ? { minReadySeconds } : {}),
 			selector: { ...selector, matchLabels: { ...selector.matchLabels, [HASH_LABEL]: hash } },
-			template: {
-				...template,
-				metadata: { ...template.metadata, labels: { ...template.metadata?.labels, [HASH_LABEL]: hash } },
-			},
+			template: { ...template, metadata: { ...template.metadata, labels } },
 		},
 	};
 }
 
-/** Notes the revision on the set and on its deployment (`kubectl rollout history` and `undo` read it). */
-function withRevision(ctx: ControllerContext, deployment: KubeObject, set: KubeObject, revision: number) {
+/**
+ * Gives the deployment's annotations (`kubernetes.io/change-cause` is one) and the highest revision to its current set, and
+ * the revision to the deployment: `kubectl rollout history` and `undo` read them.
+ */
+export function syncAnnotations(
+	ctx: ControllerContext,
+	deployment: KubeObject,
+	set: KubeObject,
+	sets: readonly KubeObject[],
+): KubeObject {
 	const { deployments, replicasets } = ctx.caches;
+	const others = sets.filter(({ metadata }) => metadata.uid !== set.metadata.uid);
+	const revision = Math.max(0, ...others.map(revisionOf)) + 1;
+	const annotations = { ...set.metadata.annotations, ...copied(deployment), ...revised(set, revision) };
+	const { minReadySeconds } = deployment.spec;
+	const spec = { ...set.spec, ...(minReadySeconds === undefined ? {} : { minReadySeconds }) };
+	const current = replicasets.update({ ...set, metadata: { ...set.metadata, annotations }, spec });
 	const stored = deployments.get(keyFor(deployment.metadata.namespace, deployment.metadata.name));
-	if (stored) deployments.update(annotated(stored, revision));
-	return replicasets.update(annotated(set, revision));
+	if (stored) {
+		const noted = { ...stored.metadata.annotations, [REVISION]: String(revisionOf(current)) };
+		deployments.update({ ...stored, metadata: { ...stored.metadata, annotations: noted } });
+	}
+	return current;
 }
 
-function annotated(object: KubeObject, revision: number): KubeObject {
-	const annotations = { ...object.metadata.annotations, [REVISION]: String(revision) };
-	return { ...object, metadata: { ...object.metadata, annotations } };
+function copied(deployment: KubeObject): Record<string, string> {
+	const entries = Object.entries(deployment.metadata.annotations ?? {});
+	return Object.fromEntries(entries.filter(([key]) => !NOT_COPIED.has(key)));
+}
+
+/** A set that comes back to be the newest remembers the revision that it had. */
+function revised(set: KubeObject, revision: number): Record<string, string> {
+	const before = revisionOf(set);
+	if (before >= revision) return {};
+	if (before === 0) return { [REVISION]: String(revision) };
+	const history = set.metadata.annotations?.[REVISION_HISTORY];
+	const earlier = history ? `${history},${before}` : String(before);
+	return { [REVISION]: String(revision), [REVISION_HISTORY]: earlier };
 }
 
 function revisionOf(set: KubeObject): number {
 	return Number(set.metadata.annotations?.[REVISION] ?? 0) || 0;
 }
 
-/** Deletes the oldest ReplicaSets without pods beyond spec.revisionHistoryLimit (10). */
+/** Deletes the ReplicaSets of the lowest revisions without pods, beyond spec.revisionHistoryLimit (10). */
 export function pruneHistory(
 	ctx: ControllerContext,
 	deployment: KubeObject,
 	old: readonly KubeObject[],
 ): void {
 	const limit: number = deployment.spec.revisionHistoryLimit ?? 10;
-	const empty = old
-		.filter((set) => set.spec.replicas === 0 && (set.status?.replicas ?? 0) === 0)
-		.sort((a, b) => revisionOf(a) - revisionOf(b));
-	for (const set of empty.slice(0, Math.max(0, empty.length - limit))) ctx.caches.replicasets.delete(set);
+	const sets = old.filter((set) => !isTerminating(set)).sort((a, b) => revisionOf(a) - revisionOf(b));
+	for (const set of sets.slice(0, Math.max(0, sets.length - limit))) {
+		const observed = set.status?.observedGeneration === set.metadata.generation;
+		if (observed && !set.spec.replicas && !set.status?.replicas) ctx.caches.replicasets.delete(set);
+	}
 }

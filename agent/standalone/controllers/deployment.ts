@@ -1,28 +1,31 @@
 import type { KubeObject } from '../port.ts';
+import { claim, followOwned } from './claim.ts';
 import type { ControllerContext } from './context.ts';
+import { type Stage, stageOf } from './deployment-conditions.ts';
 import { limitsOf, type RolloutLimits, type SetState, scaleNew, scaleOld } from './deployment-rollout.ts';
-import { currentSet, pruneHistory } from './deployment-sets.ts';
-import { deploymentStatus, untilDeadline } from './deployment-status.ts';
+import { isScaling, resize, scaleTogether } from './deployment-scale.ts';
+import { currentSet, findSet, pruneHistory, syncAnnotations } from './deployment-sets.ts';
+import { deploymentStatus, isComplete, untilDeadline } from './deployment-status.ts';
 import { controllerOf, isTerminating, keyFor, keyOf } from './meta.ts';
 import { isFinished } from './pod-state.ts';
 import type { WorkQueue } from './queue.ts';
+
+const KIND = { apiVersion: 'apps/v1', kind: 'Deployment' };
 
 /** Deployment -> ReplicaSets: one a template, the newest growing while the others shrink. */
 export function startDeployments(ctx: ControllerContext): WorkQueue {
 	const { deployments, replicasets, pods } = ctx.caches;
 	const queue = ctx.queue('deployment', (key) => {
 		const deployment = deployments.get(key);
-		if (!deployment || isTerminating(deployment)) return;
-		const current = rollOut(ctx, deployment);
-		const stored = writeStatus(ctx, key, current);
+		if (!deployment) return;
+		const sets = claim(replicasets, deployment, KIND);
+		const stage = isTerminating(deployment) ? 'counting' : rollOut(ctx, deployment, sets);
+		const stored = writeStatus(ctx, key, stage);
 		const wait = stored && untilDeadline(stored, ctx.clock.now());
 		if (wait !== undefined) queue.addAfter(key, wait);
 	});
 	deployments.subscribe((_before, after) => after && queue.add(keyOf(after)));
-	replicasets.subscribe((before, after) => {
-		const owner = controllerOf((after ?? before)!);
-		if (owner?.kind === 'Deployment') queue.add(keyFor((after ?? before)!.metadata.namespace, owner.name));
-	});
+	followOwned(replicasets, KIND, deployments, queue.add);
 	// Recreate waits for the old pods to be gone, which changes no ReplicaSet.
 	pods.subscribe((before, after) => {
 		const owner = before && !after ? controllerOf(before) : undefined;
@@ -33,55 +36,47 @@ export function startDeployments(ctx: ControllerContext): WorkQueue {
 	return queue;
 }
 
-/** @returns the ReplicaSet of the deployment's template; undefined while it is not to exist yet. */
-function rollOut(ctx: ControllerContext, deployment: KubeObject): KubeObject | undefined {
-	const { replicasets } = ctx.caches;
-	const sets = () => replicasets.by('owner', deployment.metadata.uid!);
-	if (deployment.spec.paused) return scalePaused(ctx, deployment);
-	const recreate = deployment.spec.strategy?.type === 'Recreate';
-	if (recreate && !oldPodsGone(ctx, deployment)) return currentSet(ctx, deployment, { create: false });
-
-	const current = currentSet(ctx, deployment, { create: true })!;
-	const old = sets().filter((set) => set.metadata.name !== current.metadata.name);
-	const wished: number = deployment.spec.replicas ?? 1;
-	if (recreate) resize(ctx, current, wished);
-	else {
-		const update = deployment.spec.strategy?.rollingUpdate ?? {};
-		roll(ctx, current, old, limitsOf(wished, update.maxSurge, update.maxUnavailable));
+/** One step, with all that may be done at this point; each change that it makes leads here again. */
+function rollOut(ctx: ControllerContext, deployment: KubeObject, sets: readonly KubeObject[]): Stage {
+	if (deployment.spec.paused || isScaling(deployment, sets)) {
+		const current = findSet(deployment, sets);
+		if (current) syncAnnotations(ctx, deployment, current, sets);
+		scaleTogether(ctx, deployment, live(ctx, deployment));
+		return stageOf(deployment);
 	}
-	pruneHistory(ctx, deployment, old);
-	return replicasets.get(keyOf(current));
+	const recreate = deployment.spec.strategy?.type === 'Recreate';
+	if (recreate && !oldPodsGone(ctx, deployment, sets)) return 'rolling';
+	const { current, made } = currentSet(ctx, deployment, sets);
+	const old = live(ctx, deployment).filter((set) => set.metadata.uid !== current.metadata.uid);
+	const replicas: number = deployment.spec.replicas ?? 1;
+	if (recreate) resize(ctx, deployment, current, replicas);
+	else roll(ctx, deployment, current, old);
+	if (isComplete(deployment, deployment.status ?? {})) pruneHistory(ctx, deployment, old);
+	return made ? 'created' : 'rolling';
 }
 
-function roll(ctx: ControllerContext, current: KubeObject, old: KubeObject[], limits: RolloutLimits): void {
+/** The ReplicaSets of the deployment as they are now. */
+function live(ctx: ControllerContext, deployment: KubeObject): KubeObject[] {
+	return ctx.caches.replicasets.by('owner', deployment.metadata.uid!);
+}
+
+function roll(ctx: ControllerContext, deployment: KubeObject, current: KubeObject, old: KubeObject[]): void {
+	const limits: RolloutLimits = limitsOf(deployment);
 	const next = scaleNew(stateOf(current), old.map(stateOf), limits);
-	const grown = resize(ctx, current, next);
+	const grown = resize(ctx, deployment, current, next);
 	const shrink = scaleOld(stateOf(grown), old.map(stateOf), limits);
-	for (const set of old) resize(ctx, set, shrink.get(set.metadata.name) ?? set.spec.replicas);
+	for (const set of old) {
+		const fewer = shrink.get(set.metadata.name);
+		if (fewer !== undefined) resize(ctx, deployment, set, fewer);
+	}
 }
 
 /** Scales every old ReplicaSet to nothing. @returns whether no pod of theirs runs any more. */
-function oldPodsGone(ctx: ControllerContext, deployment: KubeObject): boolean {
-	const current = currentSet(ctx, deployment, { create: false });
-	const old = ctx.caches.replicasets
-		.by('owner', deployment.metadata.uid!)
-		.filter((set) => set.metadata.name !== current?.metadata.name);
-	for (const set of old) resize(ctx, set, 0);
+function oldPodsGone(ctx: ControllerContext, deployment: KubeObject, sets: readonly KubeObject[]): boolean {
+	const current = findSet(deployment, sets);
+	const old = sets.filter((set) => set !== current);
+	for (const set of old) resize(ctx, deployment, set, 0);
 	return old.every((set) => ctx.caches.pods.by('owner', set.metadata.uid!).every(isFinished));
-}
-
-/** A paused deployment keeps its mix of templates and follows its size in the newest ReplicaSet that has pods. */
-function scalePaused(ctx: ControllerContext, deployment: KubeObject): KubeObject | undefined {
-	const sets = ctx.caches.replicasets.by('owner', deployment.metadata.uid!);
-	const active = sets.filter((set) => set.spec.replicas > 0);
-	if (active.length === 1) resize(ctx, active[0]!, deployment.spec.replicas ?? 1);
-	return currentSet(ctx, deployment, { create: false });
-}
-
-function resize(ctx: ControllerContext, set: KubeObject, replicas: number): KubeObject {
-	if (set.spec.replicas === replicas) return set;
-	ctx.log.debug({ event: 'replicaset_scaled', set: keyOf(set), from: set.spec.replicas, to: replicas });
-	return ctx.caches.replicasets.update({ ...set, spec: { ...set.spec, replicas } });
 }
 
 function stateOf(set: KubeObject): SetState {
@@ -93,10 +88,11 @@ function stateOf(set: KubeObject): SetState {
 	};
 }
 
-function writeStatus(ctx: ControllerContext, key: string, current: KubeObject | undefined) {
+function writeStatus(ctx: ControllerContext, key: string, stage: Stage) {
 	const deployment = ctx.caches.deployments.get(key);
 	if (!deployment) return undefined;
-	const sets = ctx.caches.replicasets.by('owner', deployment.metadata.uid!);
-	const status = deploymentStatus(deployment, current, sets, ctx.clock.now());
+	const sets = live(ctx, deployment);
+	const current = findSet(deployment, sets);
+	const status = deploymentStatus({ deployment, current, sets, stage, now: ctx.clock.now() });
 	return ctx.caches.deployments.update({ ...deployment, status }, 'status');
 }

@@ -58,3 +58,9 @@ export function canonical(value: unknown): string {
 export function byName(a: KubeObject, b: KubeObject): number {
 	return a.metadata.name < b.metadata.name ? -1 : a.metadata.name > b.metadata.name ? 1 : 0;
 }
+
+/** The oldest first. */
+export function byAge(a: KubeObject, b: KubeObject): number {
+	const [first = '', second = ''] = [a.metadata.creationTimestamp, b.metadata.creationTimestamp];
+	return first < second ? -1 : first > second ? 1 : byName(a, b);
+}

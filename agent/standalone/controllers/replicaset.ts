@@ -1,9 +1,18 @@
 import type { KubeObject } from '../port.ts';
+import { claim, followOwned } from './claim.ts';
+import { timestamp } from './clock.ts';
 import type { ControllerContext } from './context.ts';
 import { isTerminating, keyOf } from './meta.ts';
-import { claimPods, followPods, podFromTemplate } from './pod-owner.ts';
+import { createPod, deletePod, podFromTemplate } from './pod-control.ts';
 import { rankForDeletion } from './pod-rank.ts';
-import { isActive, isAvailable, isReady, nextAvailability } from './pod-state.ts';
+import {
+	type Condition,
+	conditionOf,
+	isActive,
+	isAvailable,
+	isReady,
+	nextAvailability,
+} from './pod-state.ts';
 import type { WorkQueue } from './queue.ts';
 import { matchesLabels } from './selector.ts';
 
@@ -15,41 +24,62 @@ export function startReplicaSets(ctx: ControllerContext): WorkQueue {
 	const queue = ctx.queue('replicaset', (key) => {
 		const set = replicasets.get(key);
 		if (!set) return;
-		const pods = scale(ctx, set, claimPods(ctx, set, KIND).filter(isActive));
-		writeStatus(ctx, set, pods);
+		const claimed = claim(ctx.caches.pods, set, KIND).filter(isActive);
+		const { pods, failure } = scale(ctx, set, claimed);
+		writeStatus(ctx, set, pods, failure);
+		if (failure) throw failure;
 		const wait = nextAvailability(pods, set.spec.minReadySeconds ?? 0, ctx.clock.now());
 		if (wait !== undefined) queue.addAfter(key, wait);
 	});
 	replicasets.subscribe((_before, after) => after && queue.add(keyOf(after)));
-	followPods(ctx, queue, KIND, replicasets);
+	followOwned(ctx.caches.pods, KIND, replicasets, queue.add);
 	return queue;
 }
 
-function scale(ctx: ControllerContext, set: KubeObject, pods: KubeObject[]): KubeObject[] {
-	if (isTerminating(set)) return pods;
+interface Scaled {
+	pods: KubeObject[];
+	/** Why a pod could not be made. */
+	failure?: Error;
+}
+
+function scale(ctx: ControllerContext, set: KubeObject, pods: KubeObject[]): Scaled {
+	if (isTerminating(set)) return { pods };
 	const missing = (set.spec.replicas ?? 1) - pods.length;
-	if (missing >= 0) {
-		const created = Array.from({ length: missing }, () => createPod(ctx, set));
-		return [...pods, ...created];
+	if (missing < 0) {
+		const ranked = rankForDeletion(pods);
+		for (const pod of ranked.slice(0, -missing)) deletePod(ctx, set, pod);
+		return { pods: ranked.slice(-missing) };
 	}
-	const ranked = rankForDeletion(pods);
-	for (const pod of ranked.slice(0, -missing)) ctx.caches.pods.delete(pod);
-	return ranked.slice(-missing);
+	const all = [...pods];
+	try {
+		for (let made = 0; made < missing; made++) all.push(newPod(ctx, set));
+	} catch (error) {
+		return { pods: all, failure: error instanceof Error ? error : new Error(String(error)) };
+	}
+	return { pods: all };
 }
 
-function createPod(ctx: ControllerContext, set: KubeObject): KubeObject {
-	const prefix = `${set.metadata.name}-`;
-	const pod = podFromTemplate(set, KIND, prefix + ctx.suffix());
-	return ctx.caches.pods.create({ ...pod, metadata: { ...pod.metadata, generateName: prefix } });
+function newPod(ctx: ControllerContext, set: KubeObject): KubeObject {
+	const generateName = `${set.metadata.name}-`;
+	const pod = podFromTemplate(set, KIND, generateName + ctx.suffix());
+	return createPod(ctx, set, { ...pod, metadata: { ...pod.metadata, generateName } });
 }
 
-function writeStatus(ctx: ControllerContext, set: KubeObject, pods: readonly KubeObject[]): void {
+function writeStatus(
+	ctx: ControllerContext,
+	set: KubeObject,
+	pods: readonly KubeObject[],
+	failure: Error | undefined,
+): void {
 	const now = ctx.clock.now();
 	const labels: Record<string, string> = set.spec.template.metadata?.labels ?? {};
 	const current = ctx.caches.replicasets.get(keyOf(set));
 	if (!current) return;
+	const { conditions: _before, ...rest } = current.status ?? {};
+	const conditions = failureConditions(current, failure, now);
 	const status = {
-		...current.status,
+		...rest,
+		...(conditions.length > 0 ? { conditions } : {}),
 		replicas: pods.length,
 		fullyLabeledReplicas: pods.filter((pod) => matchesLabels(labels, pod.metadata.labels)).length,
 		readyReplicas: pods.filter(isReady).length,
@@ -57,4 +87,17 @@ function writeStatus(ctx: ControllerContext, set: KubeObject, pods: readonly Kub
 		observedGeneration: set.metadata.generation ?? 1,
 	};
 	ctx.caches.replicasets.update({ ...current, status }, 'status');
+}
+
+/**
+ * ReplicaFailure stands, with the first reason, for as long as pods cannot be made: a reason that names each try's pod would
+ * be a change of the set, and so a next try, without end.
+ */
+function failureConditions(set: KubeObject, failure: Error | undefined, now: number): Condition[] {
+	const before: Condition[] = set.status?.conditions ?? [];
+	if (!failure) return before.filter(({ type }) => type !== 'ReplicaFailure');
+	if (conditionOf(set, 'ReplicaFailure')) return before;
+	const [reason, message] = ['FailedCreate', failure.message];
+	const lastTransitionTime = timestamp(now);
+	return [...before, { type: 'ReplicaFailure', status: 'True', reason, message, lastTransitionTime }];
 }

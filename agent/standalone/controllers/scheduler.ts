@@ -60,7 +60,13 @@ function schedule(ctx: ControllerContext, pod: KubeObject): void {
 		else best = { node, load };
 	}
 	if (best) bind(ctx, pod, best.node.metadata.name);
-	else setScheduled(ctx, pod, unschedulable(nodes.length, reasons, timestamp(ctx.clock.now())));
+	else refuse(ctx, pod, unschedulable(nodes.length, reasons, timestamp(ctx.clock.now())));
+}
+
+function refuse(ctx: ControllerContext, pod: KubeObject, condition: Condition): void {
+	if (!setScheduled(ctx, pod, condition)) return;
+	const { message = '' } = condition;
+	ctx.record(pod, { component: DEFAULT_SCHEDULER, type: 'Warning', reason: 'FailedScheduling', message });
 }
 
 function hasHostPort(pod: KubeObject): boolean {
@@ -70,15 +76,19 @@ function hasHostPort(pod: KubeObject): boolean {
 
 function bind(ctx: ControllerContext, pod: KubeObject, nodeName: string): void {
 	const bound = ctx.caches.pods.update({ ...pod, spec: { ...pod.spec, nodeName } });
+	const message = `Successfully assigned ${keyOf(bound)} to ${nodeName}`;
+	ctx.record(bound, { component: DEFAULT_SCHEDULER, reason: 'Scheduled', message });
 	const stored = ctx.caches.pods.get(keyOf(bound));
 	const lastTransitionTime = timestamp(ctx.clock.now());
 	if (stored) setScheduled(ctx, stored, { type: 'PodScheduled', status: 'True', lastTransitionTime });
 }
 
-function setScheduled(ctx: ControllerContext, pod: KubeObject, condition: Condition): void {
+/** @returns whether that is news. */
+function setScheduled(ctx: ControllerContext, pod: KubeObject, condition: Condition): boolean {
 	const before = conditionOf(pod, 'PodScheduled');
-	if (before?.status === condition.status && before.message === condition.message) return;
+	if (before?.status === condition.status && before.message === condition.message) return false;
 	const others = (pod.status?.conditions ?? []).filter(({ type }: Condition) => type !== 'PodScheduled');
 	const status = { ...pod.status, conditions: [...others, condition] };
 	ctx.caches.pods.update({ ...pod, status }, 'status');
+	return true;
 }

@@ -8,6 +8,7 @@ import type { ControllerContext } from './context.ts';
 import { startDaemonSets } from './daemonset.ts';
 import { startDeployments } from './deployment.ts';
 import { startEndpoints } from './endpoint-controller.ts';
+import { createRecorder } from './event-recorder.ts';
 import { startLostNodes } from './lost-node.ts';
 import { type ApiAddress, startMasterService } from './master-service.ts';
 import { startMirroring } from './mirror-controller.ts';
@@ -49,6 +50,7 @@ export function startControllers(
 		caches,
 		clock,
 		log,
+		record: createRecorder(api, clock, log),
 		suffix,
 		queue: (name, sync) => createQueue({ name, sync, clock, log, signal }),
 	};

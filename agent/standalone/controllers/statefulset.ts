@@ -1,63 +1,82 @@
 import type { KubeObject } from '../port.ts';
+import { claim, followOwned } from './claim.ts';
 import type { ControllerContext } from './context.ts';
 import { isTerminating, keyFor, keyOf } from './meta.ts';
-import { templateHash } from './names.ts';
-import { claimPods, followPods, podFromTemplate } from './pod-owner.ts';
-import { isAvailable, isFinished, isReady, nextAvailability } from './pod-state.ts';
+import { createPod, deletePod, podFromTemplate } from './pod-control.ts';
+import { isAvailable, isFinished, nextAvailability } from './pod-state.ts';
 import type { WorkQueue } from './queue.ts';
+import { currentRevision, pruneRevisions, REVISION_LABEL, revisionsOf, templateOf } from './revisions.ts';
+import { statefulSetStatus } from './statefulset-status.ts';
 
 const KIND = { apiVersion: 'apps/v1', kind: 'StatefulSet' };
-const REVISION_LABEL = 'controller-revision-hash';
 
 /**
- * StatefulSet -> Pods `<name>-<ordinal>`, one after the other (OrderedReady) or at once (Parallel). Volumes and
- * ControllerRevision objects are not kept: nothing of a Service depends on them.
+ * StatefulSet -> Pods `<name>-<ordinal>`, one after the other (OrderedReady) or at once (Parallel). Volumes are not made:
+ * nothing of a Service depends on them.
  */
 export function startStatefulSets(ctx: ControllerContext): WorkQueue {
 	const { statefulsets } = ctx.caches;
 	const queue = ctx.queue('statefulset', (key) => {
 		const set = statefulsets.get(key);
 		if (!set || isTerminating(set)) return;
-		const revision = `${set.metadata.name}-${templateHash(set.spec.template)}`;
-		step(ctx, set, byOrdinal(set, claimPods(ctx, set, KIND)), revision);
+		const claimed = claim(ctx.caches.pods, set, KIND, (pod) => ordinalOf(set, pod) !== undefined);
+		const revisions = revisionsOf(ctx, set, KIND);
+		const update = currentRevision(ctx, set, KIND, revisions);
+		const named = revisions.find(({ metadata }) => metadata.name === set.status?.currentRevision);
+		const rollout = rolloutOf(set, named ?? update, update);
+		step(ctx, rollout, byOrdinal(set, claimed));
 		const pods = [...byOrdinal(set, ctx.caches.pods.by('owner', set.metadata.uid!)).values()];
-		writeStatus(ctx, key, pods, revision);
+		const stored = writeStatus(ctx, key, pods, rollout);
+		prune(ctx, stored, revisions, pods);
 		const wait = nextAvailability(pods, set.spec.minReadySeconds ?? 0, ctx.clock.now());
 		if (wait !== undefined) queue.addAfter(key, wait);
 	});
 	statefulsets.subscribe((_before, after) => after && queue.add(keyOf(after)));
-	followPods(ctx, queue, KIND, statefulsets);
+	followOwned(ctx.caches.pods, KIND, statefulsets, queue.add);
 	return queue;
 }
 
-function byOrdinal(set: KubeObject, pods: readonly KubeObject[]): Map<number, KubeObject> {
+/** What a sync works towards. */
+interface Rollout {
+	set: KubeObject;
+	/** The revision that the last finished rollout left, and the one of the set's template. */
+	current: KubeObject;
+	update: KubeObject;
+	/** First ordinal, and one after the last. */
+	start: number;
+	end: number;
+	/** Ordinals below it keep the current revision. */
+	partition: number;
+}
+
+function rolloutOf(set: KubeObject, current: KubeObject, update: KubeObject): Rollout {
+	const start: number = set.spec.ordinals?.start ?? 0;
+	const end = start + (set.spec.replicas ?? 1);
+	const partition = start + (set.spec.updateStrategy?.rollingUpdate?.partition ?? 0);
+	return { set, current, update, start, end, partition };
+}
+
+function ordinalOf(set: KubeObject, { metadata }: KubeObject): number | undefined {
 	const prefix = `${set.metadata.name}-`;
-	const numbered = pods
-		.filter(
-			({ metadata }) => metadata.name.startsWith(prefix) && /^\d+$/.test(metadata.name.slice(prefix.length)),
-		)
-		.map((pod): [number, KubeObject] => [Number(pod.metadata.name.slice(prefix.length)), pod]);
+	const rest = metadata.name.slice(prefix.length);
+	return metadata.name.startsWith(prefix) && /^\d+$/.test(rest) ? Number(rest) : undefined;
+}
+
+type Pods = ReadonlyMap<number, KubeObject>;
+
+function byOrdinal(set: KubeObject, pods: readonly KubeObject[]): Pods {
+	const numbered = pods.flatMap((pod): [number, KubeObject][] => {
+		const ordinal = ordinalOf(set, pod);
+		return ordinal === undefined ? [] : [[ordinal, pod]];
+	});
 	return new Map(numbered.sort(([a], [b]) => a - b));
 }
 
 /** Does all that may be done at this point; each pod's change leads here again. */
-function step(
-	ctx: ControllerContext,
-	set: KubeObject,
-	pods: ReadonlyMap<number, KubeObject>,
-	revision: string,
-): void {
-	const start: number = set.spec.ordinals?.start ?? 0;
-	const range = { start, end: start + (set.spec.replicas ?? 1) };
-	if (!grow(ctx, set, pods, { ...range, revision })) return;
-	if (!shrink(ctx, set, pods, range)) return;
-	if (set.spec.updateStrategy?.type !== 'OnDelete') replaceOutdated(ctx, set, pods, { ...range, revision });
-}
-
-interface Range {
-	start: number;
-	/** One after the last ordinal. */
-	end: number;
+function step(ctx: ControllerContext, rollout: Rollout, pods: Pods): void {
+	if (!grow(ctx, rollout, pods)) return;
+	if (!shrink(ctx, rollout, pods)) return;
+	if (rollout.set.spec.updateStrategy?.type !== 'OnDelete') replaceOutdated(ctx, rollout, pods);
 }
 
 function isParallel(set: KubeObject): boolean {
@@ -70,94 +89,88 @@ function isSettled(ctx: ControllerContext, set: KubeObject, pod: KubeObject | un
 }
 
 /** @returns false when the next step has to wait for a pod. */
-function grow(
-	ctx: ControllerContext,
-	set: KubeObject,
-	pods: ReadonlyMap<number, KubeObject>,
-	{ start, end, revision }: Range & { revision: string },
-): boolean {
+function grow(ctx: ControllerContext, rollout: Rollout, pods: Pods): boolean {
+	const { set, start, end } = rollout;
 	for (let ordinal = start; ordinal < end; ordinal++) {
 		const pod = pods.get(ordinal);
-		if (!pod) createPod(ctx, set, ordinal, revision);
-		else if (isFinished(pod) && !isTerminating(pod)) ctx.caches.pods.delete(pod);
+		if (!pod) newPod(ctx, rollout, ordinal);
+		else if (isFinished(pod)) deletePod(ctx, set, pod);
 		if (!isParallel(set) && !isSettled(ctx, set, pod)) return false;
 	}
 	return true;
 }
 
 /** Highest ordinal first. @returns false when the next step has to wait for a pod. */
-function shrink(
-	ctx: ControllerContext,
-	set: KubeObject,
-	pods: ReadonlyMap<number, KubeObject>,
-	{ start, end }: Range,
-): boolean {
+function shrink(ctx: ControllerContext, { set, start, end }: Rollout, pods: Pods): boolean {
 	const surplus = [...pods].filter(([ordinal]) => ordinal < start || ordinal >= end).reverse();
 	for (const [, pod] of surplus) {
-		if (!isTerminating(pod)) ctx.caches.pods.delete(pod);
+		deletePod(ctx, set, pod);
 		if (!isParallel(set)) return false;
 	}
 	return true;
 }
 
 /** One pod of another template at a time, highest ordinal first; it is made anew when it is gone. */
-function replaceOutdated(
-	ctx: ControllerContext,
-	set: KubeObject,
-	pods: ReadonlyMap<number, KubeObject>,
-	{ start, end, revision }: Range & { revision: string },
-): void {
-	const partition = start + (set.spec.updateStrategy?.rollingUpdate?.partition ?? 0);
+function replaceOutdated(ctx: ControllerContext, rollout: Rollout, pods: Pods): void {
+	const { set, update, end, partition } = rollout;
 	for (let ordinal = end - 1; ordinal >= partition; ordinal--) {
 		const pod = pods.get(ordinal);
 		if (!pod || isTerminating(pod)) return;
-		if (pod.metadata.labels?.[REVISION_LABEL] !== revision) {
-			ctx.caches.pods.delete(pod);
+		if (pod.metadata.labels?.[REVISION_LABEL] !== update.metadata.name) {
+			deletePod(ctx, set, pod);
 			return;
 		}
 		if (!isSettled(ctx, set, pod)) return;
 	}
 }
 
-function createPod(ctx: ControllerContext, set: KubeObject, ordinal: number, revision: string): void {
+/** Below the partition a lost pod comes back as it was. */
+function revisionFor({ set, current, update, partition }: Rollout, ordinal: number): KubeObject {
+	const rolling = set.spec.updateStrategy?.type !== 'OnDelete';
+	return rolling && ordinal < partition ? current : update;
+}
+
+function newPod(ctx: ControllerContext, rollout: Rollout, ordinal: number): void {
+	const { set } = rollout;
 	const name = `${set.metadata.name}-${ordinal}`;
 	if (ctx.caches.pods.get(keyFor(set.metadata.namespace, name))) return;
-	const pod = podFromTemplate(set, KIND, name);
+	const revision = revisionFor(rollout, ordinal);
+	const pod = podFromTemplate(set, KIND, name, templateOf(revision));
 	const labels = {
 		...pod.metadata.labels,
 		'apps.kubernetes.io/pod-index': String(ordinal),
-		[REVISION_LABEL]: revision,
+		[REVISION_LABEL]: revision.metadata.name,
 		'statefulset.kubernetes.io/pod-name': name,
 	};
 	const subdomain = set.spec.serviceName ? { subdomain: set.spec.serviceName } : {};
 	const spec = { ...pod.spec, hostname: name, ...subdomain };
-	ctx.caches.pods.create({ ...pod, metadata: { ...pod.metadata, labels }, spec });
+	createPod(ctx, set, { ...pod, metadata: { ...pod.metadata, labels }, spec });
 }
 
 function writeStatus(
 	ctx: ControllerContext,
 	key: string,
 	pods: readonly KubeObject[],
-	revision: string,
-): void {
+	{ current, update }: Rollout,
+): KubeObject | undefined {
 	const set = ctx.caches.statefulsets.get(key);
+	if (!set) return undefined;
+	const names = { current: current.metadata.name, update: update.metadata.name };
+	const status = statefulSetStatus(set, pods, names, ctx.clock.now());
+	return ctx.caches.statefulsets.update({ ...set, status }, 'status');
+}
+
+function prune(
+	ctx: ControllerContext,
+	set: KubeObject | undefined,
+	revisions: readonly KubeObject[],
+	pods: readonly KubeObject[],
+): void {
 	if (!set) return;
-	const live = pods.filter((pod) => !isFinished(pod));
-	const updated = live.filter(({ metadata }) => metadata.labels?.[REVISION_LABEL] === revision).length;
-	const done = updated === live.length;
-	const currentRevision = done ? revision : (set.status?.currentRevision ?? revision);
-	const status = {
-		...set.status,
-		observedGeneration: set.metadata.generation ?? 1,
-		replicas: live.length,
-		readyReplicas: live.filter(isReady).length,
-		availableReplicas: live.filter((pod) => isAvailable(pod, set.spec.minReadySeconds ?? 0, ctx.clock.now()))
-			.length,
-		currentReplicas: live.filter(({ metadata }) => metadata.labels?.[REVISION_LABEL] === currentRevision)
-			.length,
-		updatedReplicas: updated,
-		currentRevision,
-		updateRevision: revision,
-	};
-	ctx.caches.statefulsets.update({ ...set, status }, 'status');
+	const used = new Set([
+		set.status.currentRevision,
+		set.status.updateRevision,
+		...pods.map(({ metadata }) => metadata.labels?.[REVISION_LABEL]),
+	]);
+	pruneRevisions(ctx, set, revisions, ({ metadata }) => used.has(metadata.name));
 }
