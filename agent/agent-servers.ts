@@ -73,7 +73,8 @@ function serveHealthChecks(
 	let cancel = (): void => {};
 	let seen = 0;
 	const update = (): void => {
-		if (syncs() !== seen) servers.update(reconciler.healthChecks());
+		if (syncs() !== seen || servers.incomplete)
+			servers.update(reconciler.healthChecks(), reconciler.healthCheckAddresses());
 		seen = syncs();
 		cancel = clock.after(HEALTH_CHECK_MS, update);
 	};

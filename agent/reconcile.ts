@@ -1,4 +1,5 @@
 import type { Settings } from './abi/layout.ts';
+import { matchesAll } from './model/cidr.ts';
 import { type HealthCheckService, healthChecks } from './model/health.ts';
 import { parseIp } from './model/ip.ts';
 import { primaryAddress } from './model/node.ts';
@@ -173,6 +174,13 @@ export class Reconciler {
 	/** What the healthCheckNodePorts answer (KEP-1669: ready endpoints only). */
 	healthChecks(): HealthCheckService[] {
 		return healthChecks(this.#store);
+	}
+
+	/** Where they are served: of the ranges that were chosen for NodePorts; undefined: at every address. */
+	healthCheckAddresses(): string[] | undefined {
+		const { nodePortCidrs } = this.#options;
+		if (!nodePortCidrs || matchesAll(nodePortCidrs)) return undefined;
+		return this.#store.node.nodePortAddresses.map((ip) => ip.text);
 	}
 
 	#sync(): SyncReport {

@@ -18,14 +18,21 @@ interface Listener {
 	health: ServiceHealth;
 }
 
+/** A server's address; without a host it is that of all, in both families. */
+interface Place {
+	readonly host: string | undefined;
+	readonly port: number;
+}
+
 /**
- * One server for each Service with externalTrafficPolicy Local (KEP-27, pkg/proxy/healthcheck/service_health.go): it
- * tells load balancers whether this node has an endpoint of the Service.
+ * One server for each Service with externalTrafficPolicy Local (KEP-27, pkg/proxy/healthcheck/service_health.go), at
+ * each of the node's addresses for NodePorts: it tells load balancers whether this node has an endpoint of the Service.
  */
 export class HealthCheckNodePorts {
-	readonly #listeners = new Map<number, Listener>();
-	/** Ports that could not be bound: told once, tried at each update. */
-	readonly #refused = new Set<number>();
+	/** By place, as text. */
+	readonly #listeners = new Map<string, Listener>();
+	/** Places that could not be bound: told once, tried at each update. */
+	readonly #refused = new Set<string>();
 	readonly #healthy: () => boolean;
 	readonly #log: ServiceHealthLog;
 
@@ -37,23 +44,39 @@ export class HealthCheckNodePorts {
 
 	/** Ports that are served. */
 	get ports(): number[] {
-		return [...this.#listeners.keys()].sort((a, b) => a - b);
+		const ports = [...this.#listeners.values()].map(({ health }) => health.port);
+		return [...new Set(ports)].sort((a, b) => a - b);
 	}
 
-	/** Makes the servers those of `wanted`; of two Services with the same port the first has it. */
-	update(wanted: readonly ServiceHealth[]): void {
-		const byPort = new Map<number, ServiceHealth>();
-		for (const health of wanted) if (!byPort.has(health.port)) byPort.set(health.port, health);
-		for (const [port, { server }] of this.#listeners) {
-			if (byPort.has(port)) continue;
-			this.#listeners.delete(port);
+	/** Whether something that is wanted could not be bound. */
+	get incomplete(): boolean {
+		return this.#refused.size > 0;
+	}
+
+	/**
+	 * Makes the servers those of `wanted`; of two Services with the same port the first has it.
+	 *
+	 * @param hosts addresses to listen at; undefined: all
+	 */
+	update(wanted: readonly ServiceHealth[], hosts?: readonly string[]): void {
+		const places = new Map<string, { readonly place: Place; readonly health: ServiceHealth }>();
+		for (const health of wanted) {
+			for (const host of hosts ?? [undefined]) {
+				const place = { host, port: health.port };
+				if (!places.has(textOf(place))) places.set(textOf(place), { place, health });
+			}
+		}
+		for (const key of this.#refused) if (!places.has(key)) this.#refused.delete(key);
+		for (const [key, { server }] of this.#listeners) {
+			if (places.has(key)) continue;
+			this.#listeners.delete(key);
 			server.close();
 			server.closeAllConnections();
 		}
-		for (const [port, health] of byPort) {
-			const listener = this.#listeners.get(port);
+		for (const [key, { place, health }] of places) {
+			const listener = this.#listeners.get(key);
 			if (listener) listener.health = health;
-			else this.#listen(health);
+			else this.#listen(place, health);
 		}
 	}
 
@@ -61,23 +84,26 @@ export class HealthCheckNodePorts {
 		this.update([]);
 	}
 
-	#listen(health: ServiceHealth): void {
-		const { port, service } = health;
+	#listen(place: Place, health: ServiceHealth): void {
+		const key = textOf(place);
+		const { service } = health;
 		const server = http.createServer((request, response) => {
-			const current = this.#listeners.get(port)?.health ?? health;
+			const current = this.#listeners.get(key)?.health ?? health;
 			this.#answer(request, response, current);
 		});
 		server.headersTimeout = 5_000;
-		this.#listeners.set(port, { server, health });
+		this.#listeners.set(key, { server, health });
 		server.on('error', (error) => {
-			if (this.#listeners.get(port)?.server === server) this.#listeners.delete(port);
-			if (this.#refused.has(port)) return;
-			this.#refused.add(port);
-			this.#log.warn({ service, port, error: error.message }, 'health-check-node-port.failed');
+			// a server that was closed meanwhile has nothing to say about the place
+			if (this.#listeners.get(key)?.server !== server) return;
+			this.#listeners.delete(key);
+			if (this.#refused.has(key)) return;
+			this.#refused.add(key);
+			this.#log.warn({ service, ...place, error: error.message }, 'health-check-node-port.failed');
 		});
-		server.listen(port, () => {
-			this.#refused.delete(port);
-			this.#log.info({ service, port }, 'health-check-node-port.listening');
+		server.listen(place, () => {
+			this.#refused.delete(key);
+			this.#log.info({ service, ...place }, 'health-check-node-port.listening');
 		});
 	}
 
@@ -98,3 +124,5 @@ export class HealthCheckNodePorts {
 		response.end(request.method === 'HEAD' ? undefined : body);
 	}
 }
+
+const textOf = ({ host = '*', port }: Place): string => `${host} ${port}`;

@@ -26,6 +26,14 @@ export function contains(cidr: Cidr, ip: Ip): boolean {
 	return mask === 0 || ((cidr.ip.bytes[whole]! ^ ip.bytes[whole]!) & mask) === 0;
 }
 
+/** Whether the ranges leave out no address: a family without one is not restricted. */
+export function matchesAll(cidrs: readonly Cidr[]): boolean {
+	return ([4, 6] as const).every((family) => {
+		const own = cidrs.filter(({ ip }) => ip.family === family);
+		return own.length === 0 || own.some(({ bits }) => bits === 0);
+	});
+}
+
 /**
  * Where NodePorts are served when ranges are given: the node's addresses in them. A family of which there is no range
  * is not restricted, as with kube-proxy (NewNodePortAddresses). Loopback addresses are no part of it: sockets have

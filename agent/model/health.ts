@@ -1,4 +1,5 @@
 import type { Store } from './store.ts';
+import type { EndpointGroup } from './types.ts';
 
 /** Local endpoints of a Service with a healthCheckNodePort. */
 export interface HealthCheckService {
@@ -16,9 +17,18 @@ export function healthChecks(store: Store): HealthCheckService[] {
 	for (const service of store.services.values()) {
 		if (service.healthCheckNodePort === 0 || !service.externalLocal || !service.served) continue;
 		const groups = store.sources(service.key).flatMap((source) => source.groups);
-		const local = groups.flatMap((g) => g.endpoints.filter((e) => e.ready && e.node === store.node.name));
-		const localEndpoints = new Set(local.map((e) => e.ip.text)).size;
+		const localEndpoints = localReady(groups, store.node.name);
 		checks.push({ service: service.key, port: service.healthCheckNodePort, localEndpoints });
 	}
 	return checks;
+}
+
+/** A pod of a dual-stack Service has an address in each family and is one endpoint: the family with more counts. */
+function localReady(groups: readonly EndpointGroup[], node: string): number {
+	const ready = groups
+		.filter(({ ports }) => ports.length > 0)
+		.flatMap(({ endpoints }) => endpoints.filter((e) => e.ready && e.node === node));
+	const count = (family: 4 | 6) =>
+		new Set(ready.filter(({ ip }) => ip.family === family).map(({ ip }) => ip.text)).size;
+	return Math.max(count(4), count(6));
 }

@@ -34,9 +34,13 @@ export function parseService(raw: unknown, key: string): Parsed<Service> {
 		internalLocal: isLocal(reader, spec, 'internalTrafficPolicy'),
 		externalLocal: isLocal(reader, spec, 'externalTrafficPolicy'),
 		affinitySeconds: affinity(reader, spec),
-		healthCheckNodePort: reader.port(nonZero(spec), 'healthCheckNodePort', 'spec.healthCheckNodePort') ?? 0,
+		healthCheckNodePort: type === 'LoadBalancer' ? healthCheckNodePort(reader, spec) : 0,
 	};
 	return { value, problems: reader.problems };
+}
+
+function healthCheckNodePort(reader: Reader, spec: Json): number {
+	return reader.port(nonZero(spec), 'healthCheckNodePort', 'spec.healthCheckNodePort') ?? 0;
 }
 
 /** `namespace/name` in two. */

@@ -48,7 +48,7 @@ export interface Service {
 	readonly externalLocal: boolean;
 	/** Session affinity by client address; 0: none. */
 	readonly affinitySeconds: number;
-	/** 0: none. */
+	/** 0: none; only load balancers ask. */
 	readonly healthCheckNodePort: number;
 }
 

@@ -24,7 +24,7 @@ describe('HealthCheckNodePorts', () => {
 		log.length = 0;
 	});
 
-	it('answers any path with the local endpoints and their weight', async () => {
+	it('answers any path with the local endpoints and their weight (B-60, B R-11)', async () => {
 		const port = await freePort();
 		servers.update([{ service: 'default/web', port, localEndpoints: 2 }]);
 		const answer = await vi.waitFor(() => get(port, '/any/path'));
@@ -39,11 +39,13 @@ describe('HealthCheckNodePorts', () => {
 		});
 	});
 
-	it('is 503 without a local endpoint, and while the agent does not keep up', async () => {
+	it('is 503 without a local endpoint, and while the agent does not keep up (B-60, B R-11)', async () => {
 		const port = await freePort();
 		const web = { service: 'default/web', port };
 		servers.update([{ ...web, localEndpoints: 0 }]);
-		expect((await vi.waitFor(() => get(port))).status).toBe(503);
+		const none = await vi.waitFor(() => get(port));
+		expect([none.status, none.headers.get('x-load-balancing-endpoint-weight')]).toEqual([503, '0']);
+		expect(await none.json()).toMatchObject({ localEndpoints: 0, serviceProxyHealthy: true });
 		servers.update([{ ...web, localEndpoints: 1 }]);
 		expect((await get(port)).status).toBe(200);
 		healthy = false;
@@ -60,6 +62,21 @@ describe('HealthCheckNodePorts', () => {
 		await expect(get(port)).rejects.toThrow();
 	});
 
+	it('listens at the addresses that it is given only, and follows them', async () => {
+		const port = await freePort();
+		const wanted = [{ service: 'default/web', port, localEndpoints: 1 }];
+		const at = (host: string) => fetch(`http://${host}:${port}/`).then(({ status }) => status);
+		servers.update(wanted, ['127.0.0.2', '127.0.0.3']);
+		expect(await vi.waitFor(() => at('127.0.0.2'))).toBe(200);
+		expect(await vi.waitFor(() => at('127.0.0.3'))).toBe(200);
+		await expect(at('127.0.0.1')).rejects.toThrow();
+		servers.update(wanted, ['127.0.0.1']);
+		expect(await vi.waitFor(() => at('127.0.0.1'))).toBe(200);
+		await expect(at('127.0.0.2')).rejects.toThrow();
+		servers.update(wanted);
+		expect(await vi.waitFor(() => at('127.0.0.3'))).toBe(200);
+	});
+
 	it('tells once of a port that is taken and has it when it becomes free', async () => {
 		const blocker = createServer();
 		await new Promise<void>((resolve) => blocker.listen(0, resolve));
@@ -69,9 +86,11 @@ describe('HealthCheckNodePorts', () => {
 		await vi.waitFor(() => expect(log).toEqual(['health-check-node-port.failed']));
 		servers.update(wanted);
 		await vi.waitFor(() => expect(servers.ports).toEqual([]));
+		expect(servers.incomplete).toBe(true);
 		await new Promise((resolve) => blocker.close(resolve));
 		servers.update(wanted);
 		await vi.waitFor(() => get(port));
 		expect(log).toEqual(['health-check-node-port.failed', 'health-check-node-port.listening']);
+		expect(servers.incomplete).toBe(false);
 	});
 });

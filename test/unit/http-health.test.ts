@@ -11,12 +11,12 @@ function health(pending?: number, sinceApplied?: number, eligible = true): Healt
 }
 
 describe('Health', () => {
-	it('is well at start, before anything was written', () => {
+	it('is well at start, before anything was written (B-62)', () => {
 		const body = { lastUpdated: at(NOW), currentTime: at(NOW), nodeEligible: true };
 		expect(health().healthy()).toEqual({ ok: true, body });
 	});
 
-	it('is well while a change waits, and ill when it has waited for the time-out', () => {
+	it('is well while a change waits, and ill when it has waited for the time-out (B-62, B R-11)', () => {
 		expect(health(HEALTH_TIMEOUT_MS - 1, 70_000).live().ok).toBe(true);
 		expect(health(HEALTH_TIMEOUT_MS, 70_000).live()).toEqual({
 			ok: false,
@@ -25,13 +25,13 @@ describe('Health', () => {
 		expect(health(HEALTH_TIMEOUT_MS, 70_000).healthy().ok).toBe(false);
 	});
 
-	it('stays well while idle, however long ago the last change was', () => {
+	it('stays well while idle, however long ago the last change was (B-62)', () => {
 		const idle = health(undefined, 86_400_000);
 		expect(idle.healthy().ok).toBe(true);
 		expect(idle.healthy().body.lastUpdated).toBe(at(NOW));
 	});
 
-	it('sends load balancers away from a leaving node and keeps the agent alive', () => {
+	it('sends load balancers away from a leaving node and keeps the agent alive (B R-11)', () => {
 		const leaving = health(undefined, 5, false);
 		expect(leaving.healthy()).toMatchObject({ ok: false, body: { nodeEligible: false } });
 		expect(leaving.live().ok).toBe(true);

@@ -62,7 +62,7 @@ describe('the servers of the agent', () => {
 
 	afterEach(() => Promise.all(servers.map((server) => server.close())));
 
-	it('/healthz answers as kube-proxy does', async () => {
+	it('/healthz answers as kube-proxy does (B-62)', async () => {
 		const answer = await get(0, '/healthz');
 		expect(answer.status).toBe(200);
 		expect(answer.headers.get('content-type')).toBe('application/json');
@@ -71,7 +71,7 @@ describe('the servers of the agent', () => {
 		expect(await answer.json()).toEqual({ lastUpdated: time, currentTime: time, nodeEligible: true });
 	});
 
-	it('/healthz is 503 on a leaving node while /livez stays 200; both are counted', async () => {
+	it('/healthz is 503 on a leaving node while /livez stays 200; both are counted (B R-11)', async () => {
 		agent.eligible = false;
 		expect((await get(0, '/healthz')).status).toBe(503);
 		const live = await get(0, '/livez');

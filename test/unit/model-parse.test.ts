@@ -232,7 +232,7 @@ describe('parseNode()', () => {
 		expect(at(v4, ['InternalIP', '192.168.0.3'])).toEqual(['192.168.0.2', '192.168.0.3']);
 	});
 
-	it('knows that the autoscaler is about to delete it', () => {
+	it('knows that it is being deleted, or about to be by the autoscaler (B R-11)', () => {
 		const taints = [{ key: 'ToBeDeletedByClusterAutoscaler', effect: 'NoSchedule' }];
 		expect(parseNode({ ...node(), spec: { taints } }, 'node1').value.leaving).toBe(true);
 		expect(

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { parseCidr } from '../../agent/model/cidr.ts';
 import { parseEndpointSlice } from '../../agent/model/endpoints.ts';
 import { ipOfBytes, parseIp } from '../../agent/model/ip.ts';
 import { unknownNode } from '../../agent/model/node.ts';
@@ -58,6 +59,42 @@ describe('Reconciler.healthChecks()', () => {
 			.add({ 'default/a': service('default/a', { spec: { ...spec, externalTrafficPolicy: 'Cluster' } }) })
 			.sync();
 		expect(rig.reconciler.healthChecks().map((c) => c.service)).toEqual(['default/b']);
+	});
+
+	it('counts a pod once that has an address of each family', () => {
+		const spec = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 32000 };
+		const ips = ['10.96.0.1', 'fd00::1'];
+		const rig = new Rig().add(
+			{ 'default/a': service('default/a', { ips, spec }) },
+			{
+				'default/a4': slice('a', [
+					{ ip: '10.244.1.2', node: 'node1' },
+					{ ip: '10.244.1.3', node: 'node1' },
+				]),
+				'default/a6': slice('a', [{ ip: 'fd00:244:1::2', node: 'node1' }]),
+			},
+		);
+		expect(rig.listed().sync().reconciler.healthChecks()).toMatchObject([{ localEndpoints: 2 }]);
+	});
+
+	it.each([
+		[undefined, undefined],
+		[['0.0.0.0/0'], undefined],
+		[
+			['0.0.0.0/0', 'fd00::/16'],
+			['192.168.20.11', 'fd00:20::11'],
+		],
+		[
+			['192.168.0.0/16', '::/0'],
+			['192.168.20.11', 'fd00:20::11', '2001:db8::1'],
+		],
+		[['10.0.0.0/8', 'fd01::/16'], []],
+	])('are served where NodePorts are, when that is %s: at %s', (cidrs, addresses) => {
+		const nodePortCidrs = cidrs?.flatMap((cidr) => parseCidr(cidr) ?? []);
+		const { reconciler } = new Rig({ nodePortCidrs }).listed();
+		if (cidrs) reconciler.setLocalAddresses(['192.168.20.11', 'fd00:20::11', '2001:db8::1', '127.0.0.1']);
+		expect(reconciler.sync()).toBeDefined();
+		expect(reconciler.healthCheckAddresses()).toEqual(addresses);
 	});
 });
 
