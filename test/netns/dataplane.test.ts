@@ -179,7 +179,7 @@ describe('hairpin: a pod that is its own backend', () => {
 });
 
 describe('the host', () => {
-	it.each(FAMILIES)('reaches ClusterIPs and NodePorts over IP%s', async (family) => {
+	it.each(FAMILIES)('reaches ClusterIPs and NodePorts over IP%s as itself (B-08a, B-11)', async (family) => {
 		for (const [service, pod] of [
 			['local', 'pod1a'],
 			['remote', 'pod2a'],

@@ -28,13 +28,15 @@ const fromNetdev = program('ml_from_netdev');
 const toNetdev = program('ml_to_netdev');
 
 /** The first packet of a connection, out of the pod's veth or in by the uplink. */
-function opening({ endpoints, family }: Case, { from, to }: Flow, sport: number): Shape {
+function opening({ family }: Case, { from, to }: Flow, sport: number, source: string): Shape {
 	const { ip, port } = target(to, family);
-	const source = { pod: POD_IP, ext: CLIENT_IP, self: endpoints[0]?.ip ?? '', node: NODE_IP }[from];
 	const macs =
 		from === 'ext' ? { ethSrc: MAC.client, ethDst: MAC.node } : { ethSrc: MAC.pod, ethDst: MAC.host };
 	return { proto: 'tcp', src: inFamily(source, family), dst: ip, sport, dport: port, flags: 'S', ...macs };
 }
+
+const sourceOf = ({ endpoints }: Case, { from }: Flow): string =>
+	({ pod: POD_IP, ext: CLIENT_IP, self: endpoints[0]?.ip ?? '', node: NODE_IP })[from];
 
 describe('where packets of each client go', () => {
 	let plane: Dataplane;
@@ -90,9 +92,9 @@ describe('where packets of each client go', () => {
 	}
 
 	/** Where one connection went, and whether with its own source. */
-	function connect(one: Case, flow: Flow, sport: number): string {
+	function connect(one: Case, flow: Flow, sport: number, client = sourceOf(one, flow)): string {
 		const hook = flow.from === 'ext' ? fromNetdev : fromPod;
-		const sent = opening(one, flow, sport);
+		const sent = opening(one, flow, sport, client);
 		const { action, bytes } = plane.run(hook, frameOf(sent));
 		if (dropped(hook, action)) return 'DROP';
 		const { ip, tcp, eth } = decode(bytes);
@@ -151,5 +153,27 @@ describe('where packets of each client go', () => {
 	it.each(flowCases('B-17'))('IPv$family: externalTrafficPolicy Local, $name (B-17, B R-2)', expectFlows);
 	it.each(flowCases('B-19'))('IPv$family: externalTrafficPolicy Cluster, $name (B-19, B R-2)', expectFlows);
 	it.each(flowCases('B-20'))('IPv$family: terminating endpoints come last, $name (B-20, B R-2)', expectFlows);
+	it.each([4, 6] as const)(
+		'IPv%s: a client stays with its endpoint when the Service says so, and chooses anew when not (B-21)',
+		(family) => {
+			const endpoints = ['10.180.0.1', '10.180.2.1', '10.180.3.1'].map((ip) => ({
+				ip,
+				local: false,
+				state: 'r' as const,
+			}));
+			const flow = { from: 'pod', to: '172.30.0.41:80', want: '' } as const;
+			const reached = (spec: object, client: (i: number) => string) => {
+				const one = { name: '', spec: { ...spec }, endpoints, flows: [], family };
+				serve(one);
+				const ends = Array.from({ length: CONNECTIONS }, (_, i) => connect(one, flow, 41_000 + i, client(i)));
+				return new Set(ends).size;
+			};
+			const clientIP = { timeoutSeconds: 10_800 };
+			const sticky = { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP } };
+			expect(reached(sticky, () => POD_IP)).toBe(1);
+			expect(reached(sticky, (i) => `10.0.0.${i + 3}`)).toBe(3);
+			expect(reached({}, () => POD_IP)).toBe(3);
+		},
+	);
 	it.each(flowCases('B R-3'))('IPv$family: policies rule their addresses only, $name (B R-3)', expectFlows);
 });

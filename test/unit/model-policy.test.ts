@@ -33,7 +33,7 @@ describe('decide()', () => {
 	it('has the vectors', () => expect(rows).toHaveLength(578));
 
 	it.each(rows)(
-		'iTP %s eTP %s: %s from %s, local %s remote %s',
+		'iTP %s eTP %s: %s from %s, local %s remote %s (B-23)',
 		(itp, etp, dst, src, local, remote, want) => {
 			const side = (states: string, letter: string) =>
 				[...states.replace('-', '')].map((state, i) =>
@@ -60,7 +60,7 @@ describe('clusterSet()', () => {
 
 	it('has the vectors', () => expect(cases.length).toBeGreaterThanOrEqual(76));
 
-	it.each(cases)('hints: $name', ({ endpoints, node, zone, want }) => {
+	it.each(cases)('hints: $name (B-38)', ({ endpoints, node, zone, want }) => {
 		const candidates = endpoints.map((e) =>
 			candidate(e.ip, e.state, { forZones: e.zones, forNodes: e.nodes }),
 		);

@@ -45,14 +45,14 @@ describe('Reconciler', () => {
 		expect(rig.dump()).toBe('settings snat 192.168.10.11 fd00:10::11\n');
 	});
 
-	it('does nothing for an object that came again unchanged', () => {
+	it('does nothing for an object that came again unchanged (B R-8)', () => {
 		const rig = web();
 		rig.maps.kernel.take();
 		rig.add(WEB, WEB_SLICES).sync();
 		expect(rig.maps.kernel.take()).toEqual([]);
 	});
 
-	it('restarts on the maps of an agent before it with 0 writes', () => {
+	it('restarts on the maps of an agent before it with 0 writes (B R-8)', () => {
 		const first = web();
 		first.maps.kernel.take();
 		const second = new Rig({ maps: first.maps }).add(WEB, WEB_SLICES).listed().sync();
@@ -83,7 +83,7 @@ describe('Reconciler', () => {
 		expect(second.reconciler.services().map((s) => s.ports)).toEqual(before.map((s) => s.ports));
 	});
 
-	it('heals drift at restart and at verify() with writes for the drifted entries only', () => {
+	it('heals drift at restart and at verify() with writes for the drifted entries only (B R-8)', () => {
 		for (const restart of [true, false]) {
 			const rig = web();
 			const dump = rig.dump();
@@ -116,7 +116,7 @@ describe('Reconciler', () => {
 		});
 	});
 
-	it('translates one Service and writes a handful when one endpoint of 10 000 Services changes', () => {
+	it('translates one Service and writes a handful when one endpoint of 10 000 Services changes (B R-8)', () => {
 		const rig = new Rig({ limits: { backends: 32768 } });
 		const ipOf = (i: number) => `10.${100 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`;
 		for (let i = 0; i < 10_000; i++) {
