@@ -1,9 +1,10 @@
 import { defineConfig } from 'vitest/config';
 
 /** A tier a folder: what it needs is what differs. Privileged tiers share devices and pins, so one file at a time. */
-const tier = (name: string, privileged: boolean) => ({
+const tier = (name: string, privileged: boolean, more: { globalSetup?: string } = {}) => ({
 	extends: true as const,
 	test: {
+		...more,
 		name,
 		include: [`test/${name}/**/*.test.ts`],
 		pool: 'forks' as const,
@@ -21,7 +22,7 @@ export default defineConfig({
 			tier('bpf', true),
 			tier('packet', true),
 			tier('netns', true),
-			tier('e2e', true),
+			tier('e2e', true, { globalSetup: 'test/e2e/support/shared-cluster.ts' }),
 		],
 	},
 });

@@ -43,6 +43,8 @@ static __always_inline int table_has(const struct frontend *f, __u32 id)
 /*
  * The client's backend id. `hash` must leave the source port out, so that a
  * client that is not remembered picks what it had as long as the table stands.
+ * After the timeout chance picks, as kube-proxy does: a client that is alone
+ * would have one backend for ever.
  */
 static __always_inline __u32 affinity_backend(const struct frontend *f,
 					      const struct affinity_key *key,
@@ -52,8 +54,9 @@ static __always_inline __u32 affinity_backend(const struct frontend *f,
 	struct affinity *known, fresh;
 
 	known = bpf_map_lookup_elem(&affinities, key);
-	if (known && now - known->last_used <= f->affinity_seconds * hz &&
-	    table_has(f, known->backend_id)) {
+	if (known && now - known->last_used > f->affinity_seconds * hz) {
+		hash = bpf_get_prandom_u32();
+	} else if (known && table_has(f, known->backend_id)) {
 		if (now - known->last_used > hz)
 			known->last_used = now;
 		return known->backend_id;

@@ -12,6 +12,7 @@ export interface NodeInfo {
 	/** InternalIP of each family that it has. */
 	v4?: string;
 	v6?: string;
+	zone?: string;
 }
 
 /** What differs between a standalone cluster and a real one. */
@@ -22,6 +23,10 @@ export interface Driver {
 	readonly convergenceMs: number;
 	/** A probe process in the place; the caller disposes of it. */
 	startProbe(place: Place): Promise<Prober>;
+	/** The addresses of who is outside, where they are known. */
+	readonly outside?: Readonly<Record<'v4' | 'v6', string>>;
+	/** Who is outside sends to a node for an address that no device has; cannot be done everywhere. */
+	routeOutside?(routes: readonly (readonly [address: string, node: NodeInfo])[]): Promise<void>;
 	/** kill -9 of the node's agent. */
 	killAgent(node: string): Promise<void>;
 	/** Resolves when the node's agent is ready (again). */

@@ -1,14 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { type Driver, type NodeInfo, openDriver, type Place } from './cluster.ts';
-import type { Manifest } from './objects.ts';
+import { client, type Manifest } from './objects.ts';
 import type { Answer } from './probe-messages.ts';
 import type { Prober, RequestOptions } from './prober.ts';
 import { run } from './process.ts';
+import { type ServiceView, viewOf } from './service-view.ts';
+import { openShared } from './shared-cluster.ts';
 import { eventually } from './wait.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: objects as the API gives them
 export type Json = any;
+
+/** Of the tests' namespace where it is not said. */
+export type From = Place | { pod: string };
 
 /** A namespace of a cluster for one file of scenarios. */
 export class Environment implements AsyncDisposable {
@@ -42,6 +47,57 @@ export class Environment implements AsyncDisposable {
 			await driver.close();
 			throw error;
 		}
+	}
+
+	/** In the cluster of three nodes and two zones that files share. */
+	static async shared(name: string): Promise<Environment> {
+		return Environment.open(name, await openShared());
+	}
+
+	/** A pod that only asks on every node. @returns them in the order of the nodes. */
+	async clients(): Promise<{ pod: string }[]> {
+		const names = this.nodes.map(({ name }) => `client-${name}`);
+		await this.apply(...this.nodes.map(({ name }) => client(`client-${name}`, name)));
+		for (const name of names) await this.podsReady(name, 1);
+		return names.map((pod) => ({ pod }));
+	}
+
+	async service(name: string): Promise<ServiceView> {
+		return viewOf((await this.get('service', name)).spec);
+	}
+
+	/** Strategic merge patch. */
+	async patch(resource: string, name: string, change: object): Promise<void> {
+		await this.kubectl('patch', resource, name, '-p', JSON.stringify(change));
+	}
+
+	/** Gives a Service of type LoadBalancer its addresses. */
+	async ingress(name: string, addresses: readonly string[]): Promise<void> {
+		const status = { loadBalancer: { ingress: addresses.map((ip) => ({ ip })) } };
+		const patch = ['--subresource=status', '--type=merge', '-p', JSON.stringify({ status })];
+		await this.kubectl('patch', 'service', name, ...patch);
+	}
+
+	/** The addresses that its pod has, the first family first. */
+	async addressesOf(pod: string): Promise<string[]> {
+		return (await this.get('pod', pod)).status.podIPs.map(({ ip }: Json) => ip);
+	}
+
+	/** The addresses from which backends see the place's requests. */
+	async sources(from: From, target: Target): Promise<string[]> {
+		const prober = await this.prober(from);
+		const { host, port, udp } = target;
+		const options = { count: 16 };
+		const answers = udp
+			? await prober.udp(host, port, 'clientip', options)
+			: await prober.http(host, port, '/clientip', options);
+		const addresses = answers.map(({ body, error }) => body?.replace(/^\[?([^\]]*)\]?:\d+$/, '$1') ?? error!);
+		return [...new Set(addresses)];
+	}
+
+	/** Told to end, and not waited for. */
+	async terminate(pod: string): Promise<void> {
+		await this.kubectl('delete', 'pod', pod, '--wait=false');
 	}
 
 	kubectl(...args: string[]): Promise<string> {
@@ -88,7 +144,7 @@ export class Environment implements AsyncDisposable {
 	}
 
 	/** The probe of a place; one process for the whole file. */
-	prober(place: Place | { pod: string }): Promise<Prober> {
+	prober(place: From): Promise<Prober> {
 		const full: Place =
 			place !== 'outside' && 'pod' in place && !('namespace' in place)
 				? { pod: place.pod, namespace: this.namespace }
@@ -100,14 +156,10 @@ export class Environment implements AsyncDisposable {
 	}
 
 	/** Waits until `count` requests in a row were all answered, by exactly these hostnames. */
-	async reaches(
-		from: Place | { pod: string },
-		target: Target,
-		hostnames: readonly string[],
-	): Promise<number> {
+	async reaches(from: From, target: Target, hostnames: readonly string[]): Promise<number> {
 		const prober = await this.prober(from);
 		const wanted = hostnames.toSorted().join();
-		const count = Math.max(3, hostnames.length * 8);
+		const count = Math.max(10, hostnames.length * 8);
 		const { ms } = await eventually(
 			`${prober.where} reaches ${wanted} through ${describe(target)}`,
 			async () => {
@@ -122,14 +174,38 @@ export class Environment implements AsyncDisposable {
 	}
 
 	/** Waits until every request fails in one of the ways. */
-	async fails(from: Place | { pod: string }, target: Target, ...errors: string[]): Promise<number> {
+	async fails(from: From, target: Target, ...errors: string[]): Promise<number> {
 		const prober = await this.prober(from);
 		const { ms } = await eventually(`${prober.where} gets ${errors} from ${describe(target)}`, async () => {
-			const answers = await ask(prober, target, { count: 3, timeoutMs: 500 });
+			const answers = await ask(prober, target, { count: 5, timeoutMs: 500 });
 			if (answers.every(({ error }) => error && (errors.length === 0 || errors.includes(error)))) return true;
 			throw new Error(`It got ${answers.map(({ body, error }) => error ?? body)}`);
 		});
 		return ms;
+	}
+
+	/** `reaches` for each place, at the same time, and each target. */
+	async allReach(
+		places: readonly From[],
+		targets: readonly Target[],
+		hostnames: readonly string[],
+	): Promise<void> {
+		await Promise.all(
+			places.map(async (place) => {
+				for (const target of targets) await this.reaches(place, target, hostnames);
+			}),
+		);
+	}
+
+	/** `fails` for each place and each target. */
+	async allFail(
+		places: readonly From[],
+		targets: readonly Target[],
+		...errors: readonly string[]
+	): Promise<void> {
+		await Promise.all(
+			places.flatMap((place) => targets.map((target) => this.fails(place, target, ...errors))),
+		);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
@@ -178,5 +254,7 @@ function nodeInfo(node: Json): NodeInfo {
 	const internal = addresses.filter(({ type }) => type === 'InternalIP').map(({ address }) => address);
 	const v4 = internal.find((address) => !address.includes(':'));
 	const v6 = internal.find((address) => address.includes(':'));
-	return { name: node.metadata.name, ...(v4 ? { v4 } : {}), ...(v6 ? { v6 } : {}) };
+	const zone: string | undefined = node.metadata.labels?.['topology.kubernetes.io/zone'];
+	const known = { ...(v4 ? { v4 } : {}), ...(v6 ? { v6 } : {}), ...(zone ? { zone } : {}) };
+	return { name: node.metadata.name, ...known };
 }

@@ -21,19 +21,34 @@ export interface PodOptions {
 	names?: Record<string, number>;
 	/** With a container that requests can be sent from. */
 	probe?: boolean;
+	/** In the node's network. */
+	hostNetwork?: boolean;
+	/** Its readiness probe never passes. */
+	unready?: boolean;
+	/** Seconds for which the server goes on after it was told to end. */
+	serveOn?: number;
 	/** Without a server: requests only. */
 	server?: boolean;
 }
 
-function podSpec({ node, http = 8080, udp = 8081, names = {}, probe = false, server = true }: PodOptions) {
+const NEVER = { readinessProbe: { exec: { command: ['/bin/false'] }, periodSeconds: 1 } };
+
+function serverOf({ http = 8080, udp = 8081, names = {}, unready = false, serveOn }: PodOptions) {
 	const named = Object.entries(names).map(([name, containerPort]) => ({ name, containerPort }));
 	const ports = [...named, { containerPort: http }, { containerPort: udp, protocol: 'UDP' }];
 	const args = ['netexec', `--http-port=${http}`, `--udp-port=${udp}`];
+	if (serveOn !== undefined) args.push(`--delay-shutdown=${serveOn}`);
+	return { name: 'server', image: SERVER_IMAGE, args, ports, ...(unready ? NEVER : {}) };
+}
+
+function podSpec(options: PodOptions) {
+	const { node, hostNetwork = false, serveOn = 1, probe = false, server = true } = options;
 	return {
-		terminationGracePeriodSeconds: 1,
+		terminationGracePeriodSeconds: serveOn,
 		...(node ? { nodeSelector: { 'kubernetes.io/hostname': node } } : {}),
+		...(hostNetwork ? { hostNetwork } : {}),
 		containers: [
-			...(server ? [{ name: 'server', image: SERVER_IMAGE, args, ports }] : []),
+			...(server ? [serverOf(options)] : []),
 			...(probe ? [{ name: 'probe', image: PROBE_IMAGE, command: ['sleep', '86400'] }] : []),
 		],
 	};
@@ -43,6 +58,9 @@ export function pod(name: string, options: PodOptions = {}): Manifest {
 	const labels = options.labels ?? { app: name };
 	return { apiVersion: 'v1', kind: 'Pod', metadata: { name, labels }, spec: podSpec(options) };
 }
+
+/** A pod that is told to end goes on for as long as anybody looks. */
+export const LINGERING = { serveOn: 600 };
 
 /** A pod that only asks. */
 export function client(name: string, node?: string): Manifest {

@@ -2,15 +2,17 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { CLIENT_ADDRESSES } from '../../../agent/standalone/net/addresses.ts';
 import type { Driver, Place } from './cluster.ts';
 import { Prober } from './prober.ts';
 import { run } from './process.ts';
+import { familyOf } from './service-view.ts';
 import { eventually } from './wait.ts';
 
 const MAIN = resolve(import.meta.dirname, '../../../agent/main.ts');
 const PROBE = join(import.meta.dirname, 'probe.ts');
 
-const maglane = (...args: string[]) => run(process.execPath, [MAIN, 'standalone', ...args]);
+export const maglane = (...args: string[]) => run(process.execPath, [MAIN, 'standalone', ...args]);
 
 export interface StandaloneDriver extends Driver {
 	/** Of the cluster's state. */
@@ -53,6 +55,14 @@ export function openStandalone(kubeconfig: string, directory: string): Standalon
 				PROBE,
 			];
 			return new Prober(nameOf(place), spawn(process.execPath, args, { stdio: 'pipe' }));
+		},
+		outside: CLIENT_ADDRESSES,
+		routeOutside: async (routes) => {
+			const lines = routes.map(
+				([address, node]) => `route replace ${address} via ${node[familyOf(address)]}\n`,
+			);
+			const args = ['standalone', 'exec', '--state', directory, 'client', '--', 'ip', '-batch', '-'];
+			await run(process.execPath, [MAIN, ...args], lines.join(''));
 		},
 		killAgent: async (node) => {
 			const { pid } = await agentOf(directory, node);

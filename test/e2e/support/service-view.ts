@@ -1,0 +1,39 @@
+import { isIPv6 } from 'node:net';
+import type { NodeInfo } from './cluster.ts';
+import type { Json, Target } from './environment.ts';
+
+export type Family = 'v4' | 'v6';
+export const FAMILIES = ['v4', 'v6'] as const;
+
+export const familyOf = (address: string): Family => (isIPv6(address) ? 'v6' : 'v4');
+
+/** Where a Service of `service()` (objects.ts) is to be asked: at its TCP port unless `udp`. */
+export interface ServiceView {
+	readonly spec: Json;
+	/** In the order of its families. */
+	clusterIPs(udp?: boolean): Target[];
+	/** At the node's address of each family of the Service. */
+	nodePorts(node: NodeInfo, udp?: boolean): Target[];
+	/** At addresses that it has beside these, at the Service's port. */
+	at(addresses: readonly string[], udp?: boolean): Target[];
+}
+
+export function viewOf(spec: Json): ServiceView {
+	const protocol = (udp: boolean) => (udp ? 'UDP' : 'TCP');
+	const portOf = (udp: boolean) =>
+		spec.ports.find((port: Json) => (port.protocol ?? 'TCP') === protocol(udp));
+	const families: Family[] = spec.clusterIPs.map(familyOf);
+	const at = (addresses: readonly string[], port: number, udp: boolean): Target[] =>
+		addresses.map((host) => ({ host, port, udp }));
+	return {
+		spec,
+		clusterIPs: (udp = false) => at(spec.clusterIPs, portOf(udp).port, udp),
+		nodePorts: (node, udp = false) =>
+			at(
+				families.flatMap((family) => node[family] ?? []),
+				portOf(udp).nodePort,
+				udp,
+			),
+		at: (addresses, udp = false) => at(addresses, portOf(udp).port, udp),
+	};
+}
