@@ -91,7 +91,7 @@ describe('EndpointSlices of families and zones', () => {
 		},
 	);
 
-	it('has no zone hint for an endpoint without a zone; topology-mode Auto wins over the field (B R-12)', async () => {
+	it('has no zone hint for an endpoint without a zone (B R-12)', async () => {
 		cluster.addNode('node0');
 		await serve(1, { trafficDistribution: 'PreferClose' });
 		expect(all()[0]).toMatchObject({ nodeName: 'node0' });
@@ -101,10 +101,17 @@ describe('EndpointSlices of families and zones', () => {
 		cluster.api.update('nodes', { ...node, metadata: { ...node.metadata, labels } });
 		await cluster.converge();
 		expect(all()[0]).toMatchObject({ zone: 'zone-c', hints: { forZones: [{ name: 'zone-c' }] } });
-		edit('web', ({ metadata }) => {
-			metadata.annotations = { 'service.kubernetes.io/topology-mode': 'Auto' };
-		});
-		await cluster.converge();
-		expect(all()[0].hints).toBeUndefined();
+	});
+
+	it('has hints on ready endpoints only (B R-12)', async () => {
+		await serve(2, { trafficDistribution: 'PreferClose' });
+		const [pod] = cluster.api.list('pods');
+		cluster.setReady(pod!, false);
+		await cluster.settle();
+		const hinted = () => all().map(({ hints, conditions }) => [conditions.ready, hints !== undefined]);
+		expect(hinted().sort()).toEqual([
+			[false, false],
+			[true, true],
+		]);
 	});
 });

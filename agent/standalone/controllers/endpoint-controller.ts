@@ -2,6 +2,7 @@ import type { KubeObject } from '../port.ts';
 import { labelValue } from './cache.ts';
 import type { ControllerContext } from './context.ts';
 import { ZONE_LABEL } from './endpoint.ts';
+import { spreadsByZone } from './endpoint-hints.ts';
 import { endpointsOf } from './endpoints-object.ts';
 import { byName, canonical, isTerminating, keyOf } from './meta.ts';
 import type { WorkQueue } from './queue.ts';
@@ -10,6 +11,7 @@ import { selectorOf, selectsPods } from './service-info.ts';
 import { planSlices, SLICE_CONTROLLER } from './service-slices.ts';
 import { applySlices, triggered } from './slice-apply.ts';
 import { MANAGED_BY_LABEL } from './slice-plan.ts';
+import { shareOf, zoneShares } from './zone-shares.ts';
 
 /** Services with a selector -> Endpoints and EndpointSlices, both in one sync, so that they always agree. */
 export function startEndpoints(ctx: ControllerContext): WorkQueue {
@@ -32,6 +34,8 @@ export function startEndpoints(ctx: ControllerContext): WorkQueue {
 	});
 	nodes.subscribe((before, after) => {
 		const node = (after ?? before)!;
+		if (canonical(shareOf(before)) !== canonical(shareOf(after)))
+			for (const service of [...services.all()].filter(spreadsByZone)) queue.add(keyOf(service));
 		if (before?.metadata.labels?.[ZONE_LABEL] === after?.metadata.labels?.[ZONE_LABEL]) return;
 		for (const pod of pods.by('node', node.metadata.name)) addServicesOf(pod);
 	});
@@ -77,7 +81,8 @@ function syncService(ctx: ControllerContext, key: string, since: number): void {
 	const pods = selectByLabels(ctx.caches.pods, service.metadata.namespace, selectorOf(service)!).sort(byName);
 	const nodeOf = (pod: KubeObject) => ctx.caches.nodes.get(pod.spec?.nodeName ?? '');
 	const { current, others } = splitByOwner(existing, service);
-	applySlices(ctx, planSlices({ service, pods, nodeOf, existing: current }), since);
+	const shares = spreadsByZone(service) ? zoneShares([...ctx.caches.nodes.all()]) : undefined;
+	applySlices(ctx, planSlices({ service, pods, nodeOf, shares, existing: current }), since);
 	for (const slice of others) endpointslices.delete(slice);
 	writeEndpoints(ctx, endpointsOf(service, pods, stored), stored, since);
 }

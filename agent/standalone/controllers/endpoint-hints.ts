@@ -1,27 +1,54 @@
 import type { KubeObject } from '../port.ts';
 import type { Endpoint, Hints } from './endpoint.ts';
+import type { ZoneShares } from './zone-shares.ts';
+import { spreadZones } from './zone-spread.ts';
 
 const CLOSE = ['PreferClose', 'PreferSameZone', 'PreferSameNode'];
 const TOPOLOGY_MODE = 'service.kubernetes.io/topology-mode';
+/** Its name before Kubernetes 1.27. */
+const TOPOLOGY_AWARE = 'service.kubernetes.io/topology-aware-hints';
 
-/**
- * The Service's trafficDistribution, when it asks for hints (KEP-4444, KEP-3015). The annotation topology-mode Auto
- * wins over the field; its own hints by CPU share are not made.
- */
-export function hintsMode(service: KubeObject): string | undefined {
-	if (service.metadata.annotations?.[TOPOLOGY_MODE]?.toLowerCase() === 'auto') return undefined;
-	const mode: string | undefined = service.spec?.trafficDistribution;
-	return mode !== undefined && CLOSE.includes(mode) ? mode : undefined;
+/** Whether endpoints are spread over zones in proportion to their CPUs; if so, trafficDistribution has no say. */
+export function spreadsByZone({ metadata }: KubeObject): boolean {
+	const mode = metadata.annotations?.[TOPOLOGY_MODE] ?? metadata.annotations?.[TOPOLOGY_AWARE];
+	return mode === 'Auto' || mode === 'auto';
 }
 
-/** The endpoint with its hints: its own zone, for PreferSameNode its own node too; only ready ones get any. */
-export function withHints(endpoint: Endpoint, mode: string | undefined): Endpoint {
-	const { hints: _before, ...rest } = endpoint;
-	const { zone, nodeName, conditions } = endpoint;
-	if (!mode || !conditions.ready) return rest;
-	const hints: Hints = {
-		...(zone ? { forZones: [{ name: zone }] } : {}),
-		...(mode === 'PreferSameNode' && nodeName ? { forNodes: [{ name: nodeName }] } : {}),
-	};
-	return Object.keys(hints).length > 0 ? { ...rest, hints } : rest;
+/**
+ * The endpoints with the hints that the Service asks for (KEP-2433, KEP-4444, KEP-3015), without any other; only
+ * ready ones get any.
+ *
+ * @param endpoints all of one family
+ * @param shares undefined: not known
+ */
+export function withHints(
+	service: KubeObject,
+	endpoints: readonly Endpoint[],
+	shares: ZoneShares | undefined,
+): Endpoint[] {
+	const mode: string | undefined = service.spec?.trafficDistribution;
+	if (spreadsByZone(service)) return spread(endpoints, shares);
+	const close = mode !== undefined && CLOSE.includes(mode);
+	return endpoints.map((endpoint) => {
+		const { zone, nodeName, conditions } = endpoint;
+		if (!close || !conditions.ready) return endpoint;
+		const hints: Hints = {
+			...(zone ? { forZones: [{ name: zone }] } : {}),
+			...(mode === 'PreferSameNode' && nodeName ? { forNodes: [{ name: nodeName }] } : {}),
+		};
+		return Object.keys(hints).length > 0 ? { ...endpoint, hints } : endpoint;
+	});
+}
+
+/** None when one ready endpoint has no zone: hints hold only if all have one. */
+function spread(endpoints: readonly Endpoint[], shares: ZoneShares | undefined): Endpoint[] {
+	const ready = endpoints.filter(({ conditions }) => conditions.ready);
+	const zones = ready.flatMap(({ zone }) => zone ?? []);
+	const chosen = shares && zones.length === ready.length ? spreadZones(zones, shares) : undefined;
+	if (!chosen) return [...endpoints];
+	const zoneOf = new Map(ready.map((endpoint, i) => [endpoint, chosen[i]!]));
+	return endpoints.map((endpoint) => {
+		const name = zoneOf.get(endpoint);
+		return name === undefined ? endpoint : { ...endpoint, hints: { forZones: [{ name }] } };
+	});
 }

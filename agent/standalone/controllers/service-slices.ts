@@ -1,7 +1,7 @@
 import type { KubeObject } from '../port.ts';
 import { SERVICE_NAME_LABEL } from './caches.ts';
 import { belongs, endpointOf, podAddress } from './endpoint.ts';
-import { hintsMode, withHints } from './endpoint-hints.ts';
+import { withHints } from './endpoint-hints.ts';
 import { portsKey, portsOfPod } from './endpoint-ports.ts';
 import { controllerRef } from './meta.ts';
 import { type Family, familiesOf, isHeadless } from './service-info.ts';
@@ -16,6 +16,7 @@ import {
 	type SlicePlan,
 	type SliceShape,
 } from './slice-plan.ts';
+import type { ZoneShares } from './zone-shares.ts';
 
 export const SLICE_CONTROLLER = 'endpointslice-controller.k8s.io';
 export const MAX_ENDPOINTS_PER_SLICE = 100;
@@ -25,6 +26,8 @@ export interface SliceInput {
 	/** Selected by the Service. */
 	pods: readonly KubeObject[];
 	nodeOf: (pod: KubeObject) => KubeObject | undefined;
+	/** What Services with topology-mode Auto spread their endpoints by. */
+	shares?: ZoneShares | undefined;
 	/** The controller's slices of the Service, of all families. */
 	existing: readonly KubeObject[];
 	/** Endpoints in a slice at most. */
@@ -48,16 +51,22 @@ function planFamily(input: SliceInput, family: Family): SlicePlan {
 	return recycle(keepOne(plan, existing.length, shape), shape.labels);
 }
 
-function groupByPorts({ service, pods, nodeOf }: SliceInput, family: Family): Map<string, Group> {
-	const mode = hintsMode(service);
-	const groups = new Map<string, Group>();
-	for (const pod of pods) {
+function groupByPorts({ service, pods, nodeOf, shares }: SliceInput, family: Family): Map<string, Group> {
+	const found = pods.flatMap((pod) => {
 		const address = belongs(pod, true) ? podAddress(pod, family) : undefined;
-		if (!address) continue;
+		return address ? [{ pod, endpoint: endpointOf(service, pod, address, nodeOf(pod)) }] : [];
+	});
+	const hinted = withHints(
+		service,
+		found.map(({ endpoint }) => endpoint),
+		shares,
+	);
+	const groups = new Map<string, Group>();
+	for (const [i, { pod }] of found.entries()) {
 		const ports = portsOfPod(service, pod);
 		const key = portsKey(ports);
 		const group = groups.get(key) ?? { ports, endpoints: [] };
-		group.endpoints.push(withHints(endpointOf(service, pod, address, nodeOf(pod)), mode));
+		group.endpoints.push(hinted[i]!);
 		groups.set(key, group);
 	}
 	return groups;
