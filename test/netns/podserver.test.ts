@@ -14,7 +14,7 @@ const execute = promisify(execFile);
 const prefix = 'mlnpod';
 const switcher = new NetnsSwitcher();
 const restarts: string[] = [];
-const server = new PodServer((status) => restarts.push(status));
+const server = new PodServer({ onRestart: (status) => restarts.push(status) });
 const nets = [`${prefix}-a`, `${prefix}-b`] as const;
 
 const tcp = (port: number): PortSpec => ({ protocol: 'TCP', port });

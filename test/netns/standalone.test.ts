@@ -306,16 +306,72 @@ describe('down()', () => {
 		expect(await down(options)).toMatchObject({ stopped: false, processes: 0, namespaces: [] });
 	});
 
-	test('stops a living control plane, and up() removes what a killed one left', async () => {
+	test('stops a living control plane', async () => {
 		await up(options, () => {});
+		expect(await down(options)).toMatchObject({ stopped: true });
+		expect(remains('mln')).toEqual([]);
+	});
+});
+
+describe('up() after its control plane was killed', () => {
+	const kill = async () => {
 		const state = readState(paths.state)!;
 		process.kill(state.pid, 'SIGKILL');
 		await expect.poll(() => isAlive(state)).toBe(false);
+	};
+	const sleeper = { name: 'c', image: 'x', command: ['sleep', '4243'] };
+	afterAll(() => down(options));
+
+	test('goes on with its objects, and with the pods that ran on meanwhile', async () => {
+		await up(options, () => {});
+		const { port } = readState(paths.state)!;
+		await apply(web('stays'), podOf('program', { containers: [sleeper] }), web('doomed'));
+		await ready('stays', 'program', 'doomed');
+		const [address] = await ipsOf('stays');
+		const status = await statusOf('stays');
+		const flow = inPlace(
+			'node1',
+			'sh',
+			'-c',
+			`for i in $(seq 40); do curl -sf -m 1 http://${address}/hostname || exit 1; sleep 0.1; done`,
+		);
+
+		await kill();
+		expect(await curl('node1', `http://${address}/hostname`)).toBe('stays');
 		const steps: string[] = [];
 		await up(options, (step) => steps.push(step));
-		expect(steps[0]).toContain('Removing what an earlier cluster left');
-		expect(await down(options)).toMatchObject({ stopped: true });
-		expect(remains('mln')).toEqual([]);
+		expect(steps[0]).toMatch(/Going on with the objects in .*objects\.db/);
+		expect(readState(paths.state)!.port).toBe(port);
+		await flow;
+		expect(await statusOf('stays')).toEqual(status);
+		expect(await ipsOf('program')).toHaveLength(2);
+		await expect
+			.poll(() => inPlace('program', 'pgrep', '-cf', '[s]leep 4243'), { timeout: 10_000 })
+			.toBe('1\n');
+		await kubectl('delete', 'pod', 'doomed', '--wait', '--timeout=20s');
+		await apply(web('fresh'));
+		await ready('fresh');
+		expect(await curl('stays', `http://${(await ipsOf('fresh'))[0]}/hostname`)).toBe('fresh');
+	});
+
+	test('ends what was deleted without its knowledge, and makes anew what is gone', async () => {
+		await kubectl('delete', 'pod', 'fresh', '--grace-period=5', '--wait=false');
+		await kill();
+		await execute('ip', ['netns', 'delete', 'mln-node2']);
+		const steps: string[] = [];
+		await up(options, (step) => steps.push(step));
+		expect(steps[1]).toBe('Removing what is left of its network');
+		await expect.poll(() => kubectl('get', 'pods', '-o', 'name'), { timeout: 20_000 }).not.toContain('fresh');
+		await ready('stays', 'program');
+		const [address] = await ipsOf('stays');
+		await expect.poll(() => curl('node1', `http://${address}/hostname`).catch(String)).toBe('stays');
+	});
+
+	test('refuses to be another cluster with the same objects', async () => {
+		await kill();
+		await expect(up({ ...options, nodes: 3, families: ['v6', 'v4'] }, () => {})).rejects.toThrow(
+			/they are of a cluster with --nodes 2 --families v4,v6; give the same, or remove it with "maglane standalone down"/,
+		);
 	});
 });
 

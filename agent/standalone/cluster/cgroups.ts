@@ -1,9 +1,15 @@
-/** The cgroup v2 directories of a cluster: one of the control plane, one a node; all its processes are in them. */
+/**
+ * The cgroup v2 directories of a cluster: one of the control plane, one a node; all its processes are in them. Those that
+ * the control plane starts on a node are in directories of their own below the node's, so that the next control plane
+ * can tell them from what users run there.
+ */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const CONTROL = 'control';
+const AGENT = 'agent';
+const PODS = 'pods';
 /** Of the control plane's command line. */
 const DAEMON = 'standalone/cluster/daemon.ts';
 const EMPTY_TRIES = 100;
@@ -21,9 +27,21 @@ export class Cgroups {
 		return join(this.root, name);
 	}
 
+	/** Of the node's agent. */
+	agent(name: string): string {
+		return join(this.node(name), AGENT);
+	}
+
+	/** Of the programs of the node's pods. */
+	pods(name: string): string {
+		return join(this.node(name), PODS);
+	}
+
 	/** Makes the directories and moves this process to the control plane's. */
 	enter(nodes: readonly string[]): void {
-		for (const name of [CONTROL, ...nodes]) mkdirSync(join(this.root, name), { recursive: true });
+		const directories = nodes.flatMap((name) => [this.agent(name), this.pods(name)]);
+		for (const directory of [join(this.root, CONTROL), ...directories])
+			mkdirSync(directory, { recursive: true });
 		writeFileSync(join(this.root, CONTROL, 'cgroup.procs'), '0');
 	}
 
@@ -41,7 +59,13 @@ export class Cgroups {
 
 	/** Ids of the processes in all directories. */
 	processes(): number[] {
-		return this.#directories().flatMap((directory) => readProcesses(join(directory, 'cgroup.procs')));
+		return processesIn(this.root);
+	}
+
+	/** Kills what an earlier control plane left running on the nodes: agents and programs of pods. */
+	async killLeft(nodes: readonly string[]): Promise<void> {
+		for (const name of nodes)
+			for (const directory of [this.agent(name), this.pods(name)]) await killAll(directory);
 	}
 
 	/** Kills every process in them and removes the directories. @returns how many processes were killed. */
@@ -49,16 +73,8 @@ export class Cgroups {
 		if (!this.exists()) return 0;
 		const processes = this.processes().filter((pid) => pid !== process.pid);
 		this.#leave();
-		// One write that no fork can outrun (cgroup.kill, kernel 5.14); older kernels get signals, repeated
-		const kill = join(this.root, 'cgroup.kill');
-		if (existsSync(kill)) writeFileSync(kill, '1');
-		for (let tries = 0; this.processes().length > 0; tries++) {
-			if (tries === EMPTY_TRIES)
-				throw new Error(`Cannot empty ${this.root}: processes ${this.processes().join(', ')} do not end`);
-			if (!existsSync(kill)) for (const pid of this.processes()) killProcess(pid);
-			await sleep(EMPTY_PAUSE_MS);
-		}
-		for (const directory of this.#directories().reverse()) await removeDirectory(directory);
+		await killAll(this.root);
+		for (const directory of directoriesIn(this.root).reverse()) await removeDirectory(directory);
 		return processes.length;
 	}
 
@@ -67,14 +83,31 @@ export class Cgroups {
 		if (!this.processes().includes(process.pid)) return;
 		writeFileSync(join(this.root, '..', 'cgroup.procs'), '0');
 	}
+}
 
-	/** The root first, then what is in it. */
-	#directories(): string[] {
-		const found = [this.root];
-		for (const directory of found)
-			for (const entry of readdirSync(directory, { withFileTypes: true }))
-				if (entry.isDirectory()) found.push(join(directory, entry.name));
-		return found;
+/** The root first, then what is in it. */
+function directoriesIn(root: string): string[] {
+	const found = [root];
+	for (const directory of found)
+		for (const entry of readdirSync(directory, { withFileTypes: true }))
+			if (entry.isDirectory()) found.push(join(directory, entry.name));
+	return found;
+}
+
+function processesIn(root: string): number[] {
+	return directoriesIn(root).flatMap((directory) => readProcesses(join(directory, 'cgroup.procs')));
+}
+
+/** Kills every process in the directory and those below it. @throws Error naming those that do not end. */
+async function killAll(root: string): Promise<void> {
+	// One write that no fork can outrun (cgroup.kill, kernel 5.14); older kernels get signals, repeated
+	const kill = join(root, 'cgroup.kill');
+	if (existsSync(kill)) writeFileSync(kill, '1');
+	for (let tries = 0; processesIn(root).length > 0; tries++) {
+		if (tries === EMPTY_TRIES)
+			throw new Error(`Cannot empty ${root}: processes ${processesIn(root).join(', ')} do not end`);
+		if (!existsSync(kill)) for (const pid of processesIn(root)) killProcess(pid);
+		await sleep(EMPTY_PAUSE_MS);
 	}
 }
 

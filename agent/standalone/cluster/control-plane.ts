@@ -20,8 +20,9 @@ import { agentArguments } from './agent-arguments.ts';
 import { Cgroups } from './cgroups.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 import { cgroup2Mount } from './mounts.ts';
-import { type ClusterOptions, zoneOf } from './options.ts';
+import { type ClusterOptions, type DaemonOptions, zoneOf } from './options.ts';
 import type { Paths } from './paths.ts';
+import { removeUnknownNamespaces } from './sweep.ts';
 
 /** Port of the API server inside every node's namespace. */
 export const NODE_API_PORT = 6443;
@@ -37,7 +38,7 @@ export interface ControlPlane {
 }
 
 export async function startControlPlane(
-	options: ClusterOptions,
+	options: DaemonOptions,
 	paths: Paths,
 	log: Logger,
 	tell: (step: string) => void,
@@ -50,16 +51,22 @@ export async function startControlPlane(
 	const api = createApi({
 		families: options.families.map((family) => (family === 'v4' ? 'IPv4' : 'IPv6')),
 		serviceCidrs: options.families.map((family) => SERVICE_CIDRS[family]),
+		database: paths.database,
+		onDatabaseError: (err) => log.error({ event: 'database_failed', err }),
+		onConflict: ({ metadata: { namespace, name } }, message) =>
+			log.warn({ event: 'service_conflict', namespace, name, message }),
 		// who asks for it may try what an agent does with objects that no API server should have stored
 		unsafe: true,
 	});
-	const { port = 0 } = await api.listen({ socketPath: paths.apiSocket, port: options.port });
+	const port = await listen(api, options, paths);
 	writeKubeconfig(paths.kubeconfig, `http://127.0.0.1:${port}`);
 	writeKubeconfig(paths.nodeKubeconfig, `http://127.0.0.1:${NODE_API_PORT}`);
 	tell(`API server on http://127.0.0.1:${port}`);
 
 	if (switcher) {
-		await createTopology(switcher, options);
+		// Programs that read and wrote by the earlier control plane cannot go on; agents take over from their own kind
+		if (options.adopt) await cgroups?.killLeft(names);
+		else await createTopology(switcher, options);
 		for (const name of names) serveInNode(switcher, api, nodeNamespace(options.prefix, name), log);
 		tell(`Nodes ${names.join(', ')} and ${clientNamespace(options.prefix)} as network namespaces`);
 	}
@@ -67,22 +74,24 @@ export async function startControlPlane(
 	const apiAddress = { addresses, port: NODE_API_PORT };
 	startControllers(api.objects, { log, ...(switcher ? { apiAddress } : {}) }, stopping.signal);
 
-	const server = switcher ? new PodServer((how) => log.warn({ event: 'pod_server_ended', how })) : undefined;
+	const server = switcher
+		? new PodServer({
+				socketPath: paths.podServerSocket,
+				onRestart: (how) => log.warn({ event: 'pod_server_ended', how }),
+			})
+		: undefined;
 	const manager = new NodeManager({
 		...options,
 		objects: api.objects,
 		switcher,
 		server,
-		cgroupOf: (node) => cgroups?.node(node),
+		cgroupOf: (node) => cgroups?.pods(node),
 		logDirectory: paths.podLogs,
 		log,
 	});
 	manager.start();
-	const now = `${new Date().toISOString().slice(0, 19)}Z`;
-	for (const i of names.keys()) {
-		const node = nodeObject(i + 1, zoneOf(options.zones, i + 1), options.families, now);
-		api.objects.create('nodes', node);
-	}
+	if (options.adopt && switcher) forgetPods(options.prefix, names, switcher, manager);
+	registerNodes(options, api);
 
 	const agents = cgroups && options.agents ? startAgents(options, paths, cgroups, names, log) : new Map();
 	return {
@@ -98,6 +107,33 @@ export async function startControlPlane(
 			await api.close();
 		},
 	};
+}
+
+/** The port is that of the earlier control plane where it is free: who uses the kubeconfig need not learn of a restart. */
+async function listen(api: Api, { port, lastPort }: DaemonOptions, { apiSocket }: Paths): Promise<number> {
+	const onPort = async (wanted: number) => (await api.listen({ port: wanted })).port ?? 0;
+	const got = port === 0 && lastPort > 0 ? await onPort(lastPort).catch(() => onPort(0)) : await onPort(port);
+	await api.listen({ socketPath: apiSocket });
+	return got;
+}
+
+/** Takes away what pods left behind that are no more in the API. */
+function forgetPods(
+	prefix: string,
+	nodes: readonly string[],
+	switcher: NetnsSwitcher,
+	manager: NodeManager,
+): void {
+	const own = [clientNamespace(prefix), ...nodes.map((name) => nodeNamespace(prefix, name))];
+	removeUnknownNamespaces(switcher, prefix, new Set([...own, ...manager.namespaces]));
+}
+
+function registerNodes({ nodes, zones, families }: ClusterOptions, { objects }: Api): void {
+	const now = `${new Date().toISOString().slice(0, 19)}Z`;
+	for (let number = 1; number <= nodes; number++) {
+		const node = nodeObject(number, zoneOf(zones, number), families, now);
+		if (!objects.get('nodes', undefined, node.metadata.name)) objects.create('nodes', node);
+	}
 }
 
 function enterCgroups(prefix: string, nodes: readonly string[]): Cgroups {
@@ -128,7 +164,7 @@ function startAgents(
 		const agent = new AgentProcess({
 			node,
 			argv: [process.execPath, MAIN, ...agentArguments(options.prefix, node, paths, cgroups)],
-			place: { netns: nodeNamespace(options.prefix, node), cgroup: cgroups.node(node) },
+			place: { netns: nodeNamespace(options.prefix, node), cgroup: cgroups.agent(node) },
 			logFile: join(paths.logs, `agent-${node}.log`),
 			log,
 		});

@@ -9,10 +9,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pino from 'pino';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import { ensureBpffs } from './mounts.ts';
-import type { ClusterOptions } from './options.ts';
+import type { ClusterOptions, DaemonOptions } from './options.ts';
 import { type Paths, pathsOf } from './paths.ts';
 import { report } from './report.ts';
-import { type ClusterState, processStart, writeState } from './state.ts';
+import { type ClusterState, processStart, readState, writeState } from './state.ts';
 
 /** Told to up.ts. */
 export type Progress =
@@ -23,18 +23,21 @@ export type Progress =
 const AGENTS_TIMEOUT_MS = 60_000;
 const AGENTS_POLL_MS = 100;
 
-async function main(options: ClusterOptions): Promise<void> {
+async function main(options: DaemonOptions): Promise<void> {
 	const paths = pathsOf(options.directory);
 	const log = pino({ base: null });
-	const state = (more: Partial<ClusterState>) => writeState(paths.state, { ...baseState(options), ...more });
-	state({});
-	const mountedBpffs = options.network && ensureBpffs();
-	state({ mountedBpffs });
+	const before = readState(paths.state);
+	const state = (more: Partial<ClusterState>) =>
+		writeState(paths.state, { ...baseState(options), built: options.adopt, ...more });
+	const port = options.lastPort;
+	state({ port });
+	const mountedBpffs = (options.network && ensureBpffs()) || (before?.mountedBpffs ?? false);
+	state({ port, mountedBpffs });
 	const plane = await startControlPlane(options, paths, log, (text) => tell({ type: 'step', text }));
 	stopOnSignal(plane, log);
 	await serveControl(options, plane, paths);
 	if (plane.agents.size > 0) await waitForAgents(options, plane);
-	state({ mountedBpffs, port: plane.port, ready: true });
+	state({ mountedBpffs, port: plane.port, built: options.network, ready: true });
 	log.info({ event: 'cluster_up', port: plane.port, nodes: options.nodes });
 	tell({ type: 'ready', port: plane.port });
 }
@@ -102,7 +105,7 @@ function stopOnSignal(plane: ControlPlane, log: pino.Logger): void {
 	process.on('SIGHUP', () => {});
 }
 
-main(JSON.parse(process.argv[2] ?? '{}') as ClusterOptions).catch((error: Error) => {
+main(JSON.parse(process.argv[2] ?? '{}') as DaemonOptions).catch((error: Error) => {
 	console.error(error);
 	tell({ type: 'failed', message: error.message });
 	process.exitCode = 1;

@@ -1,6 +1,6 @@
-/** Stops a cluster and removes everything of it, also when its control plane was killed. */
+/** Stops a cluster and removes everything of it, its objects too, also when its control plane was killed. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { pathsOf } from './paths.ts';
+import { databaseFiles, pathsOf } from './paths.ts';
 import { type ClusterState, isAlive, readState } from './state.ts';
 import { removeFiles, type Swept, sweep } from './sweep.ts';
 
@@ -27,6 +27,8 @@ export async function down(cluster: { prefix: string; directory: string }): Prom
 		paths.nodeKubeconfig,
 		paths.apiSocket,
 		paths.controlSocket,
+		paths.podServerSocket,
+		...databaseFiles(paths),
 		paths.state,
 		`${paths.state}.new`,
 	]);

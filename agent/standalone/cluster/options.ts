@@ -20,6 +20,14 @@ export interface ClusterOptions {
 	readonly agents: boolean;
 }
 
+/** What the control plane's process is told. */
+export interface DaemonOptions extends ClusterOptions {
+	/** The namespaces of an earlier control plane are whole: they are taken over as they are. */
+	readonly adopt: boolean;
+	/** The API server's port of an earlier control plane; 0: none. */
+	readonly lastPort: number;
+}
+
 export const DEFAULT_PREFIX = 'maglane';
 export const DEFAULT_DIRECTORY = '.maglane';
 export const DEFAULT_ZONES: readonly string[] = [...'abcdefghijklmnopqrstuvwxyz'].map(

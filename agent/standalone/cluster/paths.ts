@@ -17,9 +17,13 @@ export interface Paths {
 	readonly controlPlaneLog: string;
 	readonly podLogs: string;
 	readonly bpfCache: string;
+	/** Objects of the API, with the files that SQLite keeps beside them while it is open. */
+	readonly database: string;
 	/** Unix sockets: of the API, and of questions about the cluster itself. */
 	readonly apiSocket: string;
 	readonly controlSocket: string;
+	/** Of the process that answers for pods without a program. */
+	readonly podServerSocket: string;
 }
 
 /** @param directory the state directory, usually .maglane. */
@@ -35,10 +39,16 @@ export function pathsOf(directory: string): Paths {
 		controlPlaneLog: join(logs, 'control-plane.log'),
 		podLogs: join(logs, 'pods'),
 		bpfCache: join(root, 'bpf-cache'),
+		database: join(root, 'objects.db'),
 		apiSocket: socketPath(root, 'api.sock'),
 		controlSocket: socketPath(root, 'control.sock'),
+		podServerSocket: socketPath(root, 'pods.sock'),
 	};
 }
+
+/** All files of the database. */
+export const databaseFiles = ({ database }: Paths): string[] =>
+	['', '-wal', '-shm', '-journal'].map((suffix) => `${database}${suffix}`);
 
 function socketPath(root: string, name: string): string {
 	const path = join(root, name);

@@ -18,6 +18,8 @@ export interface ClusterState {
 	/** bpffs was not mounted before. */
 	readonly mountedBpffs: boolean;
 	readonly ready: boolean;
+	/** All namespaces of nodes were made: a control plane that starts again finds a whole network. */
+	readonly built?: boolean;
 }
 
 export function readState(file: string): ClusterState | undefined {

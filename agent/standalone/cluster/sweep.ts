@@ -51,6 +51,15 @@ export function remains(prefix: string): string[] {
 	return found;
 }
 
+/** Takes away namespaces that an earlier control plane made and that are none of `known`. */
+export function removeUnknownNamespaces(
+	switcher: NetnsSwitcher,
+	prefix: string,
+	known: ReadonlySet<string>,
+): void {
+	for (const name of namespacesOf(prefix)) if (!known.has(name)) switcher.remove(name);
+}
+
 function removePins(directory: string): number {
 	if (!existsSync(directory)) return 0;
 	const pins = readdirSync(directory, { recursive: true, withFileTypes: true }).filter(

@@ -1,13 +1,15 @@
-/** Starts a cluster in the background and waits until it serves. */
+/** Starts a cluster in the background, or one that was there again, and waits until it serves. */
 import { fork } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { netnsExists } from '../../bpf/netns.ts';
+import { clientNamespace, nodeName, nodeNamespace } from '../net/names.ts';
 import type { Progress } from './daemon.ts';
 import { down } from './down.ts';
-import type { ClusterOptions } from './options.ts';
+import type { ClusterOptions, DaemonOptions } from './options.ts';
 import { type Paths, pathsOf } from './paths.ts';
-import { isAlive, readState } from './state.ts';
-import { ownerOf, remains } from './sweep.ts';
+import { type ClusterState, isAlive, readState } from './state.ts';
+import { ownerOf, remains, sweep } from './sweep.ts';
 
 const DAEMON = fileURLToPath(new URL('./daemon.ts', import.meta.url));
 
@@ -20,7 +22,7 @@ export interface UpResult {
 
 /**
  * @param tell called with each step as it happens. @param signal gives up and removes what was made.
- * @throws Error with the last lines of the control plane's log when it does not come up; what it made is removed.
+ * @throws Error with the last lines of the control plane's log when it does not come up; what a new one made is removed.
  */
 export async function up(
 	options: ClusterOptions,
@@ -29,40 +31,90 @@ export async function up(
 ): Promise<UpResult> {
 	const paths = pathsOf(options.directory);
 	const state = readState(paths.state);
-	if (state && isAlive(state) && state.ready) {
+	if (state && isAlive(state)) {
 		if (state.prefix !== options.prefix)
 			throw new Error(`Cannot start ${options.prefix}: ${paths.directory} is in use by ${state.prefix}`);
-		return { port: state.port, kubeconfig: paths.kubeconfig, already: true };
+		if (state.ready) return { port: state.port, kubeconfig: paths.kubeconfig, already: true };
+		throw new Error(
+			`Cannot start ${options.prefix}: process ${state.pid} is about to; wait for it, or end it with "maglane standalone down"`,
+		);
 	}
 	const owner = options.network ? ownerOf(options.prefix) : undefined;
 	if (owner !== undefined && owner !== state?.pid)
 		throw new Error(
 			`Cannot start ${options.prefix}: process ${owner} runs a cluster of that name with another state directory; choose --prefix`,
 		);
-	if (state || (options.network && remains(options.prefix).length > 0)) {
+	const resumes = existsSync(paths.database);
+	const adopt = resumes ? await prepareResume(options, paths, state, tell) : false;
+	if (!resumes && (state || (options.network && remains(options.prefix).length > 0))) {
 		tell('Removing what an earlier cluster left');
 		await down({ prefix: options.prefix, directory: options.directory });
 	}
 	mkdirSync(paths.logs, { recursive: true });
 	try {
-		const port = await startDaemon(options, paths, tell, signal);
+		const lastPort = resumes ? (state?.port ?? 0) : 0;
+		const started = { ...options, directory: paths.directory, adopt, lastPort };
+		const port = await startDaemon(started, paths, tell, signal);
 		return { port, kubeconfig: paths.kubeconfig, already: false };
 	} catch (cause) {
 		const said = logTails(paths, options);
-		await down({ prefix: options.prefix, directory: options.directory });
+		// Objects that were acknowledged stay for the next try
+		if (!resumes) await down({ prefix: options.prefix, directory: options.directory });
 		throw new Error(`Cannot start the cluster${said}`, { cause });
 	}
 }
 
-function startDaemon(
+/**
+ * For a control plane that ended without "down". What it left in the kernel goes on serving where it is whole; else it
+ * is made anew, for the same objects. @returns whether it is whole.
+ */
+async function prepareResume(
 	options: ClusterOptions,
+	paths: Paths,
+	state: ClusterState | undefined,
+	tell: (step: string) => void,
+): Promise<boolean> {
+	const differs = state ? differences(options, state) : [];
+	if (differs.length > 0)
+		throw new Error(
+			`Cannot start with the objects in ${paths.database}: they are of a cluster with ${differs.join(' ')}; give the same, or remove it with "maglane standalone down"`,
+		);
+	tell(`Going on with the objects in ${paths.database}`);
+	if (!options.network) return false;
+	const whole = state?.built === true && isWhole(options);
+	if (!whole && remains(options.prefix).length > 0) {
+		tell('Removing what is left of its network');
+		await sweep(options.prefix, false);
+	}
+	return whole;
+}
+
+/** Flags that the cluster of the state was started with, where they are others now. */
+function differences(options: ClusterOptions, state: ClusterState): string[] {
+	const flags = (of: ClusterOptions | ClusterState) => [
+		`--prefix ${of.prefix}`,
+		`--nodes ${of.nodes}`,
+		`--families ${of.families.join()}`,
+		of.network ? '--net' : '--no-net',
+	];
+	const now = flags(options);
+	return flags(state).filter((flag, at) => flag !== now[at]);
+}
+
+function isWhole({ prefix, nodes }: ClusterOptions): boolean {
+	const names = Array.from({ length: nodes }, (_, i) => nodeNamespace(prefix, nodeName(i + 1)));
+	return [clientNamespace(prefix), ...names].every(netnsExists);
+}
+
+function startDaemon(
+	options: DaemonOptions,
 	paths: Paths,
 	tell: (step: string) => void,
 	signal?: AbortSignal,
 ): Promise<number> {
 	signal?.throwIfAborted();
 	const log = openSync(paths.controlPlaneLog, 'w');
-	const child = fork(DAEMON, [JSON.stringify({ ...options, directory: paths.directory })], {
+	const child = fork(DAEMON, [JSON.stringify(options)], {
 		detached: true,
 		cwd: '/',
 		execArgv: [],

@@ -58,6 +58,18 @@ export class PodNumbers {
 		throw new RangeError(`Cannot give the pod an address: all ${span} of the node's subnet are in use`);
 	}
 
+	/** Takes the number of an address that a pod of the node had before. @returns undefined when it is none or in use. */
+	claim(node: number, address: string | undefined): number | undefined {
+		for (let index = FIRST_POD; index <= LAST_POD; index++) {
+			const { v4, v6 } = podAddresses(node, index);
+			if (address !== v4 && address !== v6) continue;
+			if (this.#used.has(index)) return undefined;
+			this.#used.add(index);
+			return index;
+		}
+		return undefined;
+	}
+
 	release(index: number): void {
 		this.#used.delete(index);
 	}

@@ -2,7 +2,8 @@
  * A pod's namespace: its `eth0` is one end of a veth, the node's end has the gateway's address and a host route.
  * No bridge on the node, so that every packet of a pod passes the node's routing, as with most CNIs.
  */
-import type { NetnsSwitcher } from '../../bpf/netns.ts';
+import { readFileSync } from 'node:fs';
+import { type NetnsSwitcher, netnsExists } from '../../bpf/netns.ts';
 import { type Addresses, nodeAddresses, POD_GATEWAY } from './addresses.ts';
 import { ipBatch } from './ip.ts';
 import { configureNamespace } from './sysctl.ts';
@@ -42,6 +43,13 @@ export async function createPodNetwork(switcher: NetnsSwitcher, pod: PodNetwork)
 		`route add default via ${POD_GATEWAY.v4} dev eth0 onlink`,
 		`route add default via ${POD_GATEWAY.v6} dev eth0`,
 	]);
+}
+
+/** Whether both ends are there: a pod that an earlier control plane left behind. */
+export function podNetworkExists(switcher: NetnsSwitcher, pod: PodNetwork): boolean {
+	if (!netnsExists(pod.netns)) return false;
+	const devices = switcher.within(pod.nodeNetns, () => readFileSync('/proc/thread-self/net/dev', 'utf8'));
+	return devices.includes(`${pod.link}:`);
 }
 
 /**

@@ -61,9 +61,11 @@ export class NodeManager {
 		};
 	}
 
+	/** Pods that an earlier control plane left running go on. */
 	start(): void {
-		const { objects } = this.#options;
+		const { objects, server } = this.#options;
 		this.#stops.push(objects.watch('pods', (event) => this.#onPod(event)));
+		server?.retain([...this.#runners.keys()]);
 		this.#stops.push(objects.watch('services', (event) => this.#onService(event)));
 	}
 
@@ -74,6 +76,11 @@ export class NodeManager {
 			if (metadata.name === name && metadata.namespace === namespace) return runner;
 		}
 		return undefined;
+	}
+
+	/** Of all pods that it runs. */
+	get namespaces(): Set<string> {
+		return new Set([...this.#runners.values()].map((runner) => runner.netns));
 	}
 
 	/** Ends all pods at once, without touching their objects. */
@@ -93,20 +100,22 @@ export class NodeManager {
 			if (deletionTimestamp) void this.#finish(uid, runner, gracePeriodOf(object));
 			else runner.refresh(object);
 		} else if (place) {
-			if (deletionTimestamp) this.#forget(object);
-			else this.#begin(uid, place, object);
+			const started = this.#begin(uid, place, object);
+			// Its end had begun, or nobody was there to begin it
+			if (deletionTimestamp) void started.then((one) => this.#finish(uid, one, gracePeriodOf(object)));
 		}
 	}
 
-	#begin(uid: string, place: NodePlace, pod: KubeObject): void {
+	async #begin(uid: string, place: NodePlace, pod: KubeObject): Promise<PodRunner> {
 		const { namespace = 'default', name } = pod.metadata;
-		const used = new Set([...this.#runners.values()].map((runner) => runner.netns));
+		const used = this.namespaces;
 		const netns = pod.spec?.hostNetwork
 			? place.netns
 			: podNamespace(this.#options.prefix, namespace, name, (taken) => used.has(taken));
 		const runner = new PodRunner(this.#deps, place, netns, pod);
 		this.#runners.set(uid, runner);
-		runner.start();
+		await runner.start();
+		return runner;
 	}
 
 	async #finish(uid: string, runner: PodRunner, grace: number): Promise<void> {

@@ -1,10 +1,15 @@
 /** One pod on one node, from its network to its end. Steps of a pod never overlap. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { NetnsSwitcher } from '../../bpf/netns.ts';
+import { type NetnsSwitcher, netnsExists } from '../../bpf/netns.ts';
 import { nodeAddresses, type PodNumbers, podAddresses } from '../net/addresses.ts';
-import { podLinkName } from '../net/names.ts';
-import { createPodNetwork, destroyPodNetwork, type PodNetwork } from '../net/pod-network.ts';
+import { NETNS_ANNOTATION, podLinkName } from '../net/names.ts';
+import {
+	createPodNetwork,
+	destroyPodNetwork,
+	type PodNetwork,
+	podNetworkExists,
+} from '../net/pod-network.ts';
 import type { PodServer } from '../podserver/client.ts';
 import type { PortFailure } from '../podserver/messages.ts';
 import type { KubeObject } from '../port.ts';
@@ -50,7 +55,7 @@ export class PodRunner {
 	readonly #deps: RunnerDeps;
 	readonly #node: NodePlace;
 	readonly #netns: string;
-	readonly #startTime = new Date();
+	readonly #startTime: Date;
 	readonly #hurry = new AbortController();
 	#pod: KubeObject;
 	#work: Promise<void> = Promise.resolve();
@@ -70,6 +75,9 @@ export class PodRunner {
 		this.#node = node;
 		this.#netns = netns;
 		this.#pod = pod;
+		this.#startTime = new Date(pod.status?.startTime ?? Date.now());
+		// At once, before any pod takes the next free one
+		if (!pod.spec?.hostNetwork) this.#number = node.numbers.claim(node.number, pod.status?.podIP);
 	}
 
 	get netns(): string {
@@ -80,7 +88,8 @@ export class PodRunner {
 		return this.#pod;
 	}
 
-	start(): void {
+	/** @returns when it is started. */
+	async start(): Promise<void> {
 		this.#enqueue('start', async () => {
 			if (this.#ending) return;
 			await this.#makeNetwork();
@@ -89,6 +98,7 @@ export class PodRunner {
 			this.#startPrograms();
 			this.#publish();
 		});
+		await this.#work;
 	}
 
 	/** The pod or a Service changed. */
@@ -123,20 +133,35 @@ export class PodRunner {
 	}
 
 	async #makeNetwork(): Promise<void> {
-		if (this.#pod.spec?.hostNetwork) return;
-		this.#number = this.#node.numbers.take();
+		if (!this.#pod.spec?.hostNetwork) this.#number ??= this.#node.numbers.take();
 		const { switcher } = this.#deps;
-		if (!switcher) return;
+		const network = this.#describeNetwork();
+		this.#network = network;
+		if (!switcher || !network || this.#isLeft(switcher, network)) return;
+		await this.#deps.limit(async () => {
+			// Of an earlier pod of that name, or half made, when a control plane was killed
+			if (netnsExists(network.netns)) await destroyPodNetwork(switcher, network);
+			await createPodNetwork(switcher, network);
+		});
+	}
+
+	/** Undefined where the pod has none of its own. */
+	#describeNetwork(): PodNetwork | undefined {
+		if (this.#number === undefined || !this.#deps.switcher) return undefined;
 		const { namespace = 'default', name, uid = '' } = this.#pod.metadata;
-		const network: PodNetwork = {
+		return {
 			netns: this.#netns,
 			nodeNetns: this.#node.netns,
 			node: this.#node.number,
 			link: podLinkName(namespace, name, uid),
 			addresses: podAddresses(this.#node.number, this.#number),
 		};
-		this.#network = network;
-		await this.#deps.limit(() => createPodNetwork(switcher, network));
+	}
+
+	/** Whether an earlier control plane finished the network, and it is still there. */
+	#isLeft(switcher: NetnsSwitcher, network: PodNetwork): boolean {
+		const { annotations } = this.#pod.metadata;
+		return annotations?.[NETNS_ANNOTATION] === this.#netns && podNetworkExists(switcher, network);
 	}
 
 	#planWork(): void {

@@ -1,30 +1,39 @@
 /** The control plane's side of the pod server process: asks, restarts it when it dies, and asks again. */
-import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import type { PodSpec, PortFailure, Reply, Request } from './messages.ts';
+import { type Channel, type OpenChannel, openChild, openSocket } from './channel.ts';
+import type { PodSpec, PortFailure, Request } from './messages.ts';
 
-const PROCESS = fileURLToPath(new URL('./process.ts', import.meta.url));
 const RESTART_DELAY_MS = 200;
 
 type Waiting = (failures: readonly PortFailure[]) => void;
+
+export interface PodServerOptions {
+	/** Unix socket of a process that outlives this one; without it the process ends with this one. */
+	readonly socketPath?: string;
+	/** Told why the process ended each time that it has to be started again. */
+	readonly onRestart?: (status: string) => void;
+}
 
 export class PodServer implements Disposable {
 	readonly #pods = new Map<string, PodSpec>();
 	readonly #waiting = new Map<number, Waiting>();
 	readonly #onRestart: (status: string) => void;
+	readonly #open: OpenChannel;
+	#retained: readonly string[] = [];
 	#sequence = 0;
-	#child: ChildProcess;
+	/** Undefined while it is being opened. */
+	#channel: Channel | undefined;
 	#closed = false;
 
-	/** @param onRestart told why the process ended each time that it has to be started again. */
-	constructor(onRestart: (status: string) => void = () => {}) {
+	constructor({ socketPath, onRestart = () => {} }: PodServerOptions = {}) {
 		this.#onRestart = onRestart;
-		this.#child = this.#start();
+		this.#open = socketPath === undefined ? openChild : (events) => openSocket(socketPath, events);
+		void this.#start();
 	}
 
+	/** Of the process, where it was started here and is up. */
 	get pid(): number | undefined {
-		return this.#child.pid;
+		return this.#channel?.pid;
 	}
 
 	/** Opens and closes ports until the pod's are exactly these. @returns ports that could not be opened. */
@@ -38,40 +47,56 @@ export class PodServer implements Disposable {
 		await this.#ask({ type: 'stop', sequence: ++this.#sequence, id });
 	}
 
+	/** Ends what the process serves for pods that are not among these: those of an earlier control plane. */
+	retain(ids: readonly string[]): void {
+		this.#retained = ids;
+		this.#channel?.send({ type: 'retain', ids });
+	}
+
+	/** Ends the process. */
 	[Symbol.dispose](): void {
 		this.#closed = true;
-		if (this.#child.connected) this.#child.disconnect();
+		this.#channel?.end();
 		this.#answerAll();
 	}
 
-	#ask(request: Request): Promise<readonly PortFailure[]> {
+	#ask(request: Extract<Request, { sequence: number }>): Promise<readonly PortFailure[]> {
 		return new Promise((resolve) => {
 			this.#waiting.set(request.sequence, resolve);
-			// A lost channel is handled by the restart, which asks for every pod again
-			if (this.#child.connected) this.#child.send(request, () => {});
-			else if (this.#closed) this.#answerAll();
+			// A channel that is not there yet, or no more: once it is, every pod is asked for again
+			this.#channel?.send(request);
+			if (this.#closed) this.#answerAll();
 		});
 	}
 
-	#start(): ChildProcess {
-		const child = fork(PROCESS, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv: [] });
-		child.on('message', (reply: Reply) => {
-			this.#waiting.get(reply.sequence)?.(reply.failures);
-			this.#waiting.delete(reply.sequence);
-		});
-		child.on('error', () => {}); // 'exit' follows
-		child.once('exit', (code, signal) => {
-			if (this.#closed) return;
-			this.#onRestart(signal ?? `status ${code}`);
-			void this.#restart();
-		});
-		return child;
+	async #start(): Promise<void> {
+		try {
+			const channel = await this.#open({
+				onReply: ({ sequence, failures }) => {
+					this.#waiting.get(sequence)?.(failures);
+					this.#waiting.delete(sequence);
+				},
+				onEnd: (how) => void this.#restart(how),
+			});
+			this.#channel = channel;
+			if (this.#closed) channel.end();
+			else await this.#askAgain(channel);
+		} catch (error) {
+			await this.#restart((error as Error).message);
+		}
 	}
 
-	async #restart(): Promise<void> {
-		await sleep(RESTART_DELAY_MS);
+	async #restart(how: string): Promise<void> {
+		this.#channel = undefined;
 		if (this.#closed) return;
-		this.#child = this.#start();
+		this.#onRestart(how);
+		await sleep(RESTART_DELAY_MS);
+		if (!this.#closed) await this.#start();
+	}
+
+	/** What was asked of a channel that is gone is answered by asking for every pod anew. */
+	async #askAgain(channel: Channel): Promise<void> {
+		channel.send({ type: 'retain', ids: [...this.#retained, ...this.#pods.keys()] });
 		const pending = [...this.#waiting.values()];
 		this.#waiting.clear();
 		const replies = [...this.#pods.values()].map((pod) => this.serve(pod));

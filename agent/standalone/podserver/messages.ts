@@ -1,4 +1,4 @@
-/** What the control plane and the pod server process say to each other over the IPC channel of fork(). */
+/** What the control plane and the pod server process say to each other (channel.ts). */
 import type { Behaviour } from './protocol.ts';
 
 export type Protocol = 'TCP' | 'UDP';
@@ -22,7 +22,10 @@ export interface PodSpec {
 /** `serve` may come again with other ports for the same id. */
 export type Request =
 	| { readonly type: 'serve'; readonly sequence: number; readonly pod: PodSpec }
-	| { readonly type: 'stop'; readonly sequence: number; readonly id: string };
+	| { readonly type: 'stop'; readonly sequence: number; readonly id: string }
+	/** All pods but these are of an earlier control plane and gone. */
+	| { readonly type: 'retain'; readonly ids: readonly string[] }
+	| { readonly type: 'end' };
 
 export interface PortFailure extends PortSpec {
 	/** Why it is not open, with the errno's name. */

@@ -39,6 +39,11 @@ export class ServedPods {
 		return failures;
 	}
 
+	/** Stops every pod that is not among these. */
+	retain(ids: readonly string[]): void {
+		for (const id of [...this.#pods.keys()].filter((known) => !ids.includes(known))) this.stop(id);
+	}
+
 	stop(id: string): void {
 		const served = this.#pods.get(id);
 		if (!served) return;

@@ -1,28 +1,56 @@
 /**
  * The process behind all pods that have no program of their own: sockets in every pod's namespace, one event loop.
- * Started by fork() (client.ts); ends with the IPC channel.
+ * Started by channel.ts: with the path of a unix socket it lives until it is told to end, else until its parent goes.
  */
+import { chmodSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
 import { NetnsSwitcher } from '../../bpf/netns.ts';
 import type { Reply, Request } from './messages.ts';
 import { ServedPods } from './pods.ts';
+
+type Answer = (reply: Reply) => void;
 
 const pods = new ServedPods(new NetnsSwitcher());
 /** Requests are handled one after the other: two for one pod must not open the same port twice. */
 let last: Promise<void> = Promise.resolve();
 
-process.on('message', (request: Request) => {
-	last = last.then(() => handle(request));
-});
-process.on('disconnect', () => process.exit(0));
+function take(request: Request, answer: Answer): void {
+	last = last.then(() => handle(request, answer));
+}
 
-async function handle(request: Request): Promise<void> {
-	const reply = (failures: Reply['failures']) => {
-		if (process.connected) process.send?.({ sequence: request.sequence, failures } satisfies Reply);
-	};
-	if (request.type === 'serve') {
-		reply(await pods.serve(request.pod));
-		return;
+async function handle(request: Request, answer: Answer): Promise<void> {
+	switch (request.type) {
+		case 'serve':
+			answer({ sequence: request.sequence, failures: await pods.serve(request.pod) });
+			return;
+		case 'stop':
+			pods.stop(request.id);
+			answer({ sequence: request.sequence, failures: [] });
+			return;
+		case 'retain':
+			pods.retain(request.ids);
+			return;
+		case 'end':
+			process.exit(0);
 	}
-	pods.stop(request.id);
-	reply([]);
+}
+
+function listen(path: string): void {
+	rmSync(path, { force: true });
+	const server = createServer((socket) => {
+		socket.on('error', () => {}); // a control plane that was killed: the next one connects
+		const answer: Answer = (reply) => void (socket.writable && socket.write(`${JSON.stringify(reply)}\n`));
+		createInterface({ input: socket }).on('line', (line) => take(JSON.parse(line) as Request, answer));
+	});
+	server.listen(path, () => chmodSync(path, 0o600));
+}
+
+const path = process.argv[2];
+if (path !== undefined) listen(path);
+else {
+	process.on('message', (request: Request) =>
+		take(request, (reply) => void (process.connected && process.send?.(reply))),
+	);
+	process.on('disconnect', () => process.exit(0));
 }

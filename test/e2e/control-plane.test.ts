@@ -1,0 +1,115 @@
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Environment } from './support/environment.ts';
+import { client, DUAL_STACK, deployment, service } from './support/objects.ts';
+import { run } from './support/process.ts';
+import { type StandaloneDriver, startStandalone } from './support/standalone-cluster.ts';
+import { eventually } from './support/wait.ts';
+
+const MAIN = resolve(import.meta.dirname, '../../agent/main.ts');
+const PREFIX = 'e2econtrol';
+
+let driver: StandaloneDriver;
+let env: Environment;
+let backends: string[];
+
+beforeAll(async () => {
+	driver = await startStandalone(PREFIX);
+	env = await Environment.open('control', driver);
+	await env.apply(deployment('steady', 4), service('steady', { type: 'NodePort', ...DUAL_STACK }));
+	await env.apply(client('client', env.nodes[0]!.name));
+	await env.podsReady('steady', 4);
+	await env.podsReady('client', 1);
+	backends = await env.podNames('steady');
+});
+afterAll(async () => env?.[Symbol.asyncDispose]());
+
+interface State {
+	pid: number;
+	port: number;
+}
+const readState = (): State => JSON.parse(readFileSync(join(driver.directory, 'state.json'), 'utf8'));
+const isGone = (pid: number): boolean => {
+	try {
+		process.kill(pid, 0);
+		return false;
+	} catch {
+		return true;
+	}
+};
+const up = () =>
+	run(process.execPath, [
+		...[MAIN, 'standalone', 'up', '--nodes', '2'],
+		...['--prefix', PREFIX, '--state', driver.directory],
+	]);
+
+/** Creates ConfigMaps one after the other until the API is gone. @returns the names that it confirmed. */
+async function write(port: number, writer: number): Promise<string[]> {
+	const confirmed: string[] = [];
+	for (let at = 0; ; at++) {
+		const name = `w${writer}-${at}`;
+		const answer = await fetch(`http://127.0.0.1:${port}/api/v1/namespaces/${env.namespace}/configmaps`, {
+			method: 'POST',
+			headers: { 'content-type': 'application/json' },
+			body: JSON.stringify({ metadata: { name }, data: { at: String(at) } }),
+		}).catch(() => undefined);
+		if (answer?.status !== 201) return confirmed;
+		confirmed.push(name);
+	}
+}
+
+describe('kill -9 of the control plane during a stream of writes', () => {
+	it('leaves every acknowledged object, no connection lost, and allocators that know what is taken (A-10)', async () => {
+		const [node] = env.nodes;
+		const { spec } = await env.get('service', 'steady');
+		const flows = [
+			{ from: 'outside' as const, name: 'outside-v4', host: node!.v4!, port: spec.ports[0].nodePort },
+			{ from: 'outside' as const, name: 'outside-v6', host: node!.v6!, port: spec.ports[0].nodePort },
+			{ from: { pod: 'client' }, name: 'pod-v4', host: spec.clusterIPs[0], port: 80 },
+			{ from: { node: node!.name }, name: 'node-v6', host: spec.clusterIPs[1], port: 80 },
+		];
+		for (const { from, host, port } of flows) await env.reaches(from, { host, port }, backends);
+		for (const { from, name, host, port } of flows) await (await env.prober(from)).hold(name, host, port, 20);
+		const all = async () => {
+			for (const { from, host, port } of flows) {
+				const answers = await (await env.prober(from)).http(host, port, '/hostname', { count: 20 });
+				expect(answers.filter(({ error }) => error)).toEqual([]);
+			}
+		};
+
+		const before = readState();
+		const writers = Array.from({ length: 4 }, (_, writer) => write(before.port, writer));
+		await all();
+		process.kill(before.pid, 'SIGKILL');
+		const confirmed = (await Promise.all(writers)).flat();
+		await eventually('the control plane is gone', async () => isGone(before.pid) || undefined);
+		await all();
+		await up();
+		await all();
+
+		expect(confirmed.length).toBeGreaterThan(100);
+		const { items } = await env.get('configmaps');
+		const stored = new Set(items.map(({ metadata }: { metadata: { name: string } }) => metadata.name));
+		expect(confirmed.filter((name) => !stored.has(name))).toEqual([]);
+		expect(await env.podNames('steady')).toEqual(backends);
+		for (const { from, name } of flows) {
+			const report = await (await env.prober(from)).release(name);
+			expect(report.lost).toEqual([]);
+			expect(report.connections).toBe(20);
+		}
+
+		await env.apply(service('later', { type: 'NodePort', selector: { app: 'steady' } }));
+		const { spec: later } = await env.get('service', 'later');
+		expect(spec.clusterIPs).not.toContain(later.clusterIP);
+		expect(later.ports[0].nodePort).not.toBe(spec.ports[0].nodePort);
+		await env.reaches({ pod: 'client' }, { host: later.clusterIP, port: 80 }, backends);
+		await env.kubectl('scale', 'deployment/steady', '--replicas=5');
+		await env.podsReady('steady', 5);
+		await env.reaches(
+			'outside',
+			{ host: node!.v4!, port: later.ports[0].nodePort },
+			await env.podNames('steady'),
+		);
+	}, 120_000);
+});
