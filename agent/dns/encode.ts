@@ -1,4 +1,4 @@
-import { FLAG, FLAG_DO, LARGEST_UDP, OPCODE_MASK, type Query, sizeLimit } from './query.ts';
+import { FLAG, FLAG_DO, LARGEST_UDP, OPCODE_MASK, type Query, sizeLimit, type Transport } from './query.ts';
 import { type Answer, CLASS_IN, type ResourceRecord, TYPE } from './record.ts';
 
 const HEADER = 12;
@@ -7,12 +7,6 @@ const POINTER_LIMIT = 0x4000;
 const OPT_SIZE = 11;
 /** More than one record ever takes. */
 const ROOM = 1024;
-
-export interface EncodeOptions {
-	readonly transport: 'udp' | 'tcp';
-	/** Whether names that are not ours are asked for elsewhere. */
-	readonly recursion: boolean;
-}
 
 /** Writes one message after another into the same memory; what it returns is a copy. */
 export class Encoder {
@@ -25,7 +19,7 @@ export class Encoder {
 	 * The message that answers a query. What does not fit is left out: of the additional records in silence, of the
 	 * others with the TC flag, so that the client asks again by TCP.
 	 */
-	encode(query: Query, answer: Answer, { transport, recursion }: EncodeOptions): Buffer {
+	encode(query: Query, answer: Answer, transport: Transport): Buffer {
 		this.#query = query;
 		this.#names.clear();
 		const { question, edns } = query;
@@ -40,9 +34,10 @@ export class Encoder {
 		if (edns) this.#opt(answer.rcode, edns.flags);
 		const flags =
 			FLAG.QR |
+			// to a stub it is said in any case, as CoreDNS does: this is the server that it has
+			FLAG.RA |
 			(query.flags & (OPCODE_MASK | FLAG.RD | FLAG.CD)) |
 			(answer.authoritative ? FLAG.AA : 0) |
-			(recursion ? FLAG.RA : 0) |
 			(whole ? 0 : FLAG.TC) |
 			(answer.rcode & 0xf);
 		const counts = [question ? 1 : 0, answers, authority, additional + (edns ? 1 : 0)];

@@ -19,6 +19,8 @@ export const OPCODE_MASK = 0x7800;
 /** In the flags of an OPT record: DNSSEC records are wanted. */
 export const FLAG_DO = 0x8000;
 
+export type Transport = 'udp' | 'tcp';
+
 export interface Edns {
 	/** Octets that the sender takes. */
 	readonly size: number;
@@ -109,7 +111,7 @@ export function readEdns(
 }
 
 /** Octets that the answer to a query may have. */
-export function sizeLimit({ edns }: Query, transport: 'udp' | 'tcp'): number {
+export function sizeLimit({ edns }: Query, transport: Transport): number {
 	if (transport === 'tcp') return 65_535;
 	return edns ? Math.min(Math.max(edns.size, CLASSIC_SIZE), LARGEST_UDP) : CLASSIC_SIZE;
 }

@@ -1,6 +1,6 @@
 import { Encoder } from './encode.ts';
 import { lookup } from './lookup.ts';
-import { FLAG, type Query, readQuery } from './query.ts';
+import { FLAG, type Query, readQuery, type Transport } from './query.ts';
 import { type Answer, RCODE } from './record.ts';
 import type { Zone } from './zone.ts';
 
@@ -11,8 +11,6 @@ export interface Recursion {
 	/** Goes on where an alias leaves the zone. Never rejects. */
 	follow(query: Query, begun: Answer & { readonly leadsTo: string }): Promise<Answer>;
 }
-
-export type Transport = 'udp' | 'tcp';
 
 /** Told of every query that was answered. */
 export interface Observed {
@@ -86,9 +84,6 @@ export class Resolver {
 	}
 
 	#say(query: Query, answer: Answer, transport: Transport): Buffer {
-		return this.#encoder.encode(query, answer, {
-			transport,
-			recursion: this.#options.recursion !== undefined,
-		});
+		return this.#encoder.encode(query, answer, transport);
 	}
 }

@@ -42,14 +42,17 @@ export interface Asked {
 	/** Size of an OPT record. */
 	readonly edns?: number;
 	readonly class?: string;
+	/** False: the server is not to ask others. */
+	readonly recursion?: boolean;
 }
 
-export function queryOf(name: string, type: string, { edns, class: dnsClass = 'IN' }: Asked = {}): Buffer {
+export function queryOf(name: string, type: string, asked: Asked = {}): Buffer {
+	const { edns, class: dnsClass = 'IN', recursion = true } = asked;
 	const opt = { type: 'OPT', name: '.', udpPayloadSize: edns, flags: 0, options: [] };
 	return packet.encode({
 		type: 'query',
 		id: 4711,
-		flags: 0x100,
+		flags: recursion ? 0x100 : 0,
 		questions: [{ name: name.replace(/\.$/, ''), type, class: dnsClass }],
 		additionals: edns === undefined ? [] : [opt],
 	});

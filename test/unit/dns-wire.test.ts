@@ -34,13 +34,13 @@ describe('messages', () => {
 		expect(said.answers[0]?.name).toBe('wEb.Default.SVC.cluster.LOCAL');
 	});
 
-	test('id, RD and CD come back, AA says that it is our zone, RA only where others are asked', async () => {
+	test('id, RD and CD come back, AA says that it is our zone, RA that others are asked for the client', async () => {
 		const query = queryOf(`web.${S}`, 'A');
 		query.writeUInt16BE(0x0110, 2);
 		expect(send(query)?.readUInt16BE(0)).toBe(4711);
-		expect(send(query)?.readUInt16BE(2)).toBe(0x8510);
+		expect(send(query)?.readUInt16BE(2)).toBe(0x8590);
 		query.writeUInt16BE(0, 2);
-		expect(send(query)?.readUInt16BE(2)).toBe(0x8400);
+		expect(send(query)?.readUInt16BE(2)).toBe(0x8480);
 	});
 
 	test('names are compressed', async () => {
