@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { type AgentDns, startDns } from './agent-dns.ts';
 import { startServers } from './agent-servers.ts';
 import { metricSources, type Parts } from './agent-views.ts';
 import type { BpfMap, ServiceMaps } from './bpf/port.ts';
@@ -62,6 +63,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 	const staleSockets = endStaleSockets(options, observer, (name) => reconciler.hasBackend(name));
 	ends.defer(() => staleSockets.close());
 	const nodePortCidrs = cidrsOf(config);
+	const dns = startDns(options, metrics.registry, (server) => reconciler.setOwnServer(server));
 	const reconciler = new Reconciler({
 		maps: dataplane.maps,
 		nodeName: config.nodeName,
@@ -70,9 +72,12 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 		random,
 		tableSize: config.tableSize === 'auto' ? undefined : config.tableSize,
 		nodePortCidrs,
+		...(dns && { changed: dns.changed }),
 		started: () => staleSockets.adopt(dataplane.sockets),
 		backendsGone: (backends) => staleSockets.gone(backends),
 	});
+	// the last sync of all: what points to a server that ends would be lost
+	if (dns) ends.defer(() => dns.close(() => reconciler.sync()));
 	if (nodePortCidrs) dataplane.followAddresses((addresses) => reconciler.setLocalAddresses(addresses));
 	await startServers(options, Object.assign(parts, { reconciler, metrics }), () => observer.syncs, ends);
 	const transport = openTransport(target, (sample) => observer.request(sample));
@@ -83,7 +88,9 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 		endpointsSource: config.endpointsSource,
 		sinks(kind) {
 			const sinks = observer.sinks(reconciler.sinks(kind));
-			return { ...sinks, node: nodeSink(options, sinks.node) };
+			const node = nodeSink(options, sinks.node, dns);
+			if (!dns) return { ...sinks, node };
+			return { ...sinks, node, services: dns.services(sinks.services), namespaces: dns.namespaces };
 		},
 		log: log.child({ part: 'watch' }),
 		signal,
@@ -116,12 +123,14 @@ function endStaleSockets(
 	});
 }
 
-/** The node's addresses decide which devices are its uplinks. */
-function nodeSink({ config, dataplane }: AgentOptions, sink: RawSink): RawSink {
+/** The node's addresses decide which devices are its uplinks, and where DNS is served. */
+function nodeSink({ config, dataplane }: AgentOptions, sink: RawSink, dns: AgentDns | undefined): RawSink {
 	return {
 		upsert(key, object) {
-			const { addresses } = parseNode(object, config.nodeName).value;
-			dataplane.setNodeAddresses(addresses.map((address) => address.text));
+			const node = parseNode(object, config.nodeName).value;
+			const addresses = node.addresses.map((address) => address.text);
+			dataplane.setNodeAddresses(addresses);
+			dns?.setNodeAddresses(addresses);
 			sink.upsert(key, object);
 		},
 		remove: (key) => sink.remove(key),

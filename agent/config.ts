@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import * as z from 'zod';
 import { parseCidr } from './model/cidr.ts';
+import { parseIp } from './model/ip.ts';
 
 /** Where a server listens. */
 export interface ListenAddress {
@@ -29,6 +30,15 @@ export interface Config {
 	readonly endpointsSource: 'auto' | 'endpointslices' | 'endpoints';
 	/** Where NodePorts are served: at the node's primary addresses, or at all of its own in these CIDRs. */
 	readonly nodeportAddresses: 'primary' | readonly string[];
+	/** Where the agent answers DNS queries; an unspecified host: at the node's addresses. Absent: it does not. */
+	readonly dns?: ListenAddress;
+	readonly dnsDomain: string;
+	/** namespace/name of the Service by which pods reach DNS. */
+	readonly dnsService: string;
+	/** Who knows the names that are not the cluster's: the node's resolv.conf, nobody, or these. */
+	readonly dnsUpstream: 'auto' | 'off' | readonly ListenAddress[];
+	/** CIDRs of addresses that nobody else has names for. */
+	readonly dnsReverse: readonly string[];
 	/** Absent: not served. */
 	readonly healthAddress?: ListenAddress;
 	readonly metricsAddress?: ListenAddress;
@@ -78,6 +88,21 @@ export const SETTINGS: readonly Setting[] = [
 	setting('devices', '<list>', 'auto, or devices that face other nodes: eth0,eth1', 'auto'),
 	setting('endpointsSource', '<kind>', 'auto, endpointslices or endpoints', 'auto'),
 	setting('nodeportAddresses', '<list>', 'primary, or CIDRs of the addresses where NodePorts are', 'primary'),
+	setting('dns', '<host:port>', "serve DNS here; :10253 is at the node's addresses; off: do not", 'off'),
+	setting('dnsDomain', '<name>', "the cluster's domain", 'cluster.local'),
+	setting(
+		'dnsService',
+		'<ns/name>',
+		'the Service of which this is the local backend',
+		'kube-system/kube-dns',
+	),
+	setting(
+		'dnsUpstream',
+		'<list>',
+		"others' name servers; auto: those of /etc/resolv.conf; off: none",
+		'auto',
+	),
+	setting('dnsReverse', '<list>', 'CIDRs whose addresses have no names elsewhere: 10.96.0.0/12', ''),
 	setting('healthAddress', '<host:port>', 'healthz, livez and readyz; off: none', '0.0.0.0:10256'),
 	setting('metricsAddress', '<host:port>', 'metrics for Prometheus; off: none', '127.0.0.1:10249'),
 	setting('snatPorts', '<min-max>', 'source ports of connections to other nodes', '10260-29999'),
@@ -98,6 +123,27 @@ const listenAddress = z.string().transform((text, context): ListenAddress | unde
 	const port = Number(match?.[3]);
 	if (match === null || port > 65_535) return fail(context, 'expected host:port, [ipv6]:port or off');
 	return { host: match[1] ?? (match[2] || '::'), port };
+});
+
+const dnsAddress = listenAddress.transform((address, context): ListenAddress | undefined => {
+	if (address === undefined || parseIp(address.host)) return address;
+	return fail(context, 'expected an IP address with a port, :port or off');
+});
+
+const dnsUpstream = z.string().transform((text, context): 'auto' | 'off' | readonly ListenAddress[] => {
+	if (text === 'auto' || text === 'off') return text;
+	return text.split(',').map((item): ListenAddress => {
+		const bare = item.trim();
+		if (parseIp(bare)) return { host: bare, port: 53 };
+		const match = /^(?:\[(.+)\]|([^:]+)):(\d{1,5})$/.exec(bare);
+		const host = match?.[1] ?? match?.[2] ?? '';
+		const port = Number(match?.[3]);
+		if (parseIp(host) && port > 0 && port <= 65_535) return { host, port };
+		return fail(
+			context,
+			`"${bare}" is no address; expected auto, off, or for example 1.1.1.1,[fd00::1]:5353`,
+		);
+	});
 });
 
 const portRange = z.string().transform((text, context) => {
@@ -126,6 +172,14 @@ const devices = z.string().transform((text, context): 'auto' | readonly string[]
 	return wrong === undefined ? names : fail(context, `"${wrong}" is no device name`);
 });
 
+const cidrs = z.string().transform((text, context): readonly string[] => {
+	const list = text === '' ? [] : text.split(',').map((cidr) => cidr.trim());
+	const wrong = list.find((cidr) => !parseCidr(cidr));
+	return wrong === undefined
+		? list
+		: fail(context, `"${wrong}" is no CIDR; expected for example 10.96.0.0/12`);
+});
+
 const nodeportAddresses = z.string().transform((text, context): 'primary' | readonly string[] => {
 	// an empty list: kube-proxy's default
 	if (text === 'primary' || text === '') return 'primary';
@@ -149,6 +203,16 @@ const schema = z.object({
 	devices,
 	endpointsSource: z.enum(['auto', 'endpointslices', 'endpoints']),
 	nodeportAddresses,
+	dns: dnsAddress,
+	dnsDomain: z
+		.string()
+		.regex(
+			/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
+			'expected a domain in lower case',
+		),
+	dnsService: z.string().regex(/^[-a-z0-9]+\/[-a-z0-9]+$/, 'expected namespace/name of a Service'),
+	dnsUpstream,
+	dnsReverse: cidrs,
 	healthAddress: listenAddress,
 	metricsAddress: listenAddress,
 	snatPorts: portRange,

@@ -1,7 +1,7 @@
 import type { Backend } from './abi/layout.ts';
 import type { ServiceMaps } from './bpf/port.ts';
 import type { Cidr } from './model/cidr.ts';
-import type { Problem } from './model/types.ts';
+import type { EndpointSource, Problem } from './model/types.ts';
 import type { PlanCounts } from './plan/plan.ts';
 
 /** Where a watch delivers the objects of one resource: raw JSON, read only when it is needed. */
@@ -51,6 +51,8 @@ export interface ReconcilerOptions {
 	readonly verifyIntervalMs?: number;
 	/** Told when the first sync is done. */
 	readonly started?: () => void;
+	/** Told which Services are read anew, with their endpoint objects; before they are translated. */
+	readonly changed?: (keys: ReadonlySet<string>, sources: (service: string) => EndpointSource[]) => void;
 	/** Told before backends are taken out of the maps; told again when that fails and is tried again. */
 	readonly backendsGone?: (backends: readonly Backend[]) => void;
 }

@@ -3,8 +3,10 @@ import { matchesAll } from './model/cidr.ts';
 import { type HealthCheckService, healthChecks } from './model/health.ts';
 import { parseIp } from './model/ip.ts';
 import { primaryAddress } from './model/node.ts';
+import { type OwnServer, withOwnServer } from './model/own-server.ts';
 import { type EndpointsKind, Store } from './model/store.ts';
 import { translate } from './model/translate.ts';
+import type { EndpointSource, Service } from './model/types.ts';
 import { acknowledge, applyPlan } from './plan/apply.ts';
 import { REST_MS } from './plan/ids.ts';
 import { type KernelState, readKernel } from './plan/kernel.ts';
@@ -32,6 +34,7 @@ export class Reconciler {
 	readonly #missing = new Set<keyof RawSinks | 'addresses'>(['services', 'endpoints', 'node']);
 	/** What the kernel has acknowledged; undefined: it must be read. */
 	#kernel: KernelState | undefined;
+	#own: OwnServer | undefined;
 	#adopted = false;
 	#signal: AbortSignal | undefined;
 	#armed: { readonly due: number; readonly cancel: () => void } | undefined;
@@ -86,6 +89,13 @@ export class Reconciler {
 	setLocalAddresses(addresses: readonly string[]): void {
 		this.#store.setLocalAddresses(addresses.flatMap((text) => parseIp(text) ?? []));
 		this.#missing.delete('addresses');
+		this.#changed();
+	}
+
+	/** This node's own server for a Service takes the place of its endpoints where it has an address. */
+	setOwnServer(own: OwnServer): void {
+		this.#own = own;
+		this.#store.touch(own.service);
 		this.#changed();
 	}
 
@@ -188,6 +198,7 @@ export class Reconciler {
 		const start = clock.now();
 		const since = this.#pendingSince;
 		const dirty = this.#store.take();
+		this.#options.changed?.(dirty, (key) => this.#store.sources(key));
 		for (const key of dirty) this.#translate(key);
 		const full = this.#kernel === undefined;
 		const kernel = this.#kernel ?? this.#read();
@@ -206,8 +217,16 @@ export class Reconciler {
 
 	#translate(key: string): void {
 		const service = this.#store.services.get(key);
-		const found = service && translate(service, this.#store.sources(key), this.#store.node);
+		const found = service && translate(service, this.#sources(service), this.#store.node);
 		this.#planner.update(key, found);
+	}
+
+	#sources(service: Service): readonly EndpointSource[] {
+		const sources = this.#store.sources(service.key);
+		const own = this.#own;
+		return own?.service === service.key
+			? withOwnServer(service, sources, own, this.#store.node.name)
+			: sources;
 	}
 
 	#read(): KernelState {

@@ -16,7 +16,7 @@ export interface RawMeta {
 
 export interface Resource {
 	/** Lower-case plural, as in the path. */
-	readonly name: 'services' | 'endpointslices' | 'endpoints' | 'nodes';
+	readonly name: 'services' | 'endpointslices' | 'endpoints' | 'nodes' | 'namespaces';
 	readonly path: string;
 	/** labelSelector or fieldSelector of every list and watch. */
 	readonly selector: Readonly<Record<string, string>>;
@@ -43,7 +43,7 @@ export const ENDPOINT_SLICES: Resource = {
 	trim(object) {
 		trimMeta(object);
 		for (const endpoint of list(object['endpoints'])) {
-			drop(endpoint, ['targetRef', 'deprecatedTopology', 'hostname']);
+			drop(endpoint, ['targetRef', 'deprecatedTopology']);
 		}
 	},
 };
@@ -56,11 +56,26 @@ export const ENDPOINTS: Resource = {
 		trimMeta(object);
 		for (const subset of list(object['subsets'])) {
 			for (const field of ['addresses', 'notReadyAddresses']) {
-				for (const address of list(subset[field])) drop(address, ['targetRef', 'hostname']);
+				for (const address of list(subset[field])) drop(address, ['targetRef']);
 			}
 		}
 	},
 };
+
+export const NAMESPACES: Resource = {
+	name: 'namespaces',
+	path: '/api/v1/namespaces',
+	selector: {},
+	trim(object) {
+		trimMeta(object);
+		drop(object, ['spec', 'status']);
+	},
+};
+
+/** All objects of a resource, those too that are not ours to proxy: they have names all the same. */
+export function everyOne(resource: Resource): Resource {
+	return { ...resource, selector: {} };
+}
 
 /** The node that the agent runs on, and no other: the agent's rights need no more, and 5000 nodes cost nothing. */
 export function ownNode(name: string): Resource {

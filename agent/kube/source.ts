@@ -3,7 +3,16 @@ import { chunks, readJson } from './body.ts';
 import { type Clock, pause, systemClock } from './clock.ts';
 import { describe } from './errors.ts';
 import { Reflector } from './reflector.ts';
-import { ENDPOINT_SLICES, ENDPOINTS, isRecord, ownNode, SERVICES } from './resources.ts';
+import {
+	ENDPOINT_SLICES,
+	ENDPOINTS,
+	everyOne,
+	isRecord,
+	NAMESPACES,
+	ownNode,
+	type Resource,
+	SERVICES,
+} from './resources.ts';
 import type { ReflectorLog, ReflectorState, Sink } from './sink.ts';
 import type { Transport } from './transport.ts';
 
@@ -30,6 +39,8 @@ export interface ApiSinks {
 	readonly services: Sink;
 	readonly endpoints: Sink;
 	readonly node: Sink;
+	/** Given, all Services and their endpoints are watched, also those that another proxy serves, or none. */
+	readonly namespaces?: Sink;
 }
 
 export interface ApiSource {
@@ -39,7 +50,7 @@ export interface ApiSource {
 	readonly done: Promise<void>;
 }
 
-/** Watches Services, the endpoints behind them and the agent's own node until the signal aborts. */
+/** Watches Services, the endpoints behind them, the agent's own node and maybe namespaces until the signal aborts. */
 export function watchApi(options: ApiSourceOptions): ApiSource {
 	const reflectors = new Map<string, Reflector>();
 	const clock = options.clock ?? systemClock;
@@ -48,11 +59,14 @@ export function watchApi(options: ApiSourceOptions): ApiSource {
 		const endpoints = await chooseEndpoints(options, clock, random);
 		if (endpoints === undefined) return;
 		const sinks = options.sinks(endpoints);
-		const watched = [
-			[SERVICES, sinks.services],
-			[endpoints === 'endpoints' ? ENDPOINTS : ENDPOINT_SLICES, sinks.endpoints],
+		const { namespaces } = sinks;
+		const chosen = (resource: Resource): Resource => (namespaces ? everyOne(resource) : resource);
+		const watched: readonly (readonly [Resource, Sink])[] = [
+			[chosen(SERVICES), sinks.services],
+			[chosen(endpoints === 'endpoints' ? ENDPOINTS : ENDPOINT_SLICES), sinks.endpoints],
 			[ownNode(options.nodeName), sinks.node],
-		] as const;
+			...(namespaces ? [[NAMESPACES, namespaces] as const] : []),
+		];
 		for (const [resource, sink] of watched) {
 			const { transport, log, stallMs } = options;
 			const common = { resource, transport, sink, clock, random, log };

@@ -19,6 +19,7 @@ export class Store {
 		node: undefined as { raw: unknown } | undefined,
 		local: undefined as readonly Ip[] | undefined,
 	};
+	readonly #touched = new Set<string>();
 	readonly #services = new Map<string, Service>();
 	readonly #sources = new Map<string, EndpointSource>();
 	/** Service key -> keys of its sources. */
@@ -49,6 +50,11 @@ export class Store {
 		if (raw !== undefined) this.#pending.node = { raw };
 	}
 
+	/** A Service means something else than before though no object changed. */
+	touch(service: string): void {
+		this.#touched.add(service);
+	}
+
 	/** All addresses of the node's devices. */
 	setLocalAddresses(local: readonly Ip[]): void {
 		this.#pending.local = local;
@@ -56,7 +62,8 @@ export class Store {
 
 	get dirty(): boolean {
 		const { services, sources, node, local } = this.#pending;
-		return services.size > 0 || sources.size > 0 || node !== undefined || local !== undefined;
+		const touched = this.#touched.size > 0;
+		return touched || services.size > 0 || sources.size > 0 || node !== undefined || local !== undefined;
 	}
 
 	get node(): Node {
@@ -80,7 +87,8 @@ export class Store {
 
 	/** Reads what changed. @returns keys of Services that may mean something else than before. */
 	take(): Set<string> {
-		const dirty = new Set<string>();
+		const dirty = new Set(this.#touched);
+		this.#touched.clear();
 		const { services, sources, node, local } = this.#pending;
 		for (const [key, raw] of services) this.#readService(key, raw, dirty);
 		for (const [key, raw] of sources) this.#readSource(key, raw, dirty);

@@ -27,6 +27,10 @@ describe('loadConfig()', () => {
 			xdp: 'auto',
 			devices: 'auto',
 			endpointsSource: 'auto',
+			dnsDomain: 'cluster.local',
+			dnsService: 'kube-system/kube-dns',
+			dnsUpstream: 'auto',
+			dnsReverse: [],
 			healthAddress: { host: '0.0.0.0', port: 10256 },
 			metricsAddress: { host: '127.0.0.1', port: 10249 },
 			snatPorts: { min: 10_260, max: 29_999 },
@@ -51,6 +55,33 @@ describe('loadConfig()', () => {
 	it('names each setting alike as a flag, in the environment and in the file', () => {
 		const { key, flag, env } = SETTINGS.find((s) => s.key === 'endpointsSource')!;
 		expect([key, flag, env]).toEqual(['endpointsSource', '--endpoints-source', 'MAGLANE_ENDPOINTS_SOURCE']);
+	});
+
+	it('reads where DNS is served, and who knows the names of others', async () => {
+		const flags = {
+			dns: ':10253',
+			dnsUpstream: '192.0.2.1, [fd00::1]:5353,fd00::2',
+			dnsReverse: '10.0.0.0/8,fc00::/7',
+		};
+		expect(await loadConfig(flags, {})).toMatchObject({
+			dns: { host: '::', port: 10_253 },
+			dnsUpstream: [
+				{ host: '192.0.2.1', port: 53 },
+				{ host: 'fd00::1', port: 5353 },
+				{ host: 'fd00::2', port: 53 },
+			],
+			dnsReverse: ['10.0.0.0/8', 'fc00::/7'],
+		});
+	});
+
+	it.each([
+		['dns', 'localhost:53', 'IP address'],
+		['dnsUpstream', '192.0.2.1,dns.example', '"dns.example" is no address'],
+		['dnsReverse', '10.0.0.0', '"10.0.0.0" is no CIDR'],
+		['dnsDomain', 'Cluster.local', 'lower case'],
+		['dnsService', 'kube-dns', 'namespace/name'],
+	])('refuses %s %s', async (key, text, message) => {
+		await expect(loadConfig({ [key]: text }, {})).rejects.toThrow(message);
 	});
 
 	it('is frozen all the way down', async () => {

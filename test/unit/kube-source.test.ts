@@ -27,7 +27,7 @@ describe('watchApi()', () => {
 	let source: ApiSource;
 	const stop = { signal: new AbortController() };
 	let chosen: EndpointsSource[];
-	let sinks: { services: Names; endpoints: Names; node: Names };
+	let sinks: { services: Names; endpoints: Names; node: Names; namespaces?: Names };
 
 	async function start(endpointsSource: EndpointsSource | 'auto'): Promise<void> {
 		const url = await server.listen();
@@ -105,6 +105,16 @@ describe('watchApi()', () => {
 		await listed();
 		expect(server.requestsOf(DISCOVERY)).toHaveLength(3);
 		expect(chosen).toEqual(['endpointslices']);
+	});
+
+	it('watches all Services and endpoints, and namespaces, where somebody wants to know those', async () => {
+		server.script('/api/v1/namespaces', list('5', [{ metadata: { name: 'empty', resourceVersion: '5' } }]));
+		sinks = { ...sinks, namespaces: new Names() };
+		await start('endpointslices');
+		await listed();
+		expect(sinks.namespaces?.calls).toEqual(['upsert empty', 'listed']);
+		for (const path of ['/api/v1/services', SLICES])
+			expect(server.requestsOf(path)[0]).not.toContain('labelSelector');
 	});
 
 	it.each(['endpoints', 'endpointslices'] as const)('%s asks no discovery', async (kind) => {
