@@ -93,9 +93,8 @@ const images = async (kind: string) => {
 	return [...new Set(lines.trim().split('\n'))];
 };
 
-describe.each(['deployment', 'statefulset', 'daemonset'])(
+describe.runIf(present).each(['deployment', 'statefulset', 'daemonset'])(
 	'kubectl rollout of a %s',
-	{ skip: !present },
 	(kind) => {
 		test('status waits until every pod is of the new template', async () => {
 			await ok('apply -f -', MANIFESTS[kind]);
@@ -136,7 +135,7 @@ describe.each(['deployment', 'statefulset', 'daemonset'])(
 	},
 );
 
-describe('kubectl and a Deployment', { skip: !present }, () => {
+describe.runIf(present)('kubectl and a Deployment', () => {
 	test('pause holds a rollout, resume lets it go on', async () => {
 		await ok('rollout pause deployment/web');
 		await ok(`set image deployment/web web=${IMAGE}:2.55`);

@@ -18,6 +18,7 @@ import { nodeObject } from '../node/node-object.ts';
 import { PodServer } from '../podserver/client.ts';
 import { agentArguments } from './agent-arguments.ts';
 import { Cgroups } from './cgroups.ts';
+import { createClusterDns } from './cluster-dns.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 import { cgroup2Mount } from './mounts.ts';
 import { type ClusterOptions, type DaemonOptions, zoneOf } from './options.ts';
@@ -58,6 +59,7 @@ export async function startControlPlane(
 		// who asks for it may try what an agent does with objects that no API server should have stored
 		unsafe: true,
 	});
+	if (cgroups && options.agents) createClusterDns(api.objects, options.families);
 	const port = await listen(api, options, paths);
 	writeKubeconfig(paths.kubeconfig, `http://127.0.0.1:${port}`);
 	writeKubeconfig(paths.nodeKubeconfig, `http://127.0.0.1:${NODE_API_PORT}`);

@@ -7,6 +7,8 @@ export const NODE_PREFIX = { v4: 24, v6: 64 } as const;
 /** Addresses of the node side of every pod's link: the pod's gateway, the same everywhere. */
 export const POD_GATEWAY = { v4: '169.254.1.1', v6: 'fe80::1' } as const;
 export const SERVICE_CIDRS = { v4: '10.96.0.0/16', v6: 'fd00:10:96::/112' } as const;
+/** Where pods ask for names: the tenth address of each range, as kubeadm has it. */
+export const CLUSTER_DNS = { v4: '10.96.0.10', v6: 'fd00:10:96::a' } as const;
 /** Node numbers end where their addresses would meet the client's .100. */
 export const MAX_NODES = 89;
 /** Pods of a node: .2 to .254 of its /24. */
