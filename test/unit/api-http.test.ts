@@ -383,7 +383,13 @@ test('discovery, version, health and OpenAPI answer', async () => {
 	expect((await ask('/healthz')).body).toBe('ok');
 	const accept = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json';
 	const groups = (await ask('/apis', { headers: { accept } })).body;
-	expect(names(groups)).toEqual(['apps', 'coordination.k8s.io', 'discovery.k8s.io', 'events.k8s.io']);
+	expect(names(groups)).toEqual([
+		'apps',
+		'coordination.k8s.io',
+		'discovery.k8s.io',
+		'networking.k8s.io',
+		'events.k8s.io',
+	]);
 	expect((await ask('/api/v1')).body.resources.map((entry: Fields) => entry.name)).toContain(
 		'services/status',
 	);

@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import { createRanges, serviceStrategy } from '../../agent/standalone/alloc/service-strategy.ts';
+import { createRanges } from '../../agent/standalone/alloc/service-strategy.ts';
 import { Objects } from '../../agent/standalone/api/objects.ts';
 import { seed } from '../../agent/standalone/api/seed.ts';
 import { Store } from '../../agent/standalone/api/store.ts';
@@ -51,17 +51,18 @@ export interface TestCluster {
 export function createTestCluster(options: Partial<ControllersOptions> = {}): TestCluster {
 	const clock = new ManualClock();
 	const store = new Store({ history: 1000, firstRevision: 1 });
+	const serviceCidrs = ['10.96.0.0/16', 'fd00:10:96::/112'];
 	const ranges = createRanges({
 		families: ['IPv4', 'IPv6'],
-		serviceCidrs: ['10.96.0.0/16', 'fd00:10:96::/112'],
+		serviceCidrs,
 		nodePortRange: '30000-32767',
 		random: () => 0.5,
 	});
 	let count = 0;
 	const uid = () => `uid-${++count}`;
-	const strategies = createStrategies(serviceStrategy(ranges));
+	const strategies = createStrategies(ranges);
 	const api = new Objects({ store, strategies, clock: clock.now, uid, random: Math.random });
-	seed(api, { first: '10.96.0.1' });
+	seed(api, { first: '10.96.0.1', serviceCidrs });
 	let written = 0;
 	store.subscribe(() => void written++);
 	const abort = new AbortController();

@@ -26,6 +26,18 @@ function toText(value: bigint, family: Family): string {
 /** One written form for each address, RFC 5952 for IPv6. */
 export const canonicalIp = (address: string): string => toText(toNumber(address), familyOf(address)!);
 
+/** A CIDR in its one written form; undefined for what is none. */
+export function canonicalCidr(cidr: string): string | undefined {
+	try {
+		return new IpRange(cidr).cidr;
+	} catch {
+		return undefined;
+	}
+}
+
+/** Whether the range, first and last address included, has the address. */
+export const inCidr = (address: string, cidr: string): boolean => new IpRange(cidr).contains(address);
+
 const BAND = { min: 16, max: 256, step: 16 };
 const LARGEST = 65_536n;
 
@@ -74,15 +86,14 @@ export class IpRange {
 		return value >= this.#base - 1n && value <= this.#last;
 	}
 
+	/** Whether it could be taken, if it were free. */
+	usable(address: string): boolean {
+		return this.#offset(address) !== undefined;
+	}
+
 	has(address: string): boolean {
 		const offset = this.#offset(address);
 		return offset !== undefined && this.#band.has(offset);
-	}
-
-	/** Who took the address; undefined when it is free or not in the range. */
-	holder(address: string): string | undefined {
-		const offset = this.#offset(address);
-		return offset === undefined ? undefined : this.#band.holder(offset);
 	}
 
 	/** @throws AllocationError when it is taken or not in the usable range. */

@@ -4,7 +4,8 @@ import type { Conflict } from '../api/strategy.ts';
 import type { Fields, KubeObject } from '../port.ts';
 import { AllocationError } from './band.ts';
 import { type Cluster, initFamilies } from './families.ts';
-import { canonicalIp, type Family, familyOf, type IpRange } from './ip-range.ts';
+import type { IpPool } from './ip-pool.ts';
+import { canonicalIp, type Family, familyOf } from './ip-range.ts';
 import type { PortRange } from './port-range.ts';
 import { isHeadless, needsClusterIp, needsHealthCheckPort, needsNodePorts } from './service-facts.ts';
 import type { Transaction } from './transaction.ts';
@@ -14,7 +15,7 @@ const SERVICE: ResourceName = { group: '', resource: 'services', kind: 'Service'
 /** The ranges of one cluster. */
 export interface Ranges {
 	cluster: Cluster;
-	ips: ReadonlyMap<Family, IpRange>;
+	ips: ReadonlyMap<Family, IpPool>;
 	ports: PortRange;
 }
 
@@ -33,7 +34,8 @@ function refused(service: KubeObject, error: unknown, fault: FieldError): unknow
 	return fail(service, [fault]);
 }
 
-const realIps = (spec: Fields | undefined): string[] =>
+/** Without `None` and what is no address. */
+export const realIps = (spec: Fields | undefined): string[] =>
 	(spec?.clusterIPs ?? []).filter((ip: string) => familyOf(ip) !== undefined);
 
 /** An unrelated update of a PreferDualStack Service neither adds nor removes an address when the cluster changed. */

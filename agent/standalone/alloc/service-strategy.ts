@@ -1,6 +1,7 @@
 import { dns1035Label } from '../api/names.ts';
 import type { Conflict, Strategy } from '../api/strategy.ts';
 import type { KubeObject } from '../port.ts';
+import { IpPool } from './ip-pool.ts';
 import type { Family } from './ip-range.ts';
 import { IpRange } from './ip-range.ts';
 import { PortRange } from './port-range.ts';
@@ -12,6 +13,7 @@ import {
 	type Ranges,
 	releaseService,
 } from './service-allocate.ts';
+import { DEFAULT_NAME } from './service-cidr.ts';
 import { defaultService, keepAllocated, normaliseCreate, normaliseUpdate } from './service-defaults.ts';
 import { validateService, validateServiceUpdate } from './service-validate.ts';
 import { trimDowngrade, wipeTypeDependents } from './service-wipe.ts';
@@ -29,13 +31,17 @@ export interface RangeOptions {
 
 /** @throws RangeError for a malformed range or a family without one. */
 export function createRanges({ families, serviceCidrs, nodePortRange, random }: RangeOptions): Ranges {
-	const byFamily = new Map(
-		serviceCidrs.map((cidr) => new IpRange(cidr, random)).map((range) => [range.family, range]),
-	);
-	const missing = families.find((family) => !byFamily.has(family));
+	const ips = new Map(families.map((family) => [family, new IpPool(family, random)]));
+	const covered = new Set<Family>();
+	for (const cidr of serviceCidrs) {
+		const { family } = new IpRange(cidr);
+		covered.add(family);
+		ips.get(family)?.add(cidr, DEFAULT_NAME);
+	}
+	const missing = families.find((family) => !covered.has(family));
 	if (missing || families.length === 0)
 		throw new RangeError(`Setting up service addresses: no service CIDR for ${missing ?? 'any family'}`);
-	return { cluster: families, ips: byFamily, ports: new PortRange(nodePortRange, random) };
+	return { cluster: families, ips, ports: new PortRange(nodePortRange, random) };
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Allocation } from '../api/strategy.ts';
-import type { IpRange } from './ip-range.ts';
+import type { IpPool } from './ip-pool.ts';
 import type { PortRange } from './port-range.ts';
 
 /** What one write of a Service takes at once and gives back when it fails, and what it gives back when it succeeds. */
@@ -14,7 +14,7 @@ export class Transaction implements Allocation {
 	}
 
 	/** An explicit address, or the next free one. @throws AllocationError. */
-	ip(range: IpRange, address?: string): string {
+	ip(range: IpPool, address?: string): string {
 		const got = address ?? range.next(this.#holder);
 		if (address !== undefined) range.take(address, this.#holder);
 		this.#undo.push(() => range.release(got, this.#holder));

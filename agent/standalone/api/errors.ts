@@ -116,6 +116,15 @@ export const badRequest = (message: string): ApiError => new ApiError(400, 'BadR
 
 export const expired = (message: string): ApiError => new ApiError(410, 'Expired', message);
 
+/** A client that has seen a state which this server has not reached. */
+export const tooLarge = (asked: number, current: number): ApiError => {
+	const message = `Too large resource version: ${asked}, current: ${current}`;
+	return new ApiError(504, 'Timeout', `Timeout: ${message}`, {
+		causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
+		retryAfterSeconds: 1,
+	});
+};
+
 export const noSuchPath = (): ApiError =>
 	new ApiError(404, 'NotFound', 'the server could not find the requested resource', {});
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { RequestListener } from 'node:http';
-import type { Family } from '../alloc/ip-range.ts';
-import { createRanges, serviceStrategy } from '../alloc/service-strategy.ts';
+import { type Family, IpRange } from '../alloc/ip-range.ts';
+import { createRanges } from '../alloc/service-strategy.ts';
 import type { KubeObject } from '../port.ts';
 import { Database } from './database.ts';
 import { createHandler } from './http/handler.ts';
@@ -68,6 +68,14 @@ export interface Api {
  */
 const REVISION_GAP = 1_000_000;
 
+/** The first address of the primary family, which default/kubernetes has. */
+function firstAddress(family: Family, serviceCidrs: readonly string[]): string {
+	return serviceCidrs
+		.map((cidr) => new IpRange(cidr))
+		.find((range) => range.family === family)!
+		.at(0);
+}
+
 /** The API of a cluster: initial namespaces, default/kubernetes, allocators, HTTP; with what the database holds. */
 export function createApi(options: ApiOptions = {}): Api {
 	const {
@@ -92,7 +100,7 @@ export function createApi(options: ApiOptions = {}): Api {
 	const store = new Store({ history, firstRevision, ...(onListenerError ? { onListenerError } : {}) });
 	const objects = new Objects({
 		store,
-		strategies: createStrategies(serviceStrategy(ranges)),
+		strategies: createStrategies(ranges),
 		clock,
 		uid,
 		random,
@@ -102,7 +110,7 @@ export function createApi(options: ApiOptions = {}): Api {
 		store.subscribe((change) => database.record(change));
 		objects.restore(database.objects());
 	}
-	const stopSeed = seed(objects, { first: ranges.ips.get(families[0]!)!.at(0) });
+	const stopSeed = seed(objects, { first: firstAddress(families[0]!, serviceCidrs), serviceCidrs });
 	const abort = new AbortController();
 	const handler = createHandler({
 		objects,

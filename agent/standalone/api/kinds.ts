@@ -57,6 +57,8 @@ export const KINDS: readonly Kind[] = [
 	kind('apps/v1', 'StatefulSet', 'statefulsets', { ...workload, shortNames: ['sts'], scale: true }),
 	kind('coordination.k8s.io/v1', 'Lease', 'leases'),
 	kind('discovery.k8s.io/v1', 'EndpointSlice', 'endpointslices', { generation: true }),
+	kind('networking.k8s.io/v1', 'IPAddress', 'ipaddresses', { shortNames: ['ip'], namespaced: false }),
+	kind('networking.k8s.io/v1', 'ServiceCIDR', 'servicecidrs', { namespaced: false, status: true }),
 	kind('events.k8s.io/v1', 'Event', 'events', { shortNames: ['ev'], storedAs: 'events' }),
 ];
 

@@ -48,7 +48,8 @@ export interface ObjectsDeps {
 const IMMORTAL: ReadonlySet<string> = new Set(['default', 'kube-public', 'kube-system']);
 const FOREGROUND = 'foregroundDeletion';
 const ORPHAN = 'orphan';
-const createdOf = (object: KubeObject): string => object.metadata.creationTimestamp ?? '';
+const ageKey = ({ resource, object }: { resource: string; object: KubeObject }): string =>
+	`${resource === 'servicecidrs' ? 0 : 1} ${object.metadata.creationTimestamp}`;
 const NO_ALLOCATION: Allocation = { commit() {}, rollback() {} };
 
 /**
@@ -172,6 +173,7 @@ export class Objects implements ObjectApi {
 			return undefined;
 		}
 		this.#markDeleted(resource, old, grace, finalizers);
+		this.#strategy(resource).deleting?.(old);
 		this.#collector.deleting(resource, old, finalizers);
 		return this.get(resource, namespace, name);
 	}
@@ -208,8 +210,8 @@ export class Objects implements ObjectApi {
 	 */
 	restore(entries: Iterable<{ resource: string; object: KubeObject }>): void {
 		const known = [...entries].filter(({ resource }) => kindOf(resource));
-		// Of two objects that name the same address, the older keeps it
-		known.sort((a, b) => (createdOf(a.object) < createdOf(b.object) ? -1 : 1));
+		// Of two objects that name the same address, the older keeps it; ranges come before what is in them
+		known.sort((a, b) => (ageKey(a) < ageKey(b) ? -1 : 1));
 		for (const { resource, object } of known) this.store.restore(resource, object);
 		for (const { resource, object } of known) this.#collector.stored(resource, object);
 		for (const { resource, object } of known) this.#adopt(resource, object);

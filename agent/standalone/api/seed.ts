@@ -1,3 +1,5 @@
+import { followAddresses } from '../alloc/ip-address.ts';
+import { DEFAULT_NAME } from '../alloc/service-cidr.ts';
 import type { KubeObject, ObjectApi } from '../port.ts';
 
 const NAMESPACES = ['default', 'kube-node-lease', 'kube-public', 'kube-system'];
@@ -5,6 +7,7 @@ const NAMESPACES = ['default', 'kube-node-lease', 'kube-public', 'kube-system'];
 export interface SeedOptions {
 	/** The first usable ClusterIP of the primary family. */
 	first: string;
+	serviceCidrs: readonly string[];
 }
 
 function withServiceAccounts(objects: ObjectApi): () => void {
@@ -43,7 +46,12 @@ function withKubernetes(objects: ObjectApi, options: SeedOptions): () => void {
 export function seed(objects: ObjectApi, options: SeedOptions): () => void {
 	for (const name of NAMESPACES)
 		if (!objects.get('namespaces', undefined, name)) objects.create('namespaces', { metadata: { name } });
-	const stops = [withServiceAccounts(objects), withKubernetes(objects, options)];
+	if (!objects.get('servicecidrs', undefined, DEFAULT_NAME))
+		objects.create('servicecidrs', {
+			metadata: { name: DEFAULT_NAME },
+			spec: { cidrs: options.serviceCidrs },
+		});
+	const stops = [followAddresses(objects), withServiceAccounts(objects), withKubernetes(objects, options)];
 	return () => {
 		for (const stop of stops) stop();
 	};

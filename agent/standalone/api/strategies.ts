@@ -1,3 +1,7 @@
+import { IP_ADDRESSES } from '../alloc/ip-address.ts';
+import type { Ranges } from '../alloc/service-allocate.ts';
+import { serviceCidrStrategy } from '../alloc/service-cidr.ts';
+import { serviceStrategy } from '../alloc/service-strategy.ts';
 import type { KubeObject } from '../port.ts';
 import { defaultPod } from './defaults/pod.ts';
 import {
@@ -63,6 +67,7 @@ const withoutStatus =
 	};
 
 const SPECIAL: Record<string, Strategy> = {
+	ipaddresses: IP_ADDRESSES,
 	namespaces: {
 		name: dnsLabel,
 		defaults: namespaceDefaults,
@@ -116,11 +121,15 @@ const SPECIAL: Record<string, Strategy> = {
 	},
 };
 
-/** The strategy of every stored resource; `services` brings the allocators' one. */
-export function createStrategies(services: Strategy): ReadonlyMap<string, Strategy> {
+/** The strategy of every stored resource. */
+export function createStrategies(ranges: Ranges): ReadonlyMap<string, Strategy> {
 	const entries = KINDS.filter((kind) => !kind.storedAs).map(({ resource }): [string, Strategy] => [
 		resource,
 		SPECIAL[resource] ?? PLAIN,
 	]);
-	return new Map<string, Strategy>([...entries, ['services', services]]);
+	return new Map<string, Strategy>([
+		...entries,
+		['services', serviceStrategy(ranges)],
+		['servicecidrs', serviceCidrStrategy(ranges)],
+	]);
 }

@@ -33,6 +33,8 @@ export interface Strategy {
 	allocate?(object: KubeObject, old: KubeObject | undefined): Allocation;
 	/** The object is stored without an allocation: claims what it holds. @returns what it could not claim. */
 	adopt?(object: KubeObject): Conflict[];
+	/** The object was marked for deletion, and stays until its finalizers go. */
+	deleting?(object: KubeObject): void;
 	/** The object leaves the store. */
 	release?(object: KubeObject): void;
 }

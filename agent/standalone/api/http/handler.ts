@@ -7,6 +7,7 @@ import { openApi } from './openapi.ts';
 import { OPENAPI_V2, openApiV2Bytes } from './openapi-v2.ts';
 import { serveResource } from './resource.ts';
 import { sendError, sendJson } from './respond.ts';
+import { serveReview } from './review.ts';
 import { routeOf } from './route.ts';
 
 export interface HandlerDeps {
@@ -72,6 +73,7 @@ function serveMeta(
 
 async function serve(deps: HandlerDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
 	const url = new URL(request.url ?? '/', 'http://api');
+	if (await serveReview(request, response, url.pathname)) return;
 	const route = routeOf(url.pathname);
 	if (route) {
 		await serveResource(deps, { ...route, query: url.searchParams }, request, response);

@@ -1,5 +1,6 @@
 import type { KubeObject } from '../../port.ts';
-import { badRequest, expired } from '../errors.ts';
+import { badRequest, invalid, tooLarge } from '../errors.ts';
+import { forbiddenField, unsupportedField } from '../field-error.ts';
 import type { Kind } from '../kinds.ts';
 import type { Objects } from '../objects.ts';
 import { fieldSelector, labelSelector, type Selector } from '../select.ts';
@@ -46,14 +47,43 @@ function readToken(text: string): Token {
 const writeToken = ({ revision, after }: Token): string =>
 	Buffer.from(JSON.stringify({ v: 1, rv: revision, start: after })).toString('base64url');
 
-/** Which state the list shows: a page's, an exact one's, or the newest. */
+const MATCHES = ['Exact', 'NotOlderThan'];
+
+/** @throws ApiError 422 as ListOptions' validation says it. */
+function checkMatch(kind: Kind, query: URLSearchParams): void {
+	const match = query.get('resourceVersionMatch');
+	if (match === null) return;
+	const field = 'resourceVersionMatch';
+	const version = query.get('resourceVersion');
+	const faults = [];
+	if (!version)
+		faults.push(
+			forbiddenField(field, 'resourceVersionMatch is forbidden unless resourceVersion is provided'),
+		);
+	if (query.get('continue'))
+		faults.push(forbiddenField(field, 'resourceVersionMatch is forbidden when continue is provided'));
+	if (!MATCHES.includes(match)) faults.push(unsupportedField(field, match, MATCHES));
+	if (match === 'Exact' && version === '0')
+		faults.push(forbiddenField(field, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'));
+	if (faults.length > 0)
+		throw invalid({ group: 'meta.k8s.io', resource: kind.resource, kind: 'ListOptions' }, '', faults);
+}
+
+/**
+ * Which state the list shows: a page's, an exact one's, or the newest, which is never older than one that was told.
+ */
 function revisionOf(objects: Objects, query: URLSearchParams, token: Token | undefined): number | undefined {
-	if (token) return token.revision;
 	const asked = numberOf(query, 'resourceVersion');
-	if (query.get('resourceVersionMatch') === 'Exact' && asked) return asked;
-	if (asked !== undefined && asked > objects.store.revision)
-		throw expired(`too large resource version: ${asked}, current: ${objects.store.revision}`);
-	return undefined;
+	if (token) {
+		if (asked) throw badRequest('specifying resource version is not allowed when using continue');
+		return token.revision;
+	}
+	if (asked !== undefined && asked > objects.store.revision) throw tooLarge(asked, objects.store.revision);
+	if (asked === undefined || asked === 0) return undefined;
+	const match = query.get('resourceVersionMatch');
+	// The first page of a limited list is of exactly the version that it names
+	const exact = match === 'Exact' || (match === null && query.has('limit') && query.get('limit') !== '0');
+	return exact ? asked : undefined;
 }
 
 /** GET of a collection: limit and continue are pages of one state, 410 when that is no longer known. */
@@ -64,6 +94,7 @@ export function listPage(
 	query: URLSearchParams,
 ): { items: KubeObject[]; meta: ListMeta } {
 	const resource = kind.storedAs ?? kind.resource;
+	checkMatch(kind, query);
 	const selector = selectorOf(kind, query);
 	const limit = numberOf(query, 'limit') ?? 0;
 	const text = query.get('continue');

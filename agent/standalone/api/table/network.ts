@@ -72,3 +72,16 @@ export const endpointslices: Column[] = [
 	}),
 	AGE,
 ];
+
+function parentText({ spec }: KubeObject): string {
+	const { group, resource, namespace, name } = spec?.parentRef ?? {};
+	return [group ? `${resource}.${group}` : resource, namespace, name].filter((part) => part).join('/');
+}
+
+export const ipaddresses: Column[] = [NAME, column('ParentRef', parentText), AGE];
+
+export const servicecidrs: Column[] = [
+	NAME,
+	column('CIDRs', (object) => (object.spec?.cidrs ?? []).join(',')),
+	AGE,
+];

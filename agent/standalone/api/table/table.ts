@@ -1,7 +1,7 @@
 import type { KubeObject } from '../../port.ts';
 import type { Kind } from '../kinds.ts';
 import type { Column } from './column.ts';
-import { endpoints, endpointslices, services } from './network.ts';
+import { endpoints, endpointslices, ipaddresses, servicecidrs, services } from './network.ts';
 import { configmaps, events, leases, namespaces, plain, secrets, serviceaccounts } from './others.ts';
 import { daemonsets, deployments, nodes, pods, replicasets, statefulsets } from './workloads.ts';
 
@@ -12,6 +12,7 @@ const COLUMNS: Record<string, Column[]> = {
 	endpoints,
 	endpointslices,
 	events,
+	ipaddresses,
 	leases,
 	namespaces,
 	nodes,
@@ -19,6 +20,7 @@ const COLUMNS: Record<string, Column[]> = {
 	replicasets,
 	secrets,
 	serviceaccounts,
+	servicecidrs,
 	services,
 	statefulsets,
 };
