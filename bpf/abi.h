@@ -120,7 +120,7 @@ struct fragment_key {
 	struct addr saddr;
 	struct addr daddr;
 	__u32 id;
-	__u8 proto;
+	__u8 proto; /* IPv6 knows it at the first fragment only: 0 */
 	__u8 pad[3];
 };
 
@@ -129,6 +129,38 @@ MAGLANE_STATIC_ASSERT(sizeof(struct fragment_key) == 40);
 struct fragment {
 	__u16 sport;
 	__u16 dport;
+	__u32 seen; /* jiffies, low 32 bits */
+	__u8 proto;
+	__u8 pad[3];
+};
+
+MAGLANE_STATIC_ASSERT(sizeof(struct fragment) == 12);
+
+/* Fragments that have overtaken their first wait for it, so many a datagram. */
+#define HELD_SLOTS 16
+/* The longest frame that can wait. */
+#define HELD_BYTES 2048
+
+struct held_key {
+	struct fragment_key datagram;
+	__u32 slot; /* in the order of arrival */
+};
+
+MAGLANE_STATIC_ASSERT(sizeof(struct held_key) == 44);
+
+struct held {
+	__u32 seen;    /* jiffies, low 32 bits */
+	__u32 ifindex; /* came in by */
+	__u32 len;
+	__u8 frame[HELD_BYTES];
+};
+
+MAGLANE_STATIC_ASSERT(sizeof(struct held) == 2060);
+
+/* Where one is put together: it is too big for a program's stack. */
+struct held_scratch {
+	struct held_key key;
+	struct held held;
 };
 
 /* A flow's addresses and ports, in the direction of one packet. */
@@ -209,7 +241,7 @@ MAGLANE_STATIC_ASSERT(sizeof(struct settings) == 32);
 enum reason {
 	REASON_PASS_NOT_IP = 0,
 	REASON_PASS_NOT_SERVICE,
-	REASON_PASS_FRAGMENT,     /* a later fragment whose first has not been seen */
+	REASON_PASS_FRAGMENT,     /* XDP: out of order, left to TC; egress: its first is unknown */
 	REASON_PASS_PROTOCOL,
 	REASON_PASS_CHECKSUM,     /* XDP: an unfinished checksum, left to TC */
 	REASON_PASS_LOCAL,        /* XDP: a local backend, left to TC */
@@ -222,10 +254,13 @@ enum reason {
 	REASON_TO_CLIENT,         /* a reply, its source is the frontend again */
 	REASON_REPLY_ROUTED,      /* a reply on its way through the stack, likewise */
 	REASON_TO_SELF,           /* hairpin */
+	REASON_FRAGMENT_HELD,     /* has overtaken its datagram's first, waits for it */
+	REASON_FRAGMENT_RELEASED, /* the first has come: both begin anew */
 	REASON_REJECT_NO_BACKEND, /* RST or ICMP port unreachable */
 	REASON_REJECT_TOO_BIG,    /* fragmentation needed, or packet too big */
 	REASON_DROP_NO_BACKEND,   /* Local policy, backends elsewhere */
 	REASON_DROP_MALFORMED,
+	REASON_DROP_FRAGMENT,     /* before its first, and no room to wait */
 	REASON_DROP_TTL,
 	REASON_DROP_NO_PORT,      /* no free port for SNAT */
 	REASON_DROP_NO_ROUTE,

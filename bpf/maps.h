@@ -87,7 +87,7 @@ struct {
 
 /*
  * Written by the packet programs at a first fragment, read at the later ones.
- * Full: the oldest go, whose later fragments then pass untranslated.
+ * Full: the oldest go, whose later fragments then wait in vain.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -96,6 +96,27 @@ struct {
 	__type(value, struct fragment);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } fragments SEC(".maps");
+
+/*
+ * Fragments that came before their first. Written and read by the packet
+ * programs. Full: the oldest go, as in a kernel whose reassembly is full.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 512);
+	__type(key, struct held_key);
+	__type(value, struct held);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} held_fragments SEC(".maps");
+
+/* Written and read by one run of a program. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct held_scratch);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} held_scratches SEC(".maps");
 
 /* Written by connect() and sendmsg(), read by recvmsg() and getpeername(). */
 struct {

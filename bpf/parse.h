@@ -15,6 +15,7 @@
 #include <bpf/bpf_endian.h>
 
 #include "ctx.h"
+#include "fragment.h"
 #include "maps.h"
 #include "packet.h"
 
@@ -193,22 +194,19 @@ static __always_inline int parse_l4(void *data, void *end, struct packet *p)
 /* The ports, from the L4 header or, in a later fragment, from its first. */
 static __always_inline int parse_ports(void *data, void *end, struct packet *p)
 {
-	struct fragment_key key = {};
-	struct fragment *known, ports;
+	int l4 = p->tuple.proto == IPPROTO_TCP || p->tuple.proto == IPPROTO_UDP;
+	struct fragment_key key;
+	struct fragment *known;
 	int step;
 
 	if (!p->fragment)
 		return parse_l4(data, end, p);
-	if (p->tuple.proto != IPPROTO_TCP && p->tuple.proto != IPPROTO_UDP)
-		return REASON_PASS_PROTOCOL;
-	key.saddr = p->tuple.saddr;
-	key.daddr = p->tuple.daddr;
-	key.id = p->fragment_id;
-	key.proto = p->tuple.proto;
+	fragment_key_fill(p, &key);
 	if (p->fragment == FRAGMENT_LATER) {
-		known = bpf_map_lookup_elem(&fragments, &key);
+		known = fragment_lookup(&key);
 		if (!known)
-			return REASON_PASS_FRAGMENT;
+			return l4 ? REASON_PASS_FRAGMENT : REASON_PASS_PROTOCOL;
+		p->tuple.proto = known->proto;
 		p->tuple.sport = known->sport;
 		p->tuple.dport = known->dport;
 		/* no flag may be read from it */
@@ -216,11 +214,8 @@ static __always_inline int parse_ports(void *data, void *end, struct packet *p)
 		return STEP_NEXT;
 	}
 	step = parse_l4(data, end, p);
-	if (step == STEP_NEXT) {
-		ports.sport = p->tuple.sport;
-		ports.dport = p->tuple.dport;
-		bpf_map_update_elem(&fragments, &key, &ports, BPF_ANY);
-	}
+	if (step == STEP_NEXT)
+		fragment_remember(p, &key);
 	return step;
 }
 

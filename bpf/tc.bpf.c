@@ -49,7 +49,7 @@ static __always_inline int from_netdev_step(ctx_t *ctx, struct packet *p)
 	struct conn *c;
 	int step;
 
-	step = packet_parse(ctx, p);
+	step = fragment_order(ctx, p, packet_parse(ctx, p));
 	if (step == REASON_PASS_PROTOCOL)
 		return from_netdev_related(ctx, p);
 	if (step != STEP_NEXT)
@@ -85,7 +85,7 @@ static __always_inline int from_pod_step(ctx_t *ctx, struct packet *p)
 	struct conn *c;
 	int step;
 
-	step = packet_parse(ctx, p);
+	step = fragment_order(ctx, p, packet_parse(ctx, p));
 	if (step == REASON_PASS_PROTOCOL)
 		return from_pod_related(ctx, p);
 	if (step != STEP_NEXT)

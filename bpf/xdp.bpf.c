@@ -18,6 +18,8 @@ static __always_inline int xdp_step(ctx_t *ctx, struct packet *p)
 	step = packet_parse(ctx, p);
 	if (step != STEP_NEXT)
 		return step;
+	if (p->fragment == FRAGMENT_FIRST && fragment_awaited(p))
+		return REASON_PASS_FRAGMENT;
 	f = frontend_lookup(&p->tuple.daddr, p->tuple.dport, p->tuple.proto,
 			    SCOPE_EXTERNAL);
 	if (!f && !service_snat_port(p))

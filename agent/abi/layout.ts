@@ -10,6 +10,8 @@ export const MAGLANE_ABI = 1;
 export const TABLE_CHUNK_SLOTS = 16;
 export const TABLE_SEGMENT_CHUNKS = 16384;
 export const TABLE_SEGMENTS = 256;
+export const HELD_SLOTS = 16;
+export const HELD_BYTES = 2048;
 
 /** enum frontend_scope: SCOPE_* in C. */
 export const FrontendScope = {
@@ -67,22 +69,25 @@ export const Reason = {
 	TO_CLIENT: 12,
 	REPLY_ROUTED: 13,
 	TO_SELF: 14,
-	REJECT_NO_BACKEND: 15,
-	REJECT_TOO_BIG: 16,
-	DROP_NO_BACKEND: 17,
-	DROP_MALFORMED: 18,
-	DROP_TTL: 19,
-	DROP_NO_PORT: 20,
-	DROP_NO_ROUTE: 21,
-	DROP_NO_SNAT_ADDR: 22,
-	DROP_STALE: 23,
-	DROP_REWRITE: 24,
-	SOCK_CONNECT: 25,
-	SOCK_SENDMSG: 26,
-	SOCK_REFUSED: 27,
-	CONN_NEW: 28,
-	CONN_EVICTED_HALF: 29,
-	COUNT: 30,
+	FRAGMENT_HELD: 15,
+	FRAGMENT_RELEASED: 16,
+	REJECT_NO_BACKEND: 17,
+	REJECT_TOO_BIG: 18,
+	DROP_NO_BACKEND: 19,
+	DROP_MALFORMED: 20,
+	DROP_FRAGMENT: 21,
+	DROP_TTL: 22,
+	DROP_NO_PORT: 23,
+	DROP_NO_ROUTE: 24,
+	DROP_NO_SNAT_ADDR: 25,
+	DROP_STALE: 26,
+	DROP_REWRITE: 27,
+	SOCK_CONNECT: 28,
+	SOCK_SENDMSG: 29,
+	SOCK_REFUSED: 30,
+	CONN_NEW: 31,
+	CONN_EVICTED_HALF: 32,
+	COUNT: 33,
 } as const;
 export type Reason = (typeof Reason)[keyof typeof Reason];
 
@@ -202,15 +207,61 @@ export const fragmentKeyCodec: StructCodec<FragmentKey> = struct<FragmentKey>(
 	[['pad', 37, 3]],
 );
 
-/** struct fragment, 4 bytes. */
+/** struct fragment, 12 bytes. */
 export interface Fragment {
 	sport: number;
 	dport: number;
+	seen: number;
+	proto: number;
 }
 
-export const fragmentCodec: StructCodec<Fragment> = struct<Fragment>('fragment', 4, {
-	sport: ['sport', 0, u16],
-	dport: ['dport', 2, u16],
+export const fragmentCodec: StructCodec<Fragment> = struct<Fragment>(
+	'fragment',
+	12,
+	{
+		sport: ['sport', 0, u16],
+		dport: ['dport', 2, u16],
+		seen: ['seen', 4, u32],
+		proto: ['proto', 8, u8],
+	},
+	[['pad', 9, 3]],
+);
+
+/** struct held_key, 44 bytes. */
+export interface HeldKey {
+	datagram: FragmentKey;
+	slot: number;
+}
+
+export const heldKeyCodec: StructCodec<HeldKey> = struct<HeldKey>('held_key', 44, {
+	datagram: ['datagram', 0, fragmentKeyCodec],
+	slot: ['slot', 40, u32],
+});
+
+/** struct held, 2060 bytes. */
+export interface Held {
+	seen: number;
+	ifindex: number;
+	len: number;
+	frame: Uint8Array;
+}
+
+export const heldCodec: StructCodec<Held> = struct<Held>('held', 2060, {
+	seen: ['seen', 0, u32],
+	ifindex: ['ifindex', 4, u32],
+	len: ['len', 8, u32],
+	frame: ['frame', 12, bytes(2048)],
+});
+
+/** struct held_scratch, 2104 bytes. */
+export interface HeldScratch {
+	key: HeldKey;
+	held: Held;
+}
+
+export const heldScratchCodec: StructCodec<HeldScratch> = struct<HeldScratch>('held_scratch', 2104, {
+	key: ['key', 0, heldKeyCodec],
+	held: ['held', 44, heldCodec],
 });
 
 /** struct tuple, 40 bytes. */
@@ -330,6 +381,9 @@ export const STRUCTS: readonly StructLayout[] = [
 	affinityCodec,
 	fragmentKeyCodec,
 	fragmentCodec,
+	heldKeyCodec,
+	heldCodec,
+	heldScratchCodec,
 	tupleCodec,
 	connCodec,
 	sockKeyCodec,
@@ -401,8 +455,30 @@ export const MAPS = {
 		value: 'fragment',
 		type: 9,
 		keySize: 40,
-		valueSize: 4,
+		valueSize: 12,
 		maxEntries: 8192,
+		flags: 0,
+		pinned: true,
+	},
+	held_fragments: {
+		name: 'held_fragments',
+		key: 'held_key',
+		value: 'held',
+		type: 9,
+		keySize: 44,
+		valueSize: 2060,
+		maxEntries: 512,
+		flags: 0,
+		pinned: true,
+	},
+	held_scratches: {
+		name: 'held_scratches',
+		key: 'u32',
+		value: 'held_scratch',
+		type: 6,
+		keySize: 4,
+		valueSize: 2104,
+		maxEntries: 1,
 		flags: 0,
 		pinned: true,
 	},
@@ -446,7 +522,7 @@ export const MAPS = {
 		type: 6,
 		keySize: 4,
 		valueSize: 16,
-		maxEntries: 30,
+		maxEntries: 33,
 		flags: 0,
 		pinned: true,
 	},

@@ -24,7 +24,7 @@ export interface DeviceLinksOptions {
 	/** Directory of the pins. */
 	readonly directory: string;
 	readonly programs: DevicePrograms;
-	/** auto: native, except on a veth, where TC does all: XDP_TX loses packets to a peer without NAPI. */
+	/** auto: native where the driver has it; on a veth TC does all: XDP_TX loses packets to a peer without NAPI. */
 	readonly xdp: 'auto' | XdpMode | 'off';
 	readonly tc: 'auto' | 'clsact';
 	/** ifindex -> 1: devices that XDP may redirect to. */
@@ -58,6 +58,8 @@ interface Attached extends AttachmentStatus {
 const PIN = /^link_(xdp|from_netdev|to_netdev|from_pod|to_pod)_\d+$/;
 /** How long other work in this process may wait for attachments. */
 const LONGEST_MS = 20;
+/** Devices that auto leaves to TC. Those that ride on another one have no native XDP. */
+const TC_ONLY: ReadonlySet<string> = new Set(['veth', 'vlan', 'macvlan', 'ipvlan']);
 /** The device went away before we came. */
 const VANISHED = new Set(['ENODEV', 'ENOENT', 'ENXIO']);
 
@@ -115,7 +117,7 @@ export class DeviceLinks {
 		const add = (name: string, link: Link, program: Program, how: Wanted['how']) =>
 			wanted.set(`link_${name}_${link.index}`, { link, program, how });
 		for (const link of uplinks) {
-			const mode = xdp === 'auto' ? (link.kind === 'veth' ? 'off' : 'native') : xdp;
+			const mode = xdp !== 'auto' ? xdp : TC_ONLY.has(link.kind) ? 'off' : 'native';
 			// TC first: it does all of XDP's work where XDP has none
 			add('from_netdev', link, programs.fromNetdev, { direction: 'ingress' });
 			add('to_netdev', link, programs.toNetdev, { direction: 'egress' });

@@ -10,6 +10,9 @@ const SYS_BPF: Readonly<Record<string, number>> = {
 	ppc64: 361,
 };
 const BPF_PROG_LOAD = 5;
+/** The verifier gives up when a signal is pending; libbpf tries again for the same reason. */
+const EAGAIN = -11;
+const ATTEMPTS = 10;
 /** union bpf_attr for BPF_PROG_LOAD up to attach_btf_id; what follows is zero. */
 const ATTRIBUTES = 112;
 
@@ -48,7 +51,11 @@ export function loadTiny(native: Native, { type, attachType = 0, instructions }:
 	view.setUint32(68, attachType, true);
 	const number = SYS_BPF[process.arch];
 	if (number === undefined) throw new Error(`Cannot call bpf(2) on ${process.arch}: its number is unknown`);
-	return native.hold([code, license, attributes], () =>
-		native.call.syscall(number, BPF_PROG_LOAD, native.address(attributes), ATTRIBUTES, 0, 0, 0),
-	);
+	const load = () =>
+		native.call.syscall(number, BPF_PROG_LOAD, native.address(attributes), ATTRIBUTES, 0, 0, 0);
+	return native.hold([code, license, attributes], () => {
+		let result = load();
+		for (let i = 1; i < ATTEMPTS && result === EAGAIN; i++) result = load();
+		return result;
+	});
 }

@@ -215,6 +215,17 @@ describe('openDataplane()', () => {
 		expect(status.degradations).toEqual([expect.stringMatching(/XDP.*br0; TC does its work/)]);
 	});
 
+	it('serves a device that rides on another one by TC, and thinks that no shortcoming', async () => {
+		node.ip(node.node, 'link add link eth0 name mac0 type macvlan mode private');
+		node.ip(node.node, 'link set mac0 up');
+		node.ip(node.node, 'addr add 10.9.100.1/24 dev mac0');
+		const { status } = await node.open();
+		expect(status.uplinks).toEqual(['eth0', 'mac0']);
+		const riding = status.attachments.filter(({ target }) => target === 'mac0');
+		expect(riding.map(({ program }) => program).sort()).toEqual(['ml_from_netdev', 'ml_to_netdev']);
+		expect(status.degradations).toEqual([]);
+	});
+
 	it('refuses to start when a named cgroup does not exist', async () => {
 		for (const flag of ['cgroup', 'hostCgroup'] as const) {
 			const opening = node.open({ [flag]: `${node.cgroup}/none` });

@@ -22,75 +22,74 @@ const cgroup2 = () => {
 };
 
 // On a real cluster the agents of all scenarios run this way.
-describe.skipIf(process.env['KUBECONFIG'] !== undefined)(
-	'the DaemonSet’s container, with its capabilities alone',
-	() => {
-		beforeAll(async () => {
-			image = await ImageRoot.build();
-			const driver = await startStandalone(PREFIX, '--no-agents');
-			env = await Environment.open('daemonset', driver);
-			for (const { name } of env.nodes) {
-				const child = await startContainer(image, {
-					node: name,
-					netns: `${PREFIX}-${name}`,
-					cgroup: join(cgroup2(), PREFIX, name),
-					pinPath: `/sys/fs/bpf/${PREFIX}/${name}`,
-					kubeconfig: join(driver.directory, 'node.kubeconfig'),
-				});
-				const agent = { child, output: '' };
-				child.stdout!.on('data', (chunk: Buffer) => {
-					agent.output += chunk;
-				});
-				agents.push(agent);
-			}
-		});
+describe('the DaemonSet’s container, with its capabilities alone', {
+	skip: process.env['KUBECONFIG'] !== undefined,
+}, () => {
+	beforeAll(async () => {
+		image = await ImageRoot.build();
+		const driver = await startStandalone(PREFIX, '--no-agents');
+		env = await Environment.open('daemonset', driver);
+		for (const { name } of env.nodes) {
+			const child = await startContainer(image, {
+				node: name,
+				netns: `${PREFIX}-${name}`,
+				cgroup: join(cgroup2(), PREFIX, name),
+				pinPath: `/sys/fs/bpf/${PREFIX}/${name}`,
+				kubeconfig: join(driver.directory, 'node.kubeconfig'),
+			});
+			const agent = { child, output: '' };
+			child.stdout!.on('data', (chunk: Buffer) => {
+				agent.output += chunk;
+			});
+			agents.push(agent);
+		}
+	});
 
-		afterAll(async () => {
-			for (const { child } of agents) child.kill('SIGTERM');
-			await env?.[Symbol.asyncDispose]();
-			await image?.[Symbol.asyncDispose]();
-		});
+	afterAll(async () => {
+		for (const { child } of agents) child.kill('SIGTERM');
+		await env?.[Symbol.asyncDispose]();
+		await image?.[Symbol.asyncDispose]();
+	});
 
-		it('gets ready, with the objects of the image, and has three capabilities', async () => {
-			for (const [i, { name }] of env.nodes.entries()) {
-				const prober = await env.prober({ node: name });
-				await eventually(`the agent of ${name} is ready`, async () => {
-					const [answer] = await prober.http('127.0.0.1', 10256, '/readyz');
-					return answer!.status === 200 ? true : undefined;
-				});
-				expect(agents[i]!.output).toContain('"origin":"shipped"');
-				const status = readFileSync(`/proc/${agents[i]!.child.pid}/status`, 'utf8');
-				// CAP_NET_ADMIN (12), CAP_PERFMON (38), CAP_BPF (39)
-				expect(BigInt(`0x${/^CapEff:\s*(\w+)/m.exec(status)![1]}`)).toBe(
-					(1n << 12n) | (1n << 38n) | (1n << 39n),
-				);
-			}
-		});
-
-		it('serves pods, nodes and clients outside over both families', async () => {
-			const [node] = env.nodes;
-			await env.apply(
-				deployment('echo', 3),
-				service('echo', { type: 'NodePort', ...DUAL_STACK }),
-				client('client'),
+	it('gets ready, with the objects of the image, and has three capabilities', async () => {
+		for (const [i, { name }] of env.nodes.entries()) {
+			const prober = await env.prober({ node: name });
+			await eventually(`the agent of ${name} is ready`, async () => {
+				const [answer] = await prober.http('127.0.0.1', 10256, '/readyz');
+				return answer!.status === 200 ? true : undefined;
+			});
+			expect(agents[i]!.output).toContain('"origin":"shipped"');
+			const status = readFileSync(`/proc/${agents[i]!.child.pid}/status`, 'utf8');
+			// CAP_NET_ADMIN (12), CAP_PERFMON (38), CAP_BPF (39)
+			expect(BigInt(`0x${/^CapEff:\s*(\w+)/m.exec(status)![1]}`)).toBe(
+				(1n << 12n) | (1n << 38n) | (1n << 39n),
 			);
-			await env.podsReady('echo', 3);
-			await env.podsReady('client', 1);
-			const backends = await env.podNames('echo');
-			const { spec } = await env.get('service', 'echo');
-			for (const host of spec.clusterIPs) {
-				await env.reaches({ pod: 'client' }, { host, port: 80 }, backends);
-				await env.reaches({ pod: 'client' }, { host, port: 90, udp: true }, backends);
-				await env.reaches({ node: node!.name }, { host, port: 80 }, backends);
-				for (const each of env.nodes) {
-					const own = isIPv6(host) ? each.v6! : each.v4!;
-					const targets: Target[] = [
-						{ host: own, port: spec.ports[0].nodePort },
-						{ host: own, port: spec.ports[1].nodePort, udp: true },
-					];
-					for (const target of targets) await env.reaches('outside', target, backends);
-				}
+		}
+	});
+
+	it('serves pods, nodes and clients outside over both families', async () => {
+		const [node] = env.nodes;
+		await env.apply(
+			deployment('echo', 3),
+			service('echo', { type: 'NodePort', ...DUAL_STACK }),
+			client('client'),
+		);
+		await env.podsReady('echo', 3);
+		await env.podsReady('client', 1);
+		const backends = await env.podNames('echo');
+		const { spec } = await env.get('service', 'echo');
+		for (const host of spec.clusterIPs) {
+			await env.reaches({ pod: 'client' }, { host, port: 80 }, backends);
+			await env.reaches({ pod: 'client' }, { host, port: 90, udp: true }, backends);
+			await env.reaches({ node: node!.name }, { host, port: 80 }, backends);
+			for (const each of env.nodes) {
+				const own = isIPv6(host) ? each.v6! : each.v4!;
+				const targets: Target[] = [
+					{ host: own, port: spec.ports[0].nodePort },
+					{ host: own, port: spec.ports[1].nodePort, udp: true },
+				];
+				for (const target of targets) await env.reaches('outside', target, backends);
 			}
-		});
-	},
-);
+		}
+	});
+});

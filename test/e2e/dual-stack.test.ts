@@ -32,34 +32,38 @@ describe('dual-stack', () => {
 	});
 
 	it.each([
-		['A-92: by default one address, of the first family', {}, 'SingleStack', ['IPv4']],
-		['A-93: IPv4 as asked for', { ipFamilies: ['IPv4'] }, 'SingleStack', ['IPv4']],
-		['A-94: IPv6 as asked for', { ipFamilies: ['IPv6'] }, 'SingleStack', ['IPv6']],
-		['A-95: both', DUAL_STACK, 'RequireDualStack', ['IPv4', 'IPv6']],
+		['by default one address, of the first family', {}, 'SingleStack', ['IPv4']],
+		['IPv4 as asked for', { ipFamilies: ['IPv4'] }, 'SingleStack', ['IPv4']],
+		['IPv6 as asked for', { ipFamilies: ['IPv6'] }, 'SingleStack', ['IPv6']],
+		['both', DUAL_STACK, 'RequireDualStack', ['IPv4', 'IPv6']],
 		[
 			'both, IPv6 first',
 			{ ...DUAL_STACK, ipFamilies: ['IPv6', 'IPv4'] },
 			'RequireDualStack',
 			['IPv6', 'IPv4'],
 		],
-	])('%s: fields, slices and Endpoints, and every address answers', async (title, spec, policy, families) => {
-		const name = `families-${title
-			.replaceAll(/[^a-z0-9]+/gi, '-')
-			.slice(0, 20)
-			.toLowerCase()
-			.replace(/-$/, '')}`;
-		await env.apply(service(name, { selector: { app: 'echo' }, ...spec }));
-		const { spec: stored } = await env.get('service', name);
-		expect(stored.ipFamilyPolicy).toBe(policy);
-		expect(stored.ipFamilies).toEqual(families);
-		expect(stored.clusterIPs[0]).toBe(stored.clusterIP);
-		expect(stored.clusterIPs.map((ip: string) => (isIPv6(ip) ? 'IPv6' : 'IPv4'))).toEqual(families);
-		for (const host of stored.clusterIPs) await env.reaches({ pod: 'client' }, { host, port: 80 }, backends);
-		const types = (await slices(name)).map(({ addressType }) => addressType);
-		expect(types.toSorted()).toEqual(families.toSorted());
-		const { subsets } = await env.get('endpoints', name);
-		for (const { ip } of subsets[0].addresses) expect(isIPv6(ip)).toBe(families[0] === 'IPv6');
-	});
+	])(
+		'%s: fields, slices and Endpoints, and every address answers (A-92, A-93, A-94, A-95)',
+		async (title, spec, policy, families) => {
+			const name = `families-${title
+				.replaceAll(/[^a-z0-9]+/gi, '-')
+				.slice(0, 20)
+				.toLowerCase()
+				.replace(/-$/, '')}`;
+			await env.apply(service(name, { selector: { app: 'echo' }, ...spec }));
+			const { spec: stored } = await env.get('service', name);
+			expect(stored.ipFamilyPolicy).toBe(policy);
+			expect(stored.ipFamilies).toEqual(families);
+			expect(stored.clusterIPs[0]).toBe(stored.clusterIP);
+			expect(stored.clusterIPs.map((ip: string) => (isIPv6(ip) ? 'IPv6' : 'IPv4'))).toEqual(families);
+			for (const host of stored.clusterIPs)
+				await env.reaches({ pod: 'client' }, { host, port: 80 }, backends);
+			const types = (await slices(name)).map(({ addressType }) => addressType);
+			expect(types.toSorted()).toEqual(families.toSorted());
+			const { subsets } = await env.get('endpoints', name);
+			for (const { ip } of subsets[0].addresses) expect(isIPv6(ip)).toBe(families[0] === 'IPv6');
+		},
+	);
 
 	it('C-06: a Service that becomes dual-stack keeps its address and gains one, and gives it back', async () => {
 		const object = service('grown', { selector: { app: 'echo' } });

@@ -22,7 +22,7 @@ const count = (resource: string): number => cluster.api.objects.list(resource).l
 const services = (): number => count('services') - 1;
 const service = (name: string) => cluster.api.objects.get('services', 'default', name)?.spec;
 
-describe.runIf(present)('H-01: public manifests, unmodified', () => {
+describe('public manifests, unmodified (H-01)', { skip: !present }, () => {
 	test('there are 21', () => expect(files).toHaveLength(21));
 
 	test.each(files.map((file) => [basename(file), file]))(
@@ -57,7 +57,7 @@ describe.runIf(present)('H-01: public manifests, unmodified', () => {
 		['website.dual-stack-default-svc.yaml', 'SingleStack', ['IPv4']],
 		['website.dual-stack-preferred-svc.yaml', 'PreferDualStack', ['IPv4', 'IPv6']],
 		['website.dual-stack-ipfamilies-ipv6.yaml', 'SingleStack', ['IPv6']],
-	])('C-04: %s is %s %j', async (file, ipFamilyPolicy, ipFamilies) => {
+	])('%s is %s %j (C-04)', async (file, ipFamilyPolicy, ipFamilies) => {
 		await cluster.ok(`apply -f ${join(DIRECTORY, file)}`);
 		const spec = service('my-service');
 		expect(spec).toMatchObject({ ipFamilyPolicy, ipFamilies });

@@ -60,7 +60,7 @@ describe('in memory', () => {
 const missing = root() ?? bpf();
 if (missing) console.log(`Golden tests on kernel maps are skipped: ${missing}`);
 
-describe.skipIf(missing !== undefined)('in the kernel', () => {
+describe('in the kernel', { skip: missing !== undefined }, () => {
 	let object: Awaited<ReturnType<typeof compileMaps>>;
 	let native: Native;
 	let kernel: KernelMaps | undefined;

@@ -1,7 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { EXT_DESTINATION, EXT_HOP_BY_HOP, packet } from './builder.ts';
+import { HELD_BYTES, HELD_SLOTS } from '../../agent/abi/layout.ts';
+import { EXT_DESTINATION, EXT_HOP_BY_HOP, PROTO_UDP, packet } from './builder.ts';
 import { decode } from './decode.ts';
-import { Dataplane, passed, program, redirected } from './fixture.ts';
+import { Dataplane, dropped, PROGRAMS, passed, program, redirected } from './fixture.ts';
 import { fragments } from './fragments.ts';
 import { expectSameBytes } from './hexdump.ts';
 import { ADDR, FAMILIES, type FamilyName, frameOf, MAC, NODEPORT, type Shape, TARGET_PORT } from './shape.ts';
@@ -9,6 +11,8 @@ import { ADDR, FAMILIES, type FamilyName, frameOf, MAC, NODEPORT, type Shape, TA
 const xdp = program('ml_xdp');
 const fromNetdev = program('ml_from_netdev');
 const toNetdev = program('ml_to_netdev');
+const fromPod = program('ml_from_pod');
+const toPod = program('ml_to_pod');
 const REMOTE = NODEPORT + 1;
 const payload = Uint8Array.from({ length: 1000 }, (_, i) => i & 0xff);
 
@@ -119,4 +123,153 @@ describe('datagrams in fragments, and IPv6 extension headers', () => {
 		expectSameBytes(result.bytes, frame);
 		expect(reasons).toEqual({ PASS_PROTOCOL: 1 });
 	});
+});
+
+describe('fragments that overtake their first', () => {
+	let plane: Dataplane;
+	beforeAll(async () => {
+		// a fragment waits for 80 to 800 ms, by the kernel's jiffies
+		plane = await Dataplane.open('mlpp', { hz: 80, timeout_fragment: 1 });
+		for (const family of FAMILIES)
+			for (const [dport, address, local] of [
+				[NODEPORT, ADDR[family].local, true],
+				[REMOTE, ADDR[family].remote, false],
+			] as const)
+				plane.services.add({
+					proto: 'udp',
+					frontends: [{ address: ADDR[family].node, port: dport }],
+					backends: [{ address, port: TARGET_PORT, local }],
+				});
+	});
+	afterEach(() => plane.clear());
+	afterAll(() => plane?.close());
+
+	let nextId = 1000;
+	const cut = (family: FamilyName, size = 320) =>
+		fragments(frameOf(datagram(family, NODEPORT)), size, nextId++);
+
+	it.each(
+		[fromNetdev, fromPod].flatMap((hook) => FAMILIES.map((family) => ({ hook, name: hook.name, family }))),
+	)(
+		'$name holds them over IP$family, whoever’s they are, and lets them in with the first (F-20, F R-2)',
+		({ hook, family }) => {
+			const { other } = ADDR[family];
+			for (const dst of [datagram(family, NODEPORT).dst, other]) {
+				const whole = frameOf({ ...datagram(family, NODEPORT), dst });
+				const [first, ...later] = fragments(whole, 320, nextId++);
+				for (const frame of later) {
+					const { result, reasons } = plane.counting(() => plane.run(hook, frame));
+					expect(dropped(hook, result.action)).toBe(true);
+					expect(reasons).toEqual({ FRAGMENT_HELD: 1 });
+				}
+				const { result, reasons } = plane.counting(() => plane.run(hook, first!));
+				expect(dropped(hook, result.action)).toBe(true);
+				expect(reasons).toEqual({ FRAGMENT_RELEASED: 1 + later.length });
+				// then none waits any more
+				const again = plane.counting(() => plane.run(hook, first!));
+				expect(passed(hook, again.result.action)).toBe(true);
+				expect(again.reasons['FRAGMENT_RELEASED']).toBeUndefined();
+			}
+		},
+	);
+
+	it.each(FAMILIES)(
+		'XDP leaves them, and the first that they wait for, to TC over IP%s (F R-2)',
+		(family) => {
+			const [first, ...later] = fragments(frameOf(datagram(family, REMOTE)), 320, nextId++);
+			for (const frame of later) {
+				const { result, reasons } = plane.counting(() => plane.run(xdp, frame));
+				expect(passed(xdp, result.action)).toBe(true);
+				expectSameBytes(result.bytes, frame);
+				expect(reasons).toEqual({ PASS_FRAGMENT: 1 });
+				plane.run(fromNetdev, frame);
+			}
+			const { action, bytes } = plane.run(xdp, first!);
+			expect(passed(xdp, action)).toBe(true);
+			expectSameBytes(bytes, first!);
+			plane.run(fromNetdev, first!);
+			expect(redirected(xdp, plane.run(xdp, first!).action)).toBe(true);
+		},
+	);
+
+	it.each([toNetdev, toPod].flatMap((hook) => FAMILIES.map((family) => ({ hook, name: hook.name, family }))))(
+		'$name passes them over IP$family as they came: what goes out has come in by a hook that holds them',
+		({ hook, family }) => {
+			for (const frame of cut(family).slice(1)) {
+				const { action, bytes } = plane.run(hook, frame);
+				expect(passed(hook, action)).toBe(true);
+				expectSameBytes(bytes, frame);
+			}
+		},
+	);
+
+	it.each(FAMILIES)(
+		'no more than there is room for, and none that is too long, over IP%s (F R-2)',
+		(family) => {
+			const payload = new Uint8Array((HELD_SLOTS + 3) * 64);
+			const many = fragments(frameOf({ ...datagram(family, NODEPORT), payload }), 64, nextId++).slice(1);
+			const { reasons } = plane.counting(() => {
+				for (const frame of many) expect(dropped(fromNetdev, plane.run(fromNetdev, frame).action)).toBe(true);
+			});
+			expect(reasons).toEqual({ FRAGMENT_HELD: HELD_SLOTS, DROP_FRAGMENT: many.length - HELD_SLOTS });
+			const long = { ...datagram(family, NODEPORT), payload: new Uint8Array(3 * HELD_BYTES) };
+			const [, frame] = fragments(frameOf(long), HELD_BYTES, nextId++);
+			expect(plane.counting(() => plane.run(fromNetdev, frame!)).reasons).toEqual({ DROP_FRAGMENT: 1 });
+		},
+	);
+
+	it.each(FAMILIES)('IP%s: what has waited for too long is another datagram’s', async (family) => {
+		const [first, ...later] = cut(family);
+		for (const frame of later) plane.run(fromNetdev, frame);
+		await sleep(900);
+		expect(plane.counting(() => plane.run(fromNetdev, first!)).reasons).toMatchObject({ TO_LOCAL: 1 });
+		expect(plane.counting(() => plane.run(fromNetdev, later[0]!)).reasons).toEqual({ TO_LOCAL: 1 });
+		await sleep(900);
+		expect(plane.counting(() => plane.run(fromNetdev, later[0]!)).reasons).toEqual({ FRAGMENT_HELD: 1 });
+	});
+
+	it('a later one behind options that only the first carries is of the same protocol (F-20, F R-2)', () => {
+		const { client, node } = ADDR.v6;
+		const id = nextId++;
+		const piece = (offset: number, more: boolean) =>
+			packet().eth().ipv6({ src: client, dst: node }).fragment({ offset, more, id, proto: EXT_DESTINATION });
+		// destination options of eight bytes, then UDP
+		const head = [
+			PROTO_UDP,
+			0,
+			1,
+			4,
+			0,
+			0,
+			0,
+			0,
+			4000 >> 8,
+			4000 & 255,
+			NODEPORT >> 8,
+			NODEPORT & 255,
+			0,
+			48,
+			1,
+			1,
+		];
+		const first = piece(0, true)
+			.payload(Uint8Array.from([...head, ...new Uint8Array(16)]))
+			.bytes();
+		const last = piece(32, false).payload(new Uint8Array(24)).bytes();
+		for (const frame of [first, last])
+			expect(plane.counting(() => plane.run(fromNetdev, frame)).reasons).toMatchObject({ TO_LOCAL: 1 });
+		expect(decode(plane.run(fromNetdev, last).bytes).ip!.dst).toBe(ADDR.v6.local);
+	});
+
+	it.each(PROGRAMS)(
+		'$name passes later fragments of what is neither TCP nor UDP as they came (F R-6)',
+		(hook) => {
+			const echo = packet().eth().ipv4({ src: ADDR.v4.client, dst: ADDR.v4.node }).icmp({ type: 8 });
+			for (const frame of fragments(echo.payload(new Uint8Array(900)).bytes(), 320, nextId++)) {
+				const { action, bytes } = plane.run(hook, frame);
+				expect(passed(hook, action)).toBe(true);
+				expectSameBytes(bytes, frame);
+			}
+		},
+	);
 });

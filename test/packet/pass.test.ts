@@ -3,7 +3,6 @@ import { FrontendScope } from '../../agent/abi/layout.ts';
 import { ETH_ARP, EXT_DESTINATION, EXT_HOP_BY_HOP, packet } from './builder.ts';
 import { fromHex } from './bytes.ts';
 import { Dataplane, PROGRAMS, passed } from './fixture.ts';
-import { fragments } from './fragments.ts';
 import { expectSameBytes } from './hexdump.ts';
 import {
 	ADDR,
@@ -128,18 +127,6 @@ describe('every packet program', () => {
 				expect(plane.connections()).toEqual([]);
 			},
 		);
-
-		it.each(FAMILIES)('passes a later fragment over IP%s whose first has not been seen', (family) => {
-			const { client, node } = ADDR[family];
-			const payload = new Uint8Array(400);
-			const whole = frameOf({ proto: 'udp', src: client, dst: node, sport: 4000, dport: NODEPORT, payload });
-			for (const frame of fragments(whole, 160, 77).slice(1)) {
-				const { result, reasons } = plane.counting(() => plane.run(program, frame));
-				expect(passed(program, result.action)).toBe(true);
-				expectSameBytes(result.bytes, frame);
-				expect(reasons).toEqual({ PASS_FRAGMENT: 1 });
-			}
-		});
 	});
 
 	it.each(CASES)(

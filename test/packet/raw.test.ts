@@ -1,20 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { check } from '../../agent/bpf/call.ts';
 import { attachTcx, type BpfLink } from '../../agent/bpf/link.ts';
 import { Dataplane } from './fixture.ts';
 import { ADDR, CASES, frameOf, NODEPORT, TARGET_PORT } from './shape.ts';
-
-/** <linux/if_packet.h>, <sys/socket.h>. */
-const AF_PACKET = 17;
-const SOCK_RAW = 3;
-/** struct sockaddr_ll: family, protocol, ifindex, then what sending does not need. */
-function link(ifindex: number): Uint8Array {
-	const address = new Uint8Array(20);
-	const view = new DataView(address.buffer);
-	view.setUint16(0, AF_PACKET, true);
-	view.setUint32(4, ifindex, true);
-	return address;
-}
+import { sendFrames } from './wire.ts';
 
 /**
  * BPF_PROG_TEST_RUN makes no skb that ends in its IP header, and no frame below 14 bytes: those go over a wire, to the
@@ -45,18 +33,9 @@ describe('frames that end in a header, over a wire', () => {
 	});
 
 	/** Sends out of the far end of a veth. @returns those that the kernel took. */
-	const send = (dev: string, frames: readonly Uint8Array[]): Uint8Array[] => {
-		const { call } = plane.objects.native;
+	const send = (dev: string, frames: readonly Uint8Array[]) => {
 		const ifindex = plane.net.ifindex('out', dev);
-		return plane.within(() => {
-			const fd = check(call.socket(AF_PACKET, SOCK_RAW, 0), 'open', 'a packet socket');
-			const address = link(ifindex);
-			const taken = frames.filter(
-				(frame) => call.sendto(fd, frame, frame.length, 0, address, address.length) > 0,
-			);
-			call.close(fd);
-			return taken;
-		}, 'out');
+		return plane.within(() => sendFrames(plane.objects.native, ifindex, frames), 'out');
 	};
 
 	it.each([

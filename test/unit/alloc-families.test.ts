@@ -25,6 +25,25 @@ function specOf({ in: given }: Row): Record<string, unknown> {
 	};
 }
 
+test.each([
+	['nothing', {}, 'RequireDualStack', ['IPv4', 'IPv6']],
+	['IPv6', { ipFamilies: ['IPv6'] }, 'RequireDualStack', ['IPv6', 'IPv4']],
+	['IPv6 alone', { ipFamilyPolicy: 'SingleStack', ipFamilies: ['IPv6'] }, 'SingleStack', ['IPv6']],
+	['both alone', { ipFamilyPolicy: 'SingleStack', ipFamilies: ['IPv4', 'IPv6'] }, undefined, undefined],
+])(
+	'a headless Service without selector that asks an IPv4 cluster for %s (C-02)',
+	(_what, asked, ipFamilyPolicy, ipFamilies) => {
+		const { objects } = createApi({ families: ['IPv4'], serviceCidrs: [CIDRS.IPv4] });
+		const create = () =>
+			objects.create('services', {
+				metadata: { name: 'svc', namespace: 'default' },
+				spec: { clusterIP: 'None', ports: [{ port: 80 }], ...asked },
+			}).spec;
+		if (ipFamilyPolicy) expect(create()).toMatchObject({ ipFamilyPolicy, ipFamilies, clusterIPs: ['None'] });
+		else expect(create).toThrow("must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families");
+	},
+);
+
 const familyOf = (ip: string): string => (ip.includes(':') ? 'IPv6' : 'IPv4');
 
 describe('Service create: ipFamilyPolicy, ipFamilies and clusterIPs (C R-1, C-01)', () => {

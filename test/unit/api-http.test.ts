@@ -309,6 +309,42 @@ describe('watch', () => {
 		stream.close();
 	});
 
+	test('life of EndpointSlices: one by one, by label, watched, and as a collection (A-103)', async () => {
+		const slices = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
+		const slice = (name: string, address: string) => ({
+			metadata: { name, labels: { test: 'y' } },
+			addressType: 'IPv4',
+			endpoints: [{ addresses: [address] }],
+			ports: [{ name: 'web', port: 80 }],
+		});
+		const stream = openWatch(port, `${slices}?watch=1&labelSelector=test%3Dy`);
+		for (const [i, name] of ['a', 'b', 'c'].entries()) {
+			expect((await post(slices, slice(name, `10.0.0.${i + 1}`))).code).toBe(201);
+			expect(await stream.next()).toMatchObject({ type: 'ADDED', object: { metadata: { name } } });
+		}
+		expect((await ask(`${slices}/a`)).body.ports[0].protocol).toBe('TCP');
+		expect(names((await ask(slices)).body)).toEqual(expect.arrayContaining(['a', 'b', 'c']));
+		expect(names((await ask(`${slices}?labelSelector=test%3Dy`)).body)).toEqual(['a', 'b', 'c']);
+		const everywhere = await ask('/apis/discovery.k8s.io/v1/endpointslices?labelSelector=test%3Dy');
+		expect(names(everywhere.body)).toEqual(['a', 'b', 'c']);
+		const annotations = { patched: 'true' };
+		await patch(`${slices}/a`, 'merge-patch+json', { metadata: { annotations } });
+		const { object } = await stream.next();
+		expect(object.metadata.annotations).toEqual(annotations);
+		await ask(`${slices}/a`, {
+			method: 'PUT',
+			body: { ...object, metadata: { ...object.metadata, annotations: {} } },
+		});
+		expect(await stream.next()).toMatchObject({ type: 'MODIFIED', object: { metadata: { name: 'a' } } });
+		await ask(`${slices}/a`, { method: 'DELETE' });
+		expect((await stream.next()).type).toBe('DELETED');
+		expect((await ask(`${slices}/a`)).code).toBe(404);
+		await ask(`${slices}?labelSelector=test%3Dy`, { method: 'DELETE' });
+		expect([(await stream.next()).type, (await stream.next()).type]).toEqual(['DELETED', 'DELETED']);
+		expect((await ask(`${slices}?labelSelector=test%3Dy`)).body.items).toEqual([]);
+		stream.close();
+	});
+
 	test('an object that leaves the selector is DELETED to the watcher, and ADDED when it is back', async () => {
 		await post(CONFIGS, config('a', { app: 'x' }));
 		const stream = openWatch(port, `${CONFIGS}?watch=true&labelSelector=app%3Dx`);

@@ -166,6 +166,22 @@ describe('maglevTable()', () => {
 		},
 	);
 
+	// the percent of simulations with ideal hashes; a third more is chance
+	it.each([
+		[65521, [0.04, 0.13, 0.23, 0.34, 0.46, 0.57, 0.71, 0.58]],
+		[16381, [0.05, 0.18, 0.53, 0.74, 0.99, 1.34, 1.5, 0.58]],
+	])(
+		'one backend less of %i slots moves few others, however many there are (G-20, G R-5)',
+		(size, percents) => {
+			for (const [i, n] of [3, 5, 10, 20, 50, 100, 250, 1000].entries()) {
+				const moved = [1, 2, 3].flatMap((seed) =>
+					[0, n >> 1, n - 1].map((removed) => disruption(names(n, seed), size, removed).slots),
+				);
+				expect((100 * average(moved)) / size, `${n} backends`).toBeLessThan(percents[i]! * 1.34);
+			}
+		},
+	);
+
 	it('fills 65521 slots for 100 backends, and 1000 tables of 16381 for 3, in bounded time (G-26)', () => {
 		const start = performance.now();
 		maglevTable(names(100), 65521);

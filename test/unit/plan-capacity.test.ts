@@ -105,7 +105,7 @@ describe('Claims', () => {
 	};
 	const owner = (rig: Rig) => /service (\S+)/.exec(rig.lineOf('frontend 198.51.100.1:80/tcp external'))?.[1];
 
-	it('gives an address to the oldest Service, to the next one when it is freed, back when it returns', () => {
+	it('gives an address to the oldest Service, to the next one when it is freed, back when it returns (F-41)', () => {
 		const rig = new Rig()
 			.add({ ...claim(3), ...claim(2) })
 			.listed()

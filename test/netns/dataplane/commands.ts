@@ -42,4 +42,6 @@ export interface Commands {
 	/** An unconnected socket that keeps its port. */
 	udpOpen: { in: Dial; out: { handle: number; reply: Reply } };
 	udpAgain: { in: Dial & { handle: number }; out: Reply };
+	/** The next datagram, without asking for it. */
+	udpHear: { in: { handle: number; timeout?: number }; out: Reply };
 }

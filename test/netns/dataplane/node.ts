@@ -52,8 +52,7 @@ export class Node implements Disposable {
 		this.services = new Services(objects.maps);
 		this.services.settings(place.v4, place.v6);
 		const pods = PODS.filter((pod) => pod.node === place.name);
-		this.#attach('eth0', 'ml_from_netdev', 'ingress');
-		this.#attach('eth0', 'ml_to_netdev', 'egress');
+		this.serve('eth0');
 		for (const { device } of pods) {
 			this.#attach(device, 'ml_from_pod', 'ingress');
 			this.#attach(device, 'ml_to_pod', 'egress');
@@ -70,6 +69,12 @@ export class Node implements Disposable {
 		const { native } = this.#objects;
 		const ifindex = this.#topology.net.ifindex(this.place.name, dev);
 		this.#links.push(this.#within(() => attachTcx(native, this.#objects.program(name), ifindex, direction)));
+	}
+
+	/** TC on a device of the node. */
+	serve(dev: string): void {
+		this.#attach(dev, 'ml_from_netdev', 'ingress');
+		this.#attach(dev, 'ml_to_netdev', 'egress');
 	}
 
 	/** XDP on the uplink, or TC alone. */

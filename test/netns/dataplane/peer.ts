@@ -54,8 +54,8 @@ function listenTcp({ name, address, port }: Commands['serveTcp']['in']): Promise
 function listenUdp({ name, address, port }: Commands['serveUdp']['in']): Promise<true> {
 	const v6 = address.includes(':');
 	const socket = createSocket(v6 ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' });
-	socket.on('message', (_, from) =>
-		socket.send(`${name} ${from.address} ${from.port}`, from.port, from.address),
+	socket.on('message', (data, from) =>
+		socket.send(`${name} ${from.address} ${from.port} ${data.length}`, from.port, from.address),
 	);
 	return new Promise((resolve, reject) => {
 		socket.once('error', reject).bind({ address, port }, () => resolve(true));
@@ -150,12 +150,16 @@ function udpSocket(options: Dial): Promise<UdpSocket> {
 	});
 }
 
-/** Sends once and waits for the answer; an ICMP error of a connected socket is an error with its code. */
-function exchange(socket: UdpSocket, options: Dial, connected: boolean): Promise<Reply> {
+/** The next datagram; an ICMP error of a connected socket is an error with its code, as is one of `send`. */
+function hear(
+	socket: UdpSocket,
+	timeout = 3000,
+	send: (sent: (error: Error | null) => void) => void = () => {},
+): Promise<Reply> {
 	return new Promise((resolve, reject) => {
 		const timer = setTimeout(
 			() => reject(Object.assign(new Error('No answer'), { code: 'ETIMEDOUT' })),
-			options.timeout ?? 3000,
+			timeout,
 		);
 		const settle = (then: () => void) => {
 			clearTimeout(timer);
@@ -166,9 +170,15 @@ function exchange(socket: UdpSocket, options: Dial, connected: boolean): Promise
 		socket.once('message', (data, from) =>
 			settle(() => resolve(replyOf(data.toString(), from.address, from.port))),
 		);
-		const sent = (error: Error | null) => {
+		send((error) => {
 			if (error) settle(() => reject(error));
-		};
+		});
+	});
+}
+
+/** Sends once and waits for the answer. */
+function exchange(socket: UdpSocket, options: Dial, connected: boolean): Promise<Reply> {
+	return hear(socket, options.timeout, (sent) => {
 		if (connected) socket.send('hello', sent);
 		else socket.send('hello', options.port, options.address, sent);
 	});
@@ -215,6 +225,7 @@ const handlers: { [K in keyof Commands]: (input: Commands[K]['in']) => Promise<C
 		return { handle, reply: await exchange(socket, options, false) };
 	},
 	udpAgain: ({ handle, ...to }) => exchange(openUdp.get(handle)!, to, false),
+	udpHear: ({ handle, timeout }) => hear(openUdp.get(handle)!, timeout),
 };
 
 for await (const line of createInterface({ input: process.stdin })) {
