@@ -260,6 +260,7 @@ enum reason {
 	REASON_REJECT_TOO_BIG,    /* fragmentation needed, or packet too big */
 	REASON_DROP_NO_BACKEND,   /* Local policy, backends elsewhere */
 	REASON_DROP_MALFORMED,
+	REASON_DROP_MARTIAN,      /* to a frontend, from where nobody can be */
 	REASON_DROP_FRAGMENT,     /* before its first, and no room to wait */
 	REASON_DROP_TTL,
 	REASON_DROP_NO_PORT,      /* no free port for SNAT */
@@ -271,6 +272,7 @@ enum reason {
 	REASON_SOCK_SENDMSG,
 	REASON_SOCK_REFUSED,
 	REASON_CONN_NEW,
+	REASON_CONN_RESUMED,      /* TCP from its middle: was evicted, or another node's */
 	REASON_CONN_EVICTED_HALF, /* one half was gone and was made anew */
 	REASON_COUNT,
 };

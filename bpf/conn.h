@@ -268,7 +268,10 @@ static __always_inline int conn_create(ctx_t *ctx, const struct packet *p,
 	c->addr_diff = csum_addr_diff(&p->tuple, &c->nat);
 	c->port_diff = csum_port_diff(&p->tuple, &c->nat);
 	bpf_map_update_elem(&connections, &p->tuple, c, BPF_ANY);
-	count(REASON_CONN_NEW, 0);
+	count(p->tuple.proto == IPPROTO_TCP && !(p->tcp_flags & TH_SYN) ?
+		      REASON_CONN_RESUMED :
+		      REASON_CONN_NEW,
+	      0);
 	return 0;
 }
 

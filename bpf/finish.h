@@ -34,6 +34,7 @@ static __always_inline int finish(const struct packet *p, int reason)
 	case REASON_DROP_NO_BACKEND:
 	case REASON_DROP_FRAGMENT:
 	case REASON_FRAGMENT_HELD:
+	case REASON_DROP_MARTIAN:
 	case REASON_DROP_TTL:
 	case REASON_DROP_NO_PORT:
 	case REASON_DROP_NO_ROUTE:

@@ -174,7 +174,8 @@ static __always_inline int parse_l4(void *data, void *end, struct packet *p)
 	if (p->tuple.proto == IPPROTO_TCP) {
 		struct tcphdr *tcp = l4;
 
-		if ((void *)(tcp + 1) > end || l4_len < sizeof(*tcp))
+		if ((void *)(tcp + 1) > end || l4_len < sizeof(*tcp) ||
+		    tcp->doff < sizeof(*tcp) / 4)
 			return REASON_DROP_MALFORMED;
 		p->tcp_flags = ((__u8 *)tcp)[13];
 	} else if (p->tuple.proto == IPPROTO_UDP) {

@@ -66,6 +66,25 @@ static __always_inline __u32 service_backend(const struct packet *p,
 	return affinity_backend(f, &key, flow_hash(&p->tuple, 0));
 }
 
+/*
+ * Can nobody be the client? A source of this host, of a group, or the
+ * destination itself (the land attack): an answer would go round in here.
+ * Asked for new flows only, so it costs the others nothing.
+ */
+static __always_inline int service_martian(const struct packet *p)
+{
+	const __u8 *b = p->tuple.saddr.b;
+	const __u32 *x = (const __u32 *)b;
+
+	if (addr_equal(&p->tuple.saddr, &p->tuple.daddr))
+		return 1;
+	if (p->v4) /* 0/8, 127/8, 224/4 and all above */
+		return b[12] == 0 || b[12] == 127 || b[12] >= 224;
+	/* :: and ::1, ff00::/8 */
+	return b[0] == 0xff || (!(x[0] | x[1] | x[2]) &&
+				(x[3] == 0 || x[3] == bpf_htonl(1)));
+}
+
 /* Fills *c with a new flow's translation, and enters it. */
 static __always_inline int service_connect(ctx_t *ctx, const struct packet *p,
 					   const struct frontend *f, __u8 scope,
@@ -140,6 +159,8 @@ static __always_inline int service_forward(ctx_t *ctx, struct packet *p,
 		conn_touch(found, p);
 		return service_send(ctx, p, found, scope);
 	}
+	if (service_martian(p))
+		return REASON_DROP_MARTIAN;
 	if (!f->table_size)
 		return f->flags & FRONTEND_DROP ? REASON_DROP_NO_BACKEND :
 						  REASON_REJECT_NO_BACKEND;

@@ -72,11 +72,16 @@ export class Dataplane implements Disposable {
 	readonly #ifindex = new Map<string, number>();
 	readonly #links: readonly BpfLink[];
 
-	/** `rodata`: variables of bpf/config.h that are to differ. */
-	static async open(base: string, rodata: RodataValues = {}): Promise<Dataplane> {
+	/** `rodata`: variables of bpf/config.h that are to differ; `sizes`: of maps. */
+	static async open(
+		base: string,
+		rodata: RodataValues = {},
+		sizes: Readonly<Record<string, number>> = {},
+	): Promise<Dataplane> {
 		const net = new Net(base);
 		try {
-			return new Dataplane(net, await Objects.load(join(net.prefix, 'v1'), { ...SNAT_PORTS, ...rodata }));
+			const variables = { ...SNAT_PORTS, ...rodata };
+			return new Dataplane(net, await Objects.load(join(net.prefix, 'v1'), variables, sizes));
 		} catch (error) {
 			net.close();
 			throw error;

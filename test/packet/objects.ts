@@ -53,12 +53,19 @@ export class Objects implements Disposable {
 	}
 
 	/** Compiles bpf/, or takes what is compiled already. */
-	static async load(pins: string, rodata: RodataValues = {}): Promise<Objects> {
+	static async load(
+		pins: string,
+		rodata: RodataValues = {},
+		sizes: Readonly<Record<string, number>> = {},
+	): Promise<Objects> {
 		const { files } = await bpfObjects({
 			sources: join(REPOSITORY, 'bpf'),
 			cache: join(REPOSITORY, '.cache/bpf'),
 		});
-		return new Objects(openNative('koffi'), [files.xdp, files.tc, files.sock], pins, rodata);
+		return new Objects(openNative('koffi'), [files.xdp, files.tc, files.sock], pins, rodata, {
+			...SIZES,
+			...sizes,
+		});
 	}
 
 	map(name: string): KernelMap {

@@ -1,0 +1,238 @@
+/**
+ * How long a flow is remembered, and what happens to flows in use when new ones come without end. A second is made
+ * short (variable hz), so that what takes hours takes moments.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { openNative } from '../../agent/bpf/ffi/native.ts';
+import { measureHz } from '../../agent/bpf/probe.ts';
+import { decode } from './decode.ts';
+import { Dataplane, dropped, passed, program, redirected } from './fixture.ts';
+import type { Written } from './services.ts';
+import {
+	ADDR,
+	type Case,
+	FAMILIES,
+	type FamilyName,
+	frameOf,
+	NODEPORT,
+	type Shape,
+	TARGET_PORT,
+	turned,
+} from './shape.ts';
+
+const HOOKS = [program('ml_xdp'), program('ml_from_netdev')];
+const TCP = HOOKS.flatMap((hook) => FAMILIES.map((family) => ({ hook, name: hook.name, family })));
+
+const toNode = (family: FamilyName, changes: Partial<Shape> = {}): Shape => {
+	const { client, node } = ADDR[family];
+	return { proto: 'tcp', src: client, dst: node, sport: 4000, dport: NODEPORT, flags: 'S', ...changes };
+};
+const left = (bytes: Uint8Array) => {
+	const { ip, tcp, udp } = decode(bytes);
+	return { backend: ip!.dst, source: ip!.src, port: (tcp ?? udp)!.sport };
+};
+
+/** Two backends on other nodes behind the NodePort. @returns what leaves those that are not `gone`. */
+function service(plane: Dataplane, { family, proto }: Case) {
+	const { node, remote, remote2 } = ADDR[family];
+	const addresses: readonly string[] = [remote, remote2];
+	const backends = addresses.map((address) => ({ address, port: TARGET_PORT }));
+	const spec = { proto, frontends: [{ address: node, port: NODEPORT }], backends };
+	const written: Written = plane.services.add(spec);
+	const without = (...gone: string[]) => {
+		const ids = written.backendIds.filter((_, i) => !gone.includes(addresses[i]!));
+		plane.services.retarget(spec, written.serviceId, ids);
+	};
+	const remove = (...gone: string[]) => {
+		without(...gone);
+		written.backendIds.forEach((id, i) => {
+			if (gone.includes(addresses[i]!)) plane.services.removeBackend(id);
+		});
+	};
+	return { spec, written, without, remove };
+}
+
+/** What the backend answers to `first`, which left for it. */
+function answer(sent: Shape, first: Uint8Array, flags: string): Uint8Array {
+	const { backend, source, port } = left(first);
+	return frameOf({ ...turned(sent), src: backend, dst: source, sport: TARGET_PORT, dport: port, flags });
+}
+
+describe('how long a flow is remembered', () => {
+	let plane: Dataplane;
+	/** Milliseconds of a second of the programs: 8 to 10. */
+	let second: number;
+	beforeAll(async () => {
+		const hz = await measureHz(openNative('koffi'));
+		const jiffies = Math.floor(hz / 100);
+		second = (jiffies * 1000) / hz;
+		// timeout_tcp is a hundredth of the real one: an hour is 36
+		const timeouts = { timeout_tcp_syn: 20, timeout_tcp: 72, timeout_tcp_closed: 10, timeout_udp: 60 };
+		plane = await Dataplane.open('mlpp', { hz: jiffies, ...timeouts });
+	});
+	afterEach(() => plane.clear());
+	afterAll(() => plane?.close());
+	const HOUR = 36;
+
+	it.each(TCP)(
+		'$name IP$family: a SYN that nobody answered, for 20 s (F-21, F R-5)',
+		async ({ hook, family }) => {
+			const { without } = service(plane, { family, proto: 'tcp' });
+			const syn = frameOf(toNode(family));
+			const { backend } = left(plane.run(hook, syn).bytes);
+			without(backend);
+			expect(left(plane.run(hook, syn).bytes).backend).toBe(backend);
+			await sleep(22 * second);
+			expect(left(plane.run(hook, syn).bytes).backend).not.toBe(backend);
+		},
+	);
+
+	it.each(TCP)('$name IP$family: an established connection, for longer (F-21)', async ({ hook, family }) => {
+		const { without } = service(plane, { family, proto: 'tcp' });
+		const { backend } = left(plane.run(hook, frameOf(toNode(family))).bytes);
+		plane.run(hook, frameOf(toNode(family, { flags: 'A' })));
+		without(backend);
+		await sleep(22 * second);
+		expect(left(plane.run(hook, frameOf(toNode(family))).bytes).backend).toBe(backend);
+	});
+
+	it.each(TCP)(
+		'$name IP$family: one that both sides have closed, for 10 s (F-21)',
+		async ({ hook, family }) => {
+			const { without } = service(plane, { family, proto: 'tcp' });
+			const first = plane.run(hook, frameOf(toNode(family))).bytes;
+			const { backend } = left(first);
+			plane.run(hook, answer(toNode(family), first, 'SA'));
+			plane.run(hook, frameOf(toNode(family, { flags: 'FA' })));
+			plane.run(hook, answer(toNode(family), first, 'FA'));
+			without(backend);
+			// the last ACK still goes there, a new SYN does not
+			expect(left(plane.run(hook, frameOf(toNode(family, { flags: 'A' }))).bytes).backend).toBe(backend);
+			expect(left(plane.run(hook, frameOf(toNode(family))).bytes).backend).not.toBe(backend);
+		},
+	);
+
+	it.each(TCP)(
+		'$name IP$family: one that one side has closed, for an hour and more (A-66)',
+		async ({ hook, family }) => {
+			for (const closer of ['client', 'backend'] as const) {
+				plane.clear();
+				const { without } = service(plane, { family, proto: 'tcp' });
+				const first = plane.run(hook, frameOf(toNode(family))).bytes;
+				const { backend } = left(first);
+				plane.run(hook, answer(toNode(family), first, 'SA'));
+				plane.run(hook, frameOf(toNode(family, { flags: 'A' })));
+				if (closer === 'client') plane.run(hook, frameOf(toNode(family, { flags: 'FA' })));
+				else plane.run(hook, answer(toNode(family), first, 'FA'));
+				without(backend);
+				await sleep(HOUR * second);
+				const reply = plane.run(hook, answer(toNode(family), first, 'PA'));
+				expect(redirected(hook, reply.action)).toBe(true);
+				expect(left(reply.bytes)).toMatchObject({ source: ADDR[family].node, port: NODEPORT });
+				// not a new flow: a SYN would be sent to another backend
+				expect(left(plane.run(hook, frameOf(toNode(family))).bytes).backend).toBe(backend);
+			}
+		},
+	);
+});
+
+describe('UDP when backends go and come', () => {
+	let plane: Dataplane;
+	beforeAll(async () => {
+		plane = await Dataplane.open('mlpp');
+	});
+	afterEach(() => plane.clear());
+	afterAll(() => plane?.close());
+	const datagram = (family: FamilyName) => frameOf(toNode(family, { proto: 'udp' }));
+	const fromNetdev = program('ml_from_netdev');
+
+	it.each(FAMILIES)(
+		'IP%s: the last one gone, the flow is refused at once; the first one there, served at once (B R-10, B-70)',
+		(family) => {
+			const { spec, written, remove } = service(plane, { family, proto: 'udp' });
+			plane.run(fromNetdev, datagram(family));
+			const { remote, remote2 } = ADDR[family];
+			remove(remote, remote2);
+			for (let i = 0; i < 2; i++) {
+				const { reasons } = plane.counting(() => plane.run(fromNetdev, datagram(family)));
+				expect(reasons).toEqual({ REJECT_NO_BACKEND: 1 });
+			}
+			const id = plane.services.backend({ address: remote2, port: TARGET_PORT }, 'udp');
+			plane.services.retarget(spec, written.serviceId, [id]);
+			const { action, bytes } = plane.run(fromNetdev, datagram(family));
+			expect(redirected(fromNetdev, action)).toBe(true);
+			expect(left(bytes).backend).toBe(remote2);
+		},
+	);
+});
+
+describe('a TCP packet of a flow that is not known', () => {
+	let plane: Dataplane;
+	beforeAll(async () => {
+		plane = await Dataplane.open('mlpp');
+	});
+	afterEach(() => plane.clear());
+	afterAll(() => plane?.close());
+
+	it.each(TCP)(
+		'$name IP$family: goes where its SYN went, so that a lost entry or another node does not end the flow (F R-5)',
+		({ hook, family }) => {
+			service(plane, { family, proto: 'tcp' });
+			for (let sport = 20_000; sport < 20_020; sport++) {
+				const first = left(plane.run(hook, frameOf(toNode(family, { sport }))).bytes);
+				plane.clear();
+				const later = frameOf(toNode(family, { sport, flags: 'PA' }));
+				const { result, reasons } = plane.counting(() => plane.run(hook, later));
+				expect(left(result.bytes)).toEqual(first);
+				expect(reasons).toEqual({ TO_REMOTE: 1, CONN_RESUMED: 1 });
+			}
+		},
+	);
+
+	it.each(FAMILIES)('IP%s: is reset where no backend is left', (family) => {
+		const { remove } = service(plane, { family, proto: 'tcp' });
+		remove(ADDR[family].remote, ADDR[family].remote2);
+		const hook = program('ml_from_netdev');
+		const { bytes } = plane.run(hook, frameOf(toNode(family, { flags: 'PA', ack: 77 })));
+		expect(decode(bytes).tcp).toMatchObject({ flags: 'R', seq: 77, sport: NODEPORT, dport: 4000 });
+	});
+});
+
+describe('a flood of SYNs', () => {
+	/** Room for half as many flows. */
+	const ENTRIES = 4096;
+	const FLOOD = 4 * ENTRIES;
+	let plane: Dataplane;
+	beforeAll(async () => {
+		plane = await Dataplane.open('mlpp', {}, { connections: ENTRIES });
+	});
+	afterAll(() => plane?.close());
+
+	it.each(TCP)(
+		'$name IP$family: eight times what there is room for leaves a flow that is in use as it is (F R-5)',
+		({ hook, family }) => {
+			service(plane, { family, proto: 'tcp' });
+			const first = plane.run(hook, frameOf(toNode(family))).bytes;
+			const want = left(first);
+			const [net, base, radix] = family === 'v4' ? ['192.168.10.', 120, 10] : ['fd00:10::2:', 0, 16];
+			let seen = 0;
+			const { reasons } = plane.counting(() => {
+				for (let i = 0; i < FLOOD; i++) {
+					const src = `${net}${(base + (i >> 14)).toString(radix)}`;
+					const { action } = plane.run(hook, frameOf(toNode(family, { src, sport: 10_000 + (i & 0x3fff) })));
+					expect(passed(hook, action)).toBe(false);
+					expect(dropped(hook, action)).toBe(false);
+					if (i % 256 > 0) continue;
+					expect(left(plane.run(hook, frameOf(toNode(family, { flags: 'PA' }))).bytes)).toEqual(want);
+					const reply = plane.run(hook, answer(toNode(family), first, 'PA'));
+					expect(left(reply.bytes)).toMatchObject({ source: ADDR[family].node, port: NODEPORT });
+					seen++;
+				}
+			});
+			expect(seen).toBe(FLOOD / 256);
+			expect(reasons['CONN_RESUMED'] ?? 0).toBe(0);
+			expect(plane.connections().length).toBeLessThanOrEqual(ENTRIES);
+		},
+	);
+});
