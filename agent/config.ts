@@ -300,7 +300,8 @@ function configError(issue: z.core.$ZodIssue | undefined, given: ReadonlyMap<str
 	return new ConfigError(`Invalid ${origin} "${text}": ${wanted}`);
 }
 
-function inClusterAddress(env: Environment): string | undefined {
+/** `host:port` of the API server as a pod's environment names it. */
+export function inClusterAddress(env: Environment): string | undefined {
 	const host = env['KUBERNETES_SERVICE_HOST'];
 	if (!host) return undefined;
 	return `${host.includes(':') ? `[${host}]` : host}:${env['KUBERNETES_SERVICE_PORT'] ?? '443'}`;

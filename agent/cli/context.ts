@@ -1,5 +1,6 @@
 import type { BpfMap, ServiceMaps } from '../bpf/port.ts';
 import type { Config, Environment } from '../config.ts';
+import type { Json } from '../model/read.ts';
 
 /** 0 ok, 1 error, 2 wrong usage, 3 working but degraded. */
 export const EXIT = { ok: 0, error: 1, usage: 2, degraded: 3 } as const;
@@ -41,6 +42,8 @@ export interface CliContext {
 	/** @throws Error that names the directory, when no maps are pinned there */
 	openPins(pinPath: string): Promise<PinnedMaps>;
 	cleanup(pinPath: string): Promise<CleanupReport>;
+	/** All Services of the cluster. @param kubeconfig undefined: where a user's usually is */
+	listServices(kubeconfig: string | undefined): Promise<readonly Json[]>;
 	/** Runs until it is told to stop. @returns an exit code */
 	runAgent(config: Config): Promise<number>;
 }

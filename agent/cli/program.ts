@@ -4,6 +4,7 @@ import { registerCleanup } from './cleanup.ts';
 import { registerConn } from './conn.ts';
 import { type CliContext, EXIT, ExitError } from './context.ts';
 import { registerCounters } from './counters.ts';
+import { registerEnv } from './env.ts';
 import { registerService } from './service.ts';
 import { registerStatus } from './status.ts';
 import { registerVersion } from './version.ts';
@@ -35,6 +36,7 @@ export async function buildProgram(
 	registerService(program, context);
 	registerConn(program, context);
 	registerCounters(program, context);
+	registerEnv(program, context);
 	registerCleanup(program, context);
 	registerVersion(program, context);
 	for (const [name, { summary, load }] of Object.entries(late)) {
