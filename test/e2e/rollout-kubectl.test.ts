@@ -29,6 +29,8 @@ beforeAll(async () => {
 		switcher: undefined,
 		server: undefined,
 		cgroupOf: () => undefined,
+		dns: { zone: 'cluster.local', nameservers: [] },
+		podDirectory: cluster.folder,
 		logDirectory: cluster.folder,
 		log,
 	});

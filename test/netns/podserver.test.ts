@@ -17,14 +17,15 @@ const restarts: string[] = [];
 const server = new PodServer({ onRestart: (status) => restarts.push(status) });
 const nets = [`${prefix}-a`, `${prefix}-b`] as const;
 
-const tcp = (port: number): PortSpec => ({ protocol: 'TCP', port });
-const udp = (port: number): PortSpec => ({ protocol: 'UDP', port });
+const tcp = (port: number): PortSpec => ({ protocol: 'TCP', port, container: 'c' });
+const udp = (port: number): PortSpec => ({ protocol: 'UDP', port, container: 'c' });
 const podOf = (id: string, netns: string, ports: PortSpec[]): PodSpec => ({
 	id,
 	netns,
 	hostname: `pod-${id}`,
 	behaviour: 'netexec',
 	terminating: false,
+	logs: {},
 	ports,
 });
 

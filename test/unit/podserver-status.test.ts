@@ -11,6 +11,7 @@ const pod = (spec: object = {}, status?: object): KubeObject => ({
 const running: ContainerFacts = {
 	state: { kind: 'running', startedAt: '2026-01-01T00:00:00Z' },
 	restarts: 0,
+	started: true,
 	ready: true,
 };
 const ended = (exitCode: number): ContainerFacts => ({

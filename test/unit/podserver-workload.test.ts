@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import { containerEnv, expand } from '../../agent/standalone/node/env.ts';
-import { planWorkload, servicePorts } from '../../agent/standalone/node/workload.ts';
+import { launchOf, planWorkload, servicePorts } from '../../agent/standalone/node/workload.ts';
 import type { KubeObject } from '../../agent/standalone/port.ts';
 
 const host = {
 	podIPs: ['10.244.1.2', 'fd00:244:1::2'],
-	hostIP: '192.168.10.11',
-	resolve: (program: string) => (program === 'python3' ? '/usr/bin/python3' : undefined),
+	hostIPs: ['192.168.10.11', 'fd00:10::11'],
 };
+const resolve = (program: string) => (program === 'python3' ? '/usr/bin/python3' : undefined);
 
 const podOf = (...containers: object[]): KubeObject => ({
 	metadata: { name: 'web-1', namespace: 'shop', uid: 'u1', labels: { app: 'web', tier: 'front' } },
@@ -17,7 +17,7 @@ const podOf = (...containers: object[]): KubeObject => ({
 	},
 });
 const portsOf = (pod: KubeObject) =>
-	planWorkload(pod, host).ports.map(({ protocol, port }) => `${protocol}/${port}`);
+	planWorkload(pod, resolve).ports.map(({ protocol, port }) => `${protocol}/${port}`);
 
 test.each([
 	[
@@ -55,44 +55,41 @@ test.each([
 });
 
 test('planWorkload() runs a program that is on the machine, with its environment', () => {
-	const plan = planWorkload(
-		podOf({
-			image: 'python',
-			command: ['python3', '-m', 'http.server'],
-			args: ['$(PORT)', '--bind', '$$(PORT)'],
-			workingDir: '/srv',
-			env: [{ name: 'PORT', value: '80' }],
-			ports: [{ containerPort: 80 }],
-		}),
-		host,
-	);
-	expect(plan.ports).toEqual([]);
-	expect(plan.opensServicePorts).toBe(false);
-	expect(plan.commands).toMatchObject([
-		{
-			argv: ['/usr/bin/python3', '-m', 'http.server', '80', '--bind', '$(PORT)'],
-			cwd: '/srv',
-			env: { PORT: '80' },
-		},
-	]);
+	const pod = podOf({
+		image: 'python',
+		command: ['python3', '-m', 'http.server'],
+		args: ['$(PORT)', '--bind', '$$(PORT)'],
+		workingDir: '/srv',
+		env: [{ name: 'PORT', value: '80' }],
+		ports: [{ containerPort: 80 }],
+	});
+	const { ports, servicePortsOf, containers } = planWorkload(pod, resolve);
+	expect(ports).toEqual([]);
+	expect(servicePortsOf).toBeUndefined();
+	expect(launchOf(pod, containers[0]!, host)).toMatchObject({
+		argv: ['/usr/bin/python3', '-m', 'http.server', '80', '--bind', '$(PORT)'],
+		cwd: '/srv',
+		env: { PORT: '80' },
+	});
 });
 
 test('planWorkload() falls back to the built-in server for a program that is not there, and says so', () => {
-	const plan = planWorkload(podOf({ command: ['/src/server'], ports: [{ containerPort: 5 }] }), host);
-	expect(plan.commands).toEqual([]);
-	expect(plan.ports).toEqual([{ protocol: 'TCP', port: 5 }]);
+	const plan = planWorkload(podOf({ command: ['/src/server'], ports: [{ containerPort: 5 }] }), resolve);
+	expect(plan.containers).toMatchObject([{ name: 'c0', role: 'main', program: undefined }]);
+	expect(plan.ports).toEqual([{ protocol: 'TCP', port: 5, container: 'c0' }]);
 	expect(plan.notes).toEqual([
 		'Container c0: /src/server is not on this machine, the built-in server answers instead',
 	]);
 });
 
 test('planWorkload() opens Service ports only where the image does not say what it serves', () => {
-	expect(planWorkload(podOf({ image: 'nginx' }), host).opensServicePorts).toBe(true);
-	expect(planWorkload(podOf({ image: 'agnhost', args: ['netexec'] }), host).opensServicePorts).toBe(false);
+	const opens = (container: object) => planWorkload(podOf(container), resolve).servicePortsOf;
+	expect(opens({ image: 'nginx' })).toBe('c0');
+	expect(opens({ image: 'agnhost', args: ['netexec'] })).toBeUndefined();
 });
 
 test('planWorkload() lets agnhost linger as --delay-shutdown says', () => {
-	const linger = (args: string[]) => planWorkload(podOf({ image: 'agnhost', args }), host).lingerSeconds;
+	const linger = (args: string[]) => planWorkload(podOf({ image: 'agnhost', args }), resolve).lingerSeconds;
 	expect(linger(['netexec', '--delay-shutdown=100'])).toBe(100);
 	expect(linger(['netexec'])).toBe(2);
 });
@@ -102,7 +99,7 @@ test('servicePorts() gives number targetPorts of Services that select the pod', 
 		metadata: { name: 's', namespace },
 		spec: { selector, ports },
 	});
-	const ports = servicePorts(podOf({ image: 'x' }), [
+	const services = [
 		service('shop', { app: 'web' }, [
 			{ port: 80, targetPort: 8080 },
 			{ port: 81 },
@@ -115,7 +112,8 @@ test('servicePorts() gives number targetPorts of Services that select the pod', 
 		service('shop', { app: 'other' }, [{ port: 90 }]),
 		service('shop', undefined, [{ port: 91 }]),
 		service('elsewhere', { app: 'web' }, [{ port: 92 }]),
-	]);
+	];
+	const ports = servicePorts(podOf({ image: 'x' }), services, 'c0');
 	expect(ports.map(({ protocol, port }) => `${protocol}/${port}`)).toEqual(['TCP/8080', 'TCP/81', 'UDP/53']);
 });
 
@@ -133,7 +131,7 @@ test('containerEnv() fills in what the pod says of itself', () => {
 				from("metadata.labels['app']"),
 				{ name: 'A', value: 'a' },
 				{ name: 'B', value: '$(A)$(MISSING)' },
-				{ name: 'C', valueFrom: { configMapKeyRef: { name: 'none', key: 'k' } } },
+				{ name: 'C', valueFrom: { configMapKeyRef: { name: 'none', key: 'k', optional: true } } },
 			],
 		},
 		host,

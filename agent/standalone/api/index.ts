@@ -4,9 +4,11 @@ import { type Family, IpRange } from '../alloc/ip-range.ts';
 import { createRanges } from '../alloc/service-strategy.ts';
 import type { KubeObject } from '../port.ts';
 import { Database } from './database.ts';
-import { createHandler } from './http/handler.ts';
+import { createHandler, type HandlerDeps } from './http/handler.ts';
 import { type Listening, type ListenOptions, listen } from './http/listen.ts';
+import { createUpgrade, type UpgradeListener } from './http/upgrade.ts';
 import { Objects } from './objects.ts';
+import type { PodAccess } from './pod-access.ts';
 import { Models } from './schema/models.ts';
 import { seed } from './seed.ts';
 import { Store } from './store.ts';
@@ -56,6 +58,10 @@ export interface Api {
 	 * restricted mode only.
 	 */
 	handler: RequestListener;
+	/** For the `upgrade` event of the same server. */
+	upgrade: UpgradeListener;
+	/** Who answers for logs and processes of pods. */
+	attachNodes(pods: PodAccess): void;
 	/** Serves on a unix socket and/or a loopback TCP port. */
 	listen(options: ListenOptions): Promise<Listening>;
 	/** Ends watches and servers, and closes the database. */
@@ -112,21 +118,26 @@ export function createApi(options: ApiOptions = {}): Api {
 	}
 	const stopSeed = seed(objects, { first: firstAddress(families[0]!, serviceCidrs), serviceCidrs });
 	const abort = new AbortController();
-	const handler = createHandler({
+	const deps: HandlerDeps = {
 		objects,
 		bookmarkInterval,
 		unsafe,
 		clock,
 		models: new Models(),
 		committed: () => database?.committed() ?? Promise.resolve(),
+		pods: undefined,
 		signal: abort.signal,
-	});
+	};
+	const listeners = { handler: createHandler(deps), upgrade: createUpgrade(deps) };
 	const servers: Listening[] = [];
 	return {
 		objects,
-		handler,
+		...listeners,
+		attachNodes: (pods) => {
+			deps.pods = pods;
+		},
 		listen: async (where) => {
-			const server = await listen(handler, where);
+			const server = await listen(listeners, where);
 			servers.push(server);
 			return server;
 		},

@@ -2,19 +2,20 @@
  * The control plane in one process: API server and controllers, and the node side of every node. Started by
  * daemon.ts; the order is that of dependence, and each step is told.
  */
-import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { NetnsSwitcher } from '../../bpf/netns.ts';
+import { createApiServer } from '../api/http/listen.ts';
 import { type Api, createApi } from '../api/index.ts';
 import { startControllers } from '../controllers/start.ts';
-import { nodeAddresses, SERVICE_CIDRS } from '../net/addresses.ts';
+import { CLUSTER_DNS, CLUSTER_ZONE, nodeAddresses, SERVICE_CIDRS } from '../net/addresses.ts';
 import { clientNamespace, nodeName, nodeNamespace } from '../net/names.ts';
 import { createTopology } from '../net/topology.ts';
 import { AgentProcess } from '../node/agent-process.ts';
 import { NodeManager } from '../node/node-manager.ts';
 import { nodeObject } from '../node/node-object.ts';
+import { createPodAccess } from '../node/pod-access.ts';
 import { PodServer } from '../podserver/client.ts';
 import { agentArguments } from './agent-arguments.ts';
 import { Cgroups } from './cgroups.ts';
@@ -88,9 +89,14 @@ export async function startControlPlane(
 		switcher,
 		server,
 		cgroupOf: (node) => cgroups?.pods(node),
+		dns: { zone: CLUSTER_ZONE, nameservers: [CLUSTER_DNS[options.families[0] ?? 'v4']] },
+		podDirectory: paths.pods,
 		logDirectory: paths.podLogs,
 		log,
 	});
+	api.attachNodes(
+		createPodAccess({ runner: (uid) => manager.runner(uid), logDirectory: paths.podLogs, switcher }),
+	);
 	manager.start();
 	if (options.adopt && switcher) forgetPods(options.prefix, names, switcher, manager);
 	registerNodes(options, api);
@@ -148,8 +154,7 @@ function enterCgroups(prefix: string, nodes: readonly string[]): Cgroups {
 
 /** The node's agent reaches the API over its own loopback, pods over the node's addresses. */
 function serveInNode(switcher: NetnsSwitcher, api: Api, netns: string, log: Logger): void {
-	// Watches stay open for as long as their client wants
-	const server = createServer({ requestTimeout: 0, keepAliveTimeout: 60_000 }, api.handler);
+	const server = createApiServer(api);
 	server.on('error', (err) => log.error({ event: 'node_api_failed', netns, err }));
 	server.listen({ fd: switcher.listenTcp(netns, NODE_API_PORT) });
 }

@@ -29,6 +29,7 @@ export async function down(cluster: { prefix: string; directory: string }): Prom
 		paths.controlSocket,
 		paths.podServerSocket,
 		...databaseFiles(paths),
+		paths.pods,
 		paths.state,
 		`${paths.state}.new`,
 	]);

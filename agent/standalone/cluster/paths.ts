@@ -16,6 +16,8 @@ export interface Paths {
 	readonly logs: string;
 	readonly controlPlaneLog: string;
 	readonly podLogs: string;
+	/** Files that pods see in place of the machine's. */
+	readonly pods: string;
 	readonly bpfCache: string;
 	/** Objects of the API, with the files that SQLite keeps beside them while it is open. */
 	readonly database: string;
@@ -38,6 +40,7 @@ export function pathsOf(directory: string): Paths {
 		logs,
 		controlPlaneLog: join(logs, 'control-plane.log'),
 		podLogs: join(logs, 'pods'),
+		pods: join(root, 'pods'),
 		bpfCache: join(root, 'bpf-cache'),
 		database: join(root, 'objects.db'),
 		apiSocket: socketPath(root, 'api.sock'),

@@ -1,8 +1,11 @@
 /** Where `exec` runs: a node, the outside client, or a pod. */
 import { request } from 'node:http';
 import { netnsExists } from '../../bpf/netns.ts';
+import { CLUSTER_ZONE } from '../net/addresses.ts';
 import { clientNamespace, NETNS_ANNOTATION, nodeName, nodeNamespace } from '../net/names.ts';
+import { podView } from '../node/pod-place.ts';
 import type { Place } from '../node/spawn.ts';
+import type { KubeObject } from '../port.ts';
 import { Cgroups } from './cgroups.ts';
 import { cgroup2Mount } from './mounts.ts';
 import { pathsOf } from './paths.ts';
@@ -25,23 +28,19 @@ export async function findTarget(target: string, state: ClusterState, directory:
 		? (target.split('/', 2) as [string, string])
 		: ['default', target];
 	const pod = await getPod(pathsOf(directory).apiSocket, namespace, name);
-	const netns = pod?.metadata?.annotations?.[NETNS_ANNOTATION];
-	if (!netns || !netnsExists(netns))
+	const netns = pod?.metadata.annotations?.[NETNS_ANNOTATION];
+	if (!pod || !netns || !netnsExists(netns))
 		throw new Error(
 			`Cannot run in ${target}: no pod ${namespace}/${name} with a network; or name ${nodes.join(', ')} or client`,
 		);
-	return { netns, cgroup: cgroups?.node(pod.spec?.nodeName ?? '') };
-}
-
-interface PodAnswer {
-	readonly metadata?: { readonly annotations?: Record<string, string> };
-	readonly spec?: { readonly nodeName?: string };
+	const view = podView(pathsOf(directory).pods, pod, CLUSTER_ZONE);
+	return { netns, cgroup: cgroups?.node(pod.spec?.nodeName ?? ''), view };
 }
 
 /** @returns undefined when there is no such pod. */
-function getPod(socketPath: string, namespace: string, name: string): Promise<PodAnswer | undefined> {
+function getPod(socketPath: string, namespace: string, name: string): Promise<KubeObject | undefined> {
 	const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
-	return getJson<PodAnswer>(socketPath, path);
+	return getJson<KubeObject>(socketPath, path);
 }
 
 /** GET over a unix socket. @returns undefined for 404. */

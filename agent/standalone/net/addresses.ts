@@ -9,6 +9,8 @@ export const POD_GATEWAY = { v4: '169.254.1.1', v6: 'fe80::1' } as const;
 export const SERVICE_CIDRS = { v4: '10.96.0.0/16', v6: 'fd00:10:96::/112' } as const;
 /** Where pods ask for names: the tenth address of each range, as kubeadm has it. */
 export const CLUSTER_DNS = { v4: '10.96.0.10', v6: 'fd00:10:96::a' } as const;
+/** The agent's --dns-domain, which stays as it is by default. */
+export const CLUSTER_ZONE = 'cluster.local';
 /** Node numbers end where their addresses would meet the client's .100. */
 export const MAX_NODES = 89;
 /** Pods of a node: .2 to .254 of its /24. */

@@ -1,90 +1,111 @@
-/** A container that is a program of the host: started in the pod's namespace, started again as its pod says. */
-import type { ChildProcess } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, writeSync } from 'node:fs';
-import { constants } from 'node:os';
-import { dirname } from 'node:path';
-import { type Place, signalGroup, spawnPlaced } from './spawn.ts';
+/** A container: run, and run again as its pod says. What a run is, is its starter's business. */
+import type { Ended } from '../api/pod-access.ts';
 import type { ContainerState } from './status.ts';
-import type { CommandPlan } from './workload.ts';
 
 export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
 
+/** From a start to the end that follows it. */
+export interface Run {
+	readonly ended: Promise<Ended>;
+	/** TERM, and KILL when it is there after `graceMs`. */
+	stop(graceMs: number): void;
+}
+
 export interface ContainerOptions {
-	readonly plan: CommandPlan;
-	readonly place: Place;
+	readonly name: string;
+	/** @param restarts before this start. @throws Error when something that the container is configured with is missing. */
+	readonly start: (restarts: number) => Run;
 	readonly policy: RestartPolicy;
-	/** Takes stdout and stderr. */
-	readonly logFile: string;
 	/** Told after every change of state. */
 	readonly onChange: () => void;
+	/** The run that an earlier control plane left behind, which start() goes on with. */
+	readonly left?: LeftRun;
+}
+
+export interface LeftRun {
+	/** RFC 3339. */
+	readonly startedAt: string;
+	readonly restarts: number;
 }
 
 const FIRST_BACKOFF_MS = 500;
 const MAX_BACKOFF_MS = 60_000;
 /** A program that ran this long starts over with the first back-off. */
 const HEALTHY_MS = 60_000;
+/** Between looks for what the container is configured with. */
+const CONFIG_RETRY_MS = 1000;
 
 export class Container {
 	readonly #options: ContainerOptions;
-	#child: ChildProcess | undefined;
+	readonly #gone = Promise.withResolvers<void>();
+	#run: Run | undefined;
 	#timer: NodeJS.Timeout | undefined;
 	#stopping = false;
 	#backoff = FIRST_BACKOFF_MS;
-	restarts = 0;
-	state: ContainerState = { kind: 'waiting', reason: 'ContainerCreating' };
+	#left: LeftRun | undefined;
+	restarts: number;
+	state: ContainerState;
 	lastState: ContainerState | undefined;
 
-	constructor(options: ContainerOptions) {
+	/** @param reason why it waits until start() */
+	constructor(options: ContainerOptions, reason = 'ContainerCreating') {
 		this.#options = options;
+		this.#left = options.left;
+		this.restarts = options.left?.restarts ?? 0;
+		this.state = { kind: 'waiting', reason };
 	}
 
 	get name(): string {
-		return this.#options.plan.container;
+		return this.#options.name;
+	}
+
+	get running(): boolean {
+		return this.#run !== undefined;
+	}
+
+	/** Resolves when it has ended and is not to be started again. */
+	get gone(): Promise<void> {
+		return this.#gone.promise;
 	}
 
 	start(): void {
-		const { plan, place, logFile } = this.#options;
-		mkdirSync(dirname(logFile), { recursive: true });
-		const log = openSync(logFile, 'a');
-		const startedAt = new Date();
-		// spawn() reports a missing directory as a missing program
-		const cwd = existsSync(plan.cwd) ? plan.cwd : '/';
-		const child = spawnPlaced(place, plan.argv, { env: plan.env, cwd, stdio: ['ignore', log, log] });
-		this.#child = child;
+		if (this.#stopping) return;
+		const startedAt = this.#left ? new Date(this.#left.startedAt) : new Date();
+		this.#left = undefined;
+		try {
+			this.#run = this.#options.start(this.restarts);
+		} catch (error) {
+			const { message } = error as Error;
+			this.state = { kind: 'waiting', reason: 'CreateContainerConfigError', message };
+			this.#timer = setTimeout(() => this.start(), CONFIG_RETRY_MS);
+			this.#options.onChange();
+			return;
+		}
 		this.state = { kind: 'running', startedAt: timestamp(startedAt) };
-		child.once('error', (error) => {
-			writeSync(log, `${error.message}\n`);
-			this.#ended(startedAt, 128, undefined);
-		});
-		child.once('exit', (code, signal) => this.#ended(startedAt, code, signal ?? undefined));
-		child.once('close', () => closeSync(log));
+		void this.#run.ended.then((ended) => this.#ended(startedAt, ended));
+		this.#options.onChange();
 	}
 
-	/** TERM, then KILL when the program is there after `graceMs`. Resolves when it is gone. */
-	stop(graceMs: number): Promise<void> {
+	/** Ends the run; what follows is as if it had failed by itself. */
+	fail(graceMs: number): void {
+		this.#run?.stop(graceMs);
+	}
+
+	/** Resolves when it has ended for good. */
+	async stop(graceMs: number): Promise<void> {
 		this.#stopping = true;
 		clearTimeout(this.#timer);
-		const child = this.#child;
-		if (!child || child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
-		return new Promise((resolve) => {
-			const timer = setTimeout(() => signalGroup(child, 'SIGKILL'), graceMs);
-			child.once('exit', () => {
-				clearTimeout(timer);
-				signalGroup(child, 'SIGKILL'); // what the program left behind in its group
-				resolve();
-			});
-			signalGroup(child, graceMs > 0 ? 'SIGTERM' : 'SIGKILL');
-		});
+		if (this.#run) this.#run.stop(graceMs);
+		else this.#gone.resolve();
+		await this.#gone.promise;
 	}
 
-	#ended(startedAt: Date, code: number | null, signal: NodeJS.Signals | undefined): void {
-		this.#child = undefined;
-		const number = signal === undefined ? undefined : constants.signals[signal];
-		const exitCode = code ?? 128 + (number ?? 0);
+	#ended(startedAt: Date, { exitCode, signal }: Ended): void {
+		this.#run = undefined;
 		const ended: ContainerState = {
 			kind: 'terminated',
 			exitCode,
-			...(number === undefined ? {} : { signal: number }),
+			...(signal === undefined ? {} : { signal }),
 			reason: exitCode === 0 ? 'Completed' : 'Error',
 			startedAt: timestamp(startedAt),
 			finishedAt: timestamp(new Date()),
@@ -92,7 +113,10 @@ export class Container {
 		const { policy } = this.#options;
 		const again = !this.#stopping && (policy === 'Always' || (policy === 'OnFailure' && exitCode !== 0));
 		if (again) this.#scheduleRestart(ended, Date.now() - startedAt.getTime());
-		else this.state = ended;
+		else {
+			this.state = ended;
+			this.#gone.resolve();
+		}
 		this.#options.onChange();
 	}
 
@@ -104,16 +128,15 @@ export class Container {
 		this.state = {
 			kind: 'waiting',
 			reason: 'CrashLoopBackOff',
-			message: `Starts again ${wait / 1000} s after its end; output in ${this.#options.logFile}`,
+			message: `back-off ${wait / 1000}s restarting failed container=${this.name}`,
 		};
 		this.#timer = setTimeout(() => {
 			this.restarts++;
 			this.start();
-			this.#options.onChange();
 		}, wait);
 	}
 }
 
-function timestamp(date: Date): string {
+export function timestamp(date: Date): string {
 	return `${date.toISOString().slice(0, 19)}Z`;
 }

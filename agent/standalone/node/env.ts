@@ -1,11 +1,21 @@
-/** Environment of a container that runs a program of the host. Pure. */
+/** Environment of a container that runs a program of the host, as the kubelet makes it. Pure. */
 import type { KubeObject } from '../port.ts';
 
 export interface EnvFacts {
 	readonly podIPs: readonly string[];
-	readonly hostIP: string;
-	/** Value of a ConfigMap's or Secret's key, or undefined. */
-	keyOf?(kind: 'configmaps' | 'secrets', name: string, key: string): string | undefined;
+	readonly hostIPs: readonly string[];
+	/** Variables of Services; what the container says itself wins. */
+	readonly services?: ReadonlyMap<string, string>;
+	/** All keys of a ConfigMap or Secret of the pod's namespace, or undefined when there is none of that name. */
+	dataOf?(kind: SourceKind, name: string): Readonly<Record<string, string>> | undefined;
+}
+
+export type SourceKind = 'configmap' | 'secret';
+
+interface KeyRef {
+	readonly name?: string;
+	readonly key: string;
+	readonly optional?: boolean;
 }
 
 export interface EnvVar {
@@ -13,25 +23,49 @@ export interface EnvVar {
 	readonly value?: string;
 	readonly valueFrom?: {
 		readonly fieldRef?: { readonly fieldPath: string };
-		readonly configMapKeyRef?: { readonly name: string; readonly key: string };
-		readonly secretKeyRef?: { readonly name: string; readonly key: string };
+		readonly configMapKeyRef?: KeyRef;
+		readonly secretKeyRef?: KeyRef;
 	};
 }
 
-const STANDARD_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+interface AllKeysRef {
+	readonly name?: string;
+	readonly optional?: boolean;
+}
 
-/** In the pod's order: a value may use $(NAME) of those before it. */
+export interface EnvFrom {
+	readonly prefix?: string;
+	readonly configMapRef?: AllKeysRef;
+	readonly secretRef?: AllKeysRef;
+}
+
+export interface EnvContainer {
+	readonly env?: readonly EnvVar[];
+	readonly envFrom?: readonly EnvFrom[];
+}
+
+export const STANDARD_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/**
+ * In the order of precedence, weakest first: the image's (here: a machine's usual ones), Services', `envFrom`, `env`. A
+ * value may use $(NAME) of variables before it and of Services.
+ *
+ * @throws Error with the kubelet's words when a ConfigMap, a Secret or a key of one is missing and not optional
+ */
 export function containerEnv(
 	pod: KubeObject,
-	container: { readonly env?: readonly EnvVar[] },
+	container: EnvContainer,
 	facts: EnvFacts,
 ): Record<string, string> {
-	const env: Record<string, string> = { PATH: STANDARD_PATH, HOSTNAME: hostnameOf(pod), HOME: '/' };
-	for (const variable of container.env ?? []) {
-		const value = variable.valueFrom ? fromSource(pod, variable.valueFrom, facts) : (variable.value ?? '');
-		if (value !== undefined) env[variable.name] = variable.valueFrom ? value : expand(value, env);
+	const services = Object.fromEntries(facts.services ?? []);
+	const own: Record<string, string> = {};
+	for (const source of container.envFrom ?? []) Object.assign(own, allKeys(source, facts));
+	for (const { name, value, valueFrom } of container.env ?? []) {
+		const found =
+			valueFrom && !value ? fromSource(pod, valueFrom, facts) : expand(value ?? '', { ...services, ...own });
+		if (found !== undefined) own[name] = found;
 	}
-	return env;
+	return { PATH: STANDARD_PATH, HOSTNAME: hostnameOf(pod), HOME: '/', ...services, ...own };
 }
 
 /** $(NAME) becomes its value; $$(NAME) stays $(NAME); an unknown name stays as it is. */
@@ -45,16 +79,43 @@ export function hostnameOf(pod: KubeObject): string {
 	return pod.spec?.hostname ?? pod.metadata.name.slice(0, 63);
 }
 
+/** A name that an environment can hold (kubernetes 1.32: any printable ASCII but `=`). */
+const VARIABLE = /^[ -<>-~]+$/;
+
+function allKeys(source: EnvFrom, facts: EnvFacts): Record<string, string> {
+	const { prefix = '', configMapRef, secretRef } = source;
+	const [kind, ref] = configMapRef
+		? (['configmap', configMapRef] as const)
+		: (['secret', secretRef] as const);
+	const entries = Object.entries(dataOf(kind, ref ?? {}, facts) ?? {});
+	return Object.fromEntries(
+		entries.map(([key, value]) => [`${prefix}${key}`, value]).filter(([name]) => VARIABLE.test(name!)),
+	);
+}
+
 function fromSource(pod: KubeObject, source: EnvVar['valueFrom'] & {}, facts: EnvFacts): string | undefined {
-	if (source.fieldRef) return field(pod, source.fieldRef.fieldPath, facts);
-	const config = source.configMapKeyRef;
-	if (config) return facts.keyOf?.('configmaps', config.name, config.key);
-	const secret = source.secretKeyRef;
-	if (secret) return facts.keyOf?.('secrets', secret.name, secret.key);
+	if (source.fieldRef) return fieldOf(pod, source.fieldRef.fieldPath, facts);
+	if (source.configMapKeyRef) return oneKey(pod, 'configmap', source.configMapKeyRef, facts);
+	if (source.secretKeyRef) return oneKey(pod, 'secret', source.secretKeyRef, facts);
 	return undefined;
 }
 
-function field(pod: KubeObject, path: string, facts: EnvFacts): string | undefined {
+function oneKey(pod: KubeObject, kind: SourceKind, ref: KeyRef, facts: EnvFacts): string | undefined {
+	const data = dataOf(kind, ref, facts);
+	const value = data?.[ref.key];
+	if (value !== undefined || ref.optional) return value;
+	const where = `${kind === 'configmap' ? 'ConfigMap' : 'Secret'} ${pod.metadata.namespace}/${ref.name}`;
+	throw new Error(`couldn't find key ${ref.key} in ${where}`);
+}
+
+function dataOf(kind: SourceKind, ref: AllKeysRef, facts: EnvFacts) {
+	const data = facts.dataOf?.(kind, ref.name ?? '');
+	if (data || ref.optional) return data;
+	throw new Error(`${kind} "${ref.name ?? ''}" not found`);
+}
+
+/** What the downward API says of a pod: a `fieldPath`, or undefined for one that it does not have. */
+export function fieldOf(pod: KubeObject, path: string, facts: EnvFacts): string | undefined {
 	const entry = /^metadata\.(labels|annotations)\['(.+)'\]$/.exec(path);
 	if (entry) return pod.metadata[entry[1] as 'labels' | 'annotations']?.[entry[2]!] ?? '';
 	switch (path) {
@@ -73,7 +134,9 @@ function field(pod: KubeObject, path: string, facts: EnvFacts): string | undefin
 		case 'status.podIPs':
 			return facts.podIPs.join(',');
 		case 'status.hostIP':
-			return facts.hostIP;
+			return facts.hostIPs[0];
+		case 'status.hostIPs':
+			return facts.hostIPs.join(',');
 		default:
 			return undefined;
 	}

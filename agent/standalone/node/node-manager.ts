@@ -1,12 +1,17 @@
 /** What kubelets do: for every pod with a node of ours, a runner; for every pod that was deleted, its end. */
+import { rmSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { NetnsSwitcher } from '../../bpf/netns.ts';
 import { PodNumbers } from '../net/addresses.ts';
 import { NETNS_ANNOTATION, nodeName, nodeNamespace, podNamespace } from '../net/names.ts';
 import type { PodServer } from '../podserver/client.ts';
 import type { KubeObject, ObjectApi, ObjectEvent } from '../port.ts';
+import { timestamp } from './container.ts';
+import type { SourceKind } from './env.ts';
 import { createLimit } from './limit.ts';
 import { podEvent } from './pod-event.ts';
+import type { DnsFacts } from './pod-files.ts';
+import { podLogDirectory } from './pod-place.ts';
 import { type Family, gracePeriodOf, type NodePlace, PodRunner, type RunnerDeps } from './pod-runner.ts';
 import { type PodFacts, podStatus } from './status.ts';
 
@@ -20,7 +25,10 @@ export interface NodeManagerOptions {
 	readonly server: PodServer | undefined;
 	/** Directory of the cgroup of a node, or undefined without cgroup v2. */
 	readonly cgroupOf: (node: string) => string | undefined;
-	/** For output of pods' programs. */
+	readonly dns: DnsFacts;
+	/** For files that pods see in place of the machine's. */
+	readonly podDirectory: string;
+	/** For output of pods' containers. */
 	readonly logDirectory: string;
 	readonly log: Logger;
 }
@@ -37,7 +45,7 @@ export class NodeManager {
 
 	constructor(options: NodeManagerOptions) {
 		this.#options = options;
-		const { objects, switcher, server, families, logDirectory, log } = options;
+		const { objects, switcher, server, families, dns, podDirectory, logDirectory, log } = options;
 		for (let number = 1; number <= options.nodes; number++) {
 			const name = nodeName(number);
 			this.#places.set(name, {
@@ -52,10 +60,13 @@ export class NodeManager {
 			switcher,
 			server,
 			families,
+			dns,
+			podDirectory,
 			logDirectory,
 			log,
 			services: () => objects.list('services'),
-			keyOf: (namespace, kind, name, key) => readKey(objects, namespace, kind, name, key),
+			dataOf: (namespace, kind, name) => readData(objects, namespace, kind, name),
+			tell: (pod, reason, message) => this.#tell(pod, reason, message),
 			publish: (pod, facts, netns) => this.#publish(pod, facts, netns),
 			limit: createLimit(NETWORKS_AT_ONCE),
 		};
@@ -69,13 +80,9 @@ export class NodeManager {
 		this.#stops.push(objects.watch('services', (event) => this.#onService(event)));
 	}
 
-	/** The runner of a pod, for its namespace. */
-	runner(namespace: string, name: string): PodRunner | undefined {
-		for (const runner of this.#runners.values()) {
-			const { metadata } = runner.pod;
-			if (metadata.name === name && metadata.namespace === namespace) return runner;
-		}
-		return undefined;
+	/** Of a pod by its uid. */
+	runner(uid: string): PodRunner | undefined {
+		return this.#runners.get(uid);
 	}
 
 	/** Of all pods that it runs. */
@@ -121,6 +128,7 @@ export class NodeManager {
 	async #finish(uid: string, runner: PodRunner, grace: number): Promise<void> {
 		await runner.end(grace);
 		if (!this.#runners.delete(uid) || this.#stopping) return;
+		rmSync(podLogDirectory(this.#options.logDirectory, runner.pod), { recursive: true, force: true });
 		this.#forget(runner.pod);
 	}
 
@@ -145,30 +153,35 @@ export class NodeManager {
 			const annotations = netns && { ...stored.metadata.annotations, [NETNS_ANNOTATION]: netns };
 			const metadata = annotations ? { ...stored.metadata, annotations } : stored.metadata;
 			objects.update('pods', { ...stored, metadata, status: podStatus(stored, facts) }, 'status');
-			this.#tell(stored, facts);
+			// A message of the status is an event too, where people look for it
+			if (facts.message !== undefined) this.#tell(stored, 'NotAsAsked', facts.message);
 		} catch (err) {
 			log.error({ event: 'pod_status_failed', namespace, pod: name, err });
 		}
 	}
 
-	/** A message of the status is an event too, where people look for it. */
-	#tell(pod: KubeObject, { message, now }: PodFacts): void {
-		if (message === undefined) return;
-		const event = podEvent(pod, 'NotAsAsked', message, now);
+	#tell(pod: KubeObject, reason: string, message: string): void {
+		const { objects, log } = this.#options;
+		const event = podEvent(pod, reason, message, timestamp(new Date()));
 		const { namespace, name } = event.metadata;
-		if (!this.#options.objects.get('events', namespace, name)) this.#options.objects.create('events', event);
+		try {
+			if (!objects.get('events', namespace, name)) objects.create('events', event);
+		} catch (err) {
+			log.error({ event: 'pod_event_failed', namespace, pod: pod.metadata.name, err });
+		}
 	}
 }
 
-function readKey(
+function readData(
 	objects: ObjectApi,
 	namespace: string,
-	kind: 'configmaps' | 'secrets',
+	kind: SourceKind,
 	name: string,
-	key: string,
-): string | undefined {
-	const object = objects.get(kind, namespace, name);
-	if (kind === 'configmaps') return object?.['data']?.[key];
-	const encoded = object?.['data']?.[key];
-	return encoded === undefined ? object?.['stringData']?.[key] : Buffer.from(encoded, 'base64').toString();
+): Record<string, string> | undefined {
+	const object = objects.get(`${kind}s`, namespace, name);
+	if (!object) return undefined;
+	const data: Record<string, string> = object['data'] ?? {};
+	if (kind === 'configmap') return data;
+	const decoded = Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]);
+	return { ...Object.fromEntries(decoded), ...object['stringData'] };
 }

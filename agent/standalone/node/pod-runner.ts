@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type NetnsSwitcher, netnsExists } from '../../bpf/netns.ts';
+import { serviceVariables } from '../../model/service-env.ts';
 import { nodeAddresses, type PodNumbers, podAddresses } from '../net/addresses.ts';
 import { NETNS_ANNOTATION, podLinkName } from '../net/names.ts';
 import {
@@ -13,9 +14,12 @@ import {
 import type { PodServer } from '../podserver/client.ts';
 import type { PortFailure } from '../podserver/messages.ts';
 import type { KubeObject } from '../port.ts';
-import { hostnameOf } from './env.ts';
-import { PodPrograms } from './pod-programs.ts';
-import { resolveProgram } from './spawn.ts';
+import { timestamp } from './container.ts';
+import { type EnvFacts, hostnameOf, type SourceKind } from './env.ts';
+import { PodContainers } from './pod-containers.ts';
+import type { DnsFacts } from './pod-files.ts';
+import { preparePodView, removePodView } from './pod-place.ts';
+import { type Place, resolveProgram } from './spawn.ts';
 import type { ContainerFacts, PodFacts } from './status.ts';
 import { planWorkload, servicePorts, unique, type Workload } from './workload.ts';
 
@@ -36,12 +40,17 @@ export interface RunnerDeps {
 	readonly server: PodServer | undefined;
 	/** Primary family first. */
 	readonly families: readonly Family[];
+	readonly dns: DnsFacts;
+	/** For files that pods see in place of the machine's. */
+	readonly podDirectory: string;
 	readonly logDirectory: string;
 	readonly log: Logger;
 	services(): Iterable<KubeObject>;
-	keyOf(namespace: string, kind: 'configmaps' | 'secrets', name: string, key: string): string | undefined;
+	dataOf(namespace: string, kind: SourceKind, name: string): Readonly<Record<string, string>> | undefined;
 	/** Writes the status of the pod, and where it is. */
 	publish(pod: KubeObject, facts: PodFacts, netns: string | undefined): void;
+	/** Makes an event of the pod, once. */
+	tell(pod: KubeObject, reason: string, message: string): void;
 	/** Limits how many pods' networks are made at the same time. */
 	limit<T>(action: () => Promise<T>): Promise<T>;
 }
@@ -61,8 +70,11 @@ export class PodRunner {
 	#work: Promise<void> = Promise.resolve();
 	#number: number | undefined;
 	#network: PodNetwork | undefined;
+	/** The network is that of an earlier control plane. */
+	#resumed = false;
 	#plan: Workload | undefined;
-	#programs: PodPrograms | undefined;
+	#place: Place | undefined;
+	#containers: PodContainers | undefined;
 	#failures: readonly PortFailure[] = [];
 	#served = '';
 	#error: string | undefined;
@@ -88,14 +100,29 @@ export class PodRunner {
 		return this.#pod;
 	}
 
+	/** Where its processes run; undefined until it has a network, or without any. */
+	get place(): Place | undefined {
+		return this.#place;
+	}
+
+	get containers(): PodContainers | undefined {
+		return this.#containers;
+	}
+
+	/** Primary family first; empty while it has none. */
+	get podIPs(): readonly string[] {
+		return this.#podIPs();
+	}
+
 	/** @returns when it is started. */
 	async start(): Promise<void> {
 		this.#enqueue('start', async () => {
 			if (this.#ending) return;
 			await this.#makeNetwork();
-			this.#planWork();
+			this.#plan = planWorkload(this.#pod, resolveProgram);
+			this.#makeContainers();
 			await this.#serve();
-			this.#startPrograms();
+			this.#containers?.start();
 			this.#publish();
 		});
 		await this.#work;
@@ -137,7 +164,9 @@ export class PodRunner {
 		const { switcher } = this.#deps;
 		const network = this.#describeNetwork();
 		this.#network = network;
-		if (!switcher || !network || this.#isLeft(switcher, network)) return;
+		if (!switcher || !network) return;
+		this.#resumed = this.#isLeft(switcher, network);
+		if (this.#resumed) return;
 		await this.#deps.limit(async () => {
 			// Of an earlier pod of that name, or half made, when a control plane was killed
 			if (netnsExists(network.netns)) await destroyPodNetwork(switcher, network);
@@ -164,14 +193,16 @@ export class PodRunner {
 		return annotations?.[NETNS_ANNOTATION] === this.#netns && podNetworkExists(switcher, network);
 	}
 
-	#planWork(): void {
-		const namespace = this.#pod.metadata.namespace ?? 'default';
-		this.#plan = planWorkload(this.#pod, {
+	#envFacts(): EnvFacts {
+		const { services, dataOf } = this.#deps;
+		const { metadata, spec } = this.#pod;
+		const namespace = metadata.namespace ?? 'default';
+		return {
 			podIPs: this.#podIPs(),
-			hostIP: this.#hostIPs()[0] ?? '',
-			resolve: resolveProgram,
-			keyOf: (kind, name, key) => this.#deps.keyOf(namespace, kind, name, key),
-		});
+			hostIPs: this.#hostIPs(),
+			services: serviceVariables(services(), namespace, spec?.enableServiceLinks !== false),
+			dataOf: (kind, name) => dataOf(namespace, kind, name),
+		};
 	}
 
 	/** Opens what is missing; asks the server only when the answer differs from the last one. */
@@ -179,7 +210,10 @@ export class PodRunner {
 		const { server } = this.#deps;
 		const plan = this.#plan;
 		if (!server || !plan) return;
-		const fromServices = plan.opensServicePorts ? servicePorts(this.#pod, this.#deps.services()) : [];
+		const fromServices =
+			plan.servicePortsOf === undefined
+				? []
+				: servicePorts(this.#pod, this.#deps.services(), plan.servicePortsOf);
 		const ports = unique([...plan.ports, ...fromServices]);
 		const spec = {
 			id: this.#pod.metadata.uid ?? '',
@@ -187,6 +221,7 @@ export class PodRunner {
 			hostname: hostnameOf(this.#pod),
 			behaviour: plan.behaviour,
 			terminating: this.#ending,
+			logs: this.#containers?.builtInLogs() ?? {},
 			ports,
 		};
 		const wanted = JSON.stringify(spec);
@@ -195,39 +230,41 @@ export class PodRunner {
 		this.#served = wanted;
 	}
 
-	#startPrograms(): void {
-		const { switcher, logDirectory } = this.#deps;
-		const plan = this.#plan;
-		if (!switcher || !plan) return;
-		this.#programs = new PodPrograms({
+	#makeContainers(): void {
+		const { switcher, podDirectory, logDirectory, dns, tell } = this.#deps;
+		if (!switcher || !this.#plan) return;
+		const view = preparePodView(podDirectory, this.#pod, this.#podIPs(), dns);
+		this.#place = { netns: this.#netns, cgroup: this.#node.cgroup, view };
+		this.#containers = new PodContainers({
 			pod: this.#pod,
-			plan,
+			plan: this.#plan,
 			switcher,
-			place: { netns: this.#netns, cgroup: this.#node.cgroup },
+			place: this.#place,
 			address: this.#podIPs()[0] ?? '127.0.0.1',
+			graceMs: gracePeriodOf(this.#pod) * 1000,
 			logDirectory,
+			resumed: this.#resumed,
+			envFacts: () => this.#envFacts(),
 			onChange: () => this.refresh(),
+			onEvent: (reason, message) => tell(this.#pod, reason, message),
 		});
-		this.#programs.start();
 	}
 
 	async #end(graceMs: number): Promise<void> {
 		if (this.#plan && graceMs > 0) {
 			await this.#serve();
-			const linger = Math.min(graceMs, this.#plan.lingerSeconds * 1000);
-			const served = sleep(this.#served === '' ? 0 : linger, undefined, { signal: this.#hurry.signal });
-			const graceful = Promise.all([served, this.#programs?.stop(graceMs)]);
-			await Promise.race([graceful, aborted(this.#hurry.signal)]).catch(() => {}); // hurried
+			await Promise.race([this.#containers?.stop(graceMs), aborted(this.#hurry.signal)]);
 			// while it still answers, every node may learn that it will not
 			this.#over = true;
 			this.#publish();
 			await sleep(NOTICE_MS, undefined, { signal: this.#hurry.signal }).catch(() => {}); // hurried
 		}
-		await this.#programs?.stop(0);
+		await this.#containers?.stop(0);
 		await this.#deps.server?.stop(this.#pod.metadata.uid ?? '');
 		const network = this.#network;
 		const { switcher } = this.#deps;
 		if (network && switcher) await this.#deps.limit(() => destroyPodNetwork(switcher, network));
+		removePodView(this.#deps.podDirectory, this.#pod);
 		if (this.#number !== undefined) this.#node.numbers.release(this.#number);
 	}
 
@@ -245,11 +282,15 @@ export class PodRunner {
 
 	#containerFacts(): Map<string, ContainerFacts> {
 		const startedAt = timestamp(this.#startTime);
-		const builtIn: ContainerFacts = { state: { kind: 'running', startedAt }, restarts: 0, ready: true };
-		const names: string[] = (this.#pod.spec?.containers ?? []).map(({ name }: { name: string }) => name);
+		const described: ContainerFacts = {
+			state: { kind: 'running', startedAt },
+			restarts: 0,
+			started: true,
+			ready: true,
+		};
 		return new Map(
-			names.map((name) => {
-				const facts = this.#programs?.facts(name, startedAt) ?? builtIn;
+			(this.#plan?.containers ?? []).map(({ name }) => {
+				const facts = this.#containers?.facts(name) ?? described;
 				return [name, this.#over ? { ...facts, ready: false } : facts];
 			}),
 		);
@@ -287,8 +328,4 @@ function aborted(signal: AbortSignal): Promise<void> {
 		if (signal.aborted) resolve();
 		else signal.addEventListener('abort', () => resolve(), { once: true });
 	});
-}
-
-function timestamp(date: Date): string {
-	return `${date.toISOString().slice(0, 19)}Z`;
 }

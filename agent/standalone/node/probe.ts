@@ -1,115 +1,140 @@
-/** Readiness probes of containers that run programs of the host: exec, httpGet and tcpSocket. */
-import { request } from 'node:http';
+/** A container's startup, liveness and readiness probes, with the kubelet's times and thresholds. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { NetnsSwitcher } from '../../bpf/netns.ts';
-import { type Place, resolveProgram, spawnPlaced } from './spawn.ts';
-import type { ProbeSpec } from './workload.ts';
+import { type Action, type ActionTarget, act } from './probe-action.ts';
 
-const PROBE_TIMEOUT_MS = 2000;
+/** Times in seconds. */
+export interface Probe extends Action {
+	readonly initialDelaySeconds?: number;
+	readonly periodSeconds?: number;
+	readonly timeoutSeconds?: number;
+	readonly failureThreshold?: number;
+	readonly successThreshold?: number;
+	readonly terminationGracePeriodSeconds?: number;
+}
+
+export interface Probes {
+	readonly startupProbe?: Probe;
+	readonly livenessProbe?: Probe;
+	readonly readinessProbe?: Probe;
+}
+
+export interface ProbeListener {
+	onStarted(): void;
+	onReady(ready: boolean): void;
+	/** What onReady() said last; what an earlier control plane found, at first. */
+	isReady(): boolean;
+	/** The container is to be restarted. */
+	onDead(probe: Probe, message: string): void;
+	/** A probe has failed. */
+	onFailure(message: string): void;
+}
+
 const DEFAULT_PERIOD_SECONDS = 10;
-/** Until the first success a probe is repeated at least this often, so that a pod is ready when its program is. */
+/** Until its first success a readiness or startup probe is repeated at least this often: ready when the program is. */
 const EAGER_PERIOD_MS = 250;
 
-export interface ProbeTarget {
-	readonly place: Place;
-	readonly address: string;
-	readonly env: Readonly<Record<string, string>>;
-	/** Number of a named port. */
-	port(name: string): number | undefined;
-}
-
-/** Whether the probe can be carried out here; what cannot counts as passing. */
-export function isProbed(probe: ProbeSpec | undefined): probe is ProbeSpec {
-	if (probe?.exec) return resolveProgram(probe.exec.command?.[0] ?? '') !== undefined;
-	return probe?.httpGet !== undefined || probe?.tcpSocket !== undefined;
-}
-
-/** Repeats the probe until the signal, telling each change of the verdict (it starts as not ready). */
-export async function watchProbe(
-	switcher: NetnsSwitcher,
-	probe: ProbeSpec,
-	target: ProbeTarget,
-	onVerdict: (ready: boolean) => void,
+/** Probes until the signal. Without a startup probe a container is started, without a readiness probe ready. */
+export async function watchProbes(
+	probes: Probes,
+	target: ActionTarget,
+	listener: ProbeListener,
 	signal: AbortSignal,
 ): Promise<void> {
-	const period = (probe.periodSeconds ?? DEFAULT_PERIOD_SECONDS) * 1000;
-	const wanted = { true: probe.successThreshold ?? 1, false: probe.failureThreshold ?? 3 };
-	let ready = false;
-	let against = 0;
+	const { startupProbe, livenessProbe, readinessProbe } = probes;
+	if (startupProbe && !(await passes(startupProbe, target, listener, signal))) return;
+	if (signal.aborted) return;
+	listener.onStarted();
+	if (!readinessProbe) listener.onReady(true);
+	await Promise.all([
+		livenessProbe && watchLiveness(livenessProbe, target, listener, signal),
+		readinessProbe && watchReadiness(readinessProbe, target, listener, signal),
+	]);
+}
+
+/** @returns whether the startup probe succeeded before its threshold of failures. */
+async function passes(
+	probe: Probe,
+	target: ActionTarget,
+	listener: ProbeListener,
+	signal: AbortSignal,
+): Promise<boolean> {
+	const { periodMs, failureThreshold } = timesOf(probe);
+	const step = Math.min(periodMs, EAGER_PERIOD_MS);
+	const deadline = performance.now() + failureThreshold * periodMs;
 	await pause((probe.initialDelaySeconds ?? 0) * 1000, signal);
 	while (!signal.aborted) {
-		const passed = await probeOnce(switcher, probe, target);
+		const failure = await attempt('Startup', probe, target, listener);
+		if (failure === undefined) return true;
+		if (performance.now() >= deadline) {
+			if (!signal.aborted) listener.onDead(probe, 'failed startup probe');
+			return false;
+		}
+		await pause(step, signal);
+	}
+	return false;
+}
+
+async function watchLiveness(
+	probe: Probe,
+	target: ActionTarget,
+	listener: ProbeListener,
+	signal: AbortSignal,
+): Promise<void> {
+	const { periodMs, failureThreshold } = timesOf(probe);
+	let failures = 0;
+	await pause((probe.initialDelaySeconds ?? 0) * 1000, signal);
+	while (!signal.aborted) {
+		const failure = await attempt('Liveness', probe, target, listener);
+		failures = failure === undefined ? 0 : failures + 1;
+		if (failures >= failureThreshold && !signal.aborted) {
+			listener.onDead(probe, 'failed liveness probe');
+			return;
+		}
+		await pause(periodMs, signal);
+	}
+}
+
+async function watchReadiness(
+	probe: Probe,
+	target: ActionTarget,
+	listener: ProbeListener,
+	signal: AbortSignal,
+): Promise<void> {
+	const { periodMs, failureThreshold } = timesOf(probe);
+	const wanted = { true: probe.successThreshold ?? 1, false: failureThreshold };
+	let ready = listener.isReady();
+	let against = 0;
+	if (!ready) await pause((probe.initialDelaySeconds ?? 0) * 1000, signal);
+	while (!signal.aborted) {
+		const passed = (await attempt('Readiness', probe, target, listener)) === undefined;
 		against = passed === ready ? 0 : against + 1;
 		if (against >= wanted[`${passed}`] && !signal.aborted) {
 			ready = passed;
 			against = 0;
-			onVerdict(ready);
+			listener.onReady(ready);
 		}
-		await pause(ready ? period : Math.min(period, EAGER_PERIOD_MS), signal);
+		await pause(ready ? periodMs : Math.min(periodMs, EAGER_PERIOD_MS), signal);
 	}
+}
+
+async function attempt(
+	name: string,
+	probe: Probe,
+	target: ActionTarget,
+	listener: ProbeListener,
+): Promise<string | undefined> {
+	const failure = await act(probe, target, (probe.timeoutSeconds ?? 1) * 1000);
+	if (failure !== undefined) listener.onFailure(`${name} probe failed: ${failure}`);
+	return failure;
+}
+
+function timesOf(probe: Probe): { periodMs: number; failureThreshold: number } {
+	return {
+		periodMs: (probe.periodSeconds ?? DEFAULT_PERIOD_SECONDS) * 1000,
+		failureThreshold: probe.failureThreshold ?? 3,
+	};
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
 	await sleep(ms, undefined, { signal, ref: false }).catch(() => {}); // aborted: the caller looks at the signal
-}
-
-function probeOnce(switcher: NetnsSwitcher, probe: ProbeSpec, target: ProbeTarget): Promise<boolean> {
-	if (probe.exec) return probeExec(probe.exec.command ?? [], target);
-	if (probe.httpGet) return probeHttp(switcher, probe.httpGet, target);
-	return probeTcp(switcher, probe.tcpSocket?.port ?? 0, target);
-}
-
-function probeExec(command: readonly string[], target: ProbeTarget): Promise<boolean> {
-	return new Promise((resolve) => {
-		const child = spawnPlaced(target.place, command, { env: target.env, cwd: '/', stdio: 'ignore' });
-		const timer = setTimeout(() => child.kill('SIGKILL'), PROBE_TIMEOUT_MS);
-		child.once('error', () => resolve(false));
-		child.once('exit', (code) => {
-			clearTimeout(timer);
-			resolve(code === 0);
-		});
-	});
-}
-
-function portOf(port: number | string, target: ProbeTarget): number {
-	return typeof port === 'number' ? port : (target.port(port) ?? 0);
-}
-
-function probeHttp(
-	switcher: NetnsSwitcher,
-	get: ProbeSpec['httpGet'] & {},
-	target: ProbeTarget,
-): Promise<boolean> {
-	return new Promise((resolve) => {
-		const createConnection = () =>
-			switcher.connectTcp(target.place.netns, target.address, portOf(get.port, target));
-		const call = request({
-			path: get.path ?? '/',
-			headers: { host: get.host ?? target.address, connection: 'close' },
-			timeout: PROBE_TIMEOUT_MS,
-			createConnection,
-		});
-		call.once('response', (response) => {
-			response.resume();
-			const status = response.statusCode ?? 0;
-			resolve(status >= 200 && status < 400);
-		});
-		call.once('timeout', () => call.destroy());
-		call.once('error', () => resolve(false));
-		call.once('close', () => resolve(false));
-		call.end();
-	});
-}
-
-function probeTcp(switcher: NetnsSwitcher, port: number | string, target: ProbeTarget): Promise<boolean> {
-	return new Promise((resolve) => {
-		const socket = switcher.connectTcp(target.place.netns, target.address, portOf(port, target));
-		const settle = (passed: boolean) => {
-			socket.destroy();
-			resolve(passed);
-		};
-		socket.setTimeout(PROBE_TIMEOUT_MS, () => settle(false));
-		socket.once('connect', () => settle(true));
-		socket.once('error', () => settle(false));
-	});
 }

@@ -9,6 +9,15 @@ export interface Place {
 	readonly netns: string;
 	/** Directory of the cgroup v2 that the process joins; undefined leaves it where this process is. */
 	readonly cgroup: string | undefined;
+	/** Undefined: the machine's files and name. */
+	readonly view?: PodView;
+}
+
+/** What differs for a pod's processes from what the machine's own see. */
+export interface PodView {
+	readonly hostname: string;
+	/** Files or directories, each with the path at which it is seen. */
+	readonly mounts: readonly (readonly [source: string, target: string])[];
 }
 
 /**
@@ -18,21 +27,48 @@ export interface Place {
  */
 const JOIN = 'echo 0 > "$1/cgroup.procs" && shift && exec "$@"';
 
-export function placedCommand(place: Place, argv: readonly string[]): [program: string, args: string[]] {
-	const enter = [`--net=${netnsPath(place.netns)}`, '--', ...argv];
-	if (place.cgroup === undefined) return ['nsenter', enter];
-	return ['/bin/sh', ['-c', JOIN, 'sh', place.cgroup, 'nsenter', ...enter]];
+/**
+ * Each process has mount and UTS namespaces of its own, with the same files in them: they go with the process, and
+ * nothing holds a mount that could be left behind. Mounts in a namespace made by unshare(1) do not get out.
+ */
+const LOOK = [
+	'printf %s "$1" > /proc/sys/kernel/hostname && shift || exit 126',
+	'while [ "$1" != -- ]; do mount --bind "$1" "$2" && shift 2 || exit 126; done',
+	'shift; exec "$@"',
+].join('; ');
+
+/** The leader of a session gets the first terminal that it opens as its controlling one (tty(4)). */
+const ON_TERMINAL = 'exec 0<>"$1" 1>&0 2>&0 && shift && exec "$@"';
+
+/** @param terminal path of a pty's far end, for a process that is to lead a session */
+export function placedCommand(
+	place: Place,
+	argv: readonly string[],
+	terminal?: string,
+): [program: string, args: string[]] {
+	const { view, cgroup } = place;
+	let command = [...argv];
+	if (view) {
+		const looks = [view.hostname, ...view.mounts.flat(), '--'];
+		command = ['unshare', '--mount', '--uts', '--', '/bin/sh', '-c', LOOK, 'sh', ...looks, ...command];
+	}
+	command = ['nsenter', `--net=${netnsPath(place.netns)}`, '--', ...command];
+	if (cgroup !== undefined) command = ['/bin/sh', '-c', JOIN, 'sh', cgroup, ...command];
+	if (terminal !== undefined) command = ['/bin/sh', '-c', ON_TERMINAL, 'sh', terminal, ...command];
+	return [command[0]!, command.slice(1)];
 }
 
 export interface SpawnOptions {
 	readonly env?: Readonly<Record<string, string>>;
 	readonly cwd?: string;
 	readonly stdio: StdioOptions;
+	/** Path of a pty's far end, to be the process's terminal and its standard streams. */
+	readonly terminal?: string;
 }
 
 /** The child leads a process group of its own, for signals to it and to what it starts. */
 export function spawnPlaced(place: Place, argv: readonly string[], options: SpawnOptions): ChildProcess {
-	const [program, args] = placedCommand(place, argv);
+	const [program, args] = placedCommand(place, argv, options.terminal);
 	return spawn(program, args, {
 		stdio: options.stdio,
 		detached: true,

@@ -17,6 +17,8 @@ export interface ContainerFacts {
 	readonly state: ContainerState;
 	readonly lastState?: ContainerState;
 	readonly restarts: number;
+	/** Its startup probe has succeeded. */
+	readonly started: boolean;
 	readonly ready: boolean;
 }
 
@@ -33,16 +35,19 @@ export interface PodFacts {
 type Condition = Fields;
 
 export function podStatus(pod: KubeObject, facts: PodFacts): Fields {
-	const containers: Fields[] = (pod.spec?.containers ?? []).map((container: Fields) =>
-		containerStatus(pod, container, facts.containers.get(container.name)),
-	);
-	const phase = phaseOf(pod, [...facts.containers.values()], containers.length);
-	const allReady = containers.length > 0 && containers.every((container) => container.ready);
+	const { initContainers = [], containers: specs = [] } = pod.spec ?? {};
+	const status = (spec: Fields) => containerStatus(pod, spec, facts.containers.get(spec.name));
+	const containers: Fields[] = specs.map(status);
+	const inits: Fields[] = initContainers.map((spec: Fields) => initStatus(spec, status(spec)));
+	const phase = phaseOf(pod, facts);
+	const initialized = inits.every((one, i) => (isSidecar(initContainers[i]) ? one.started : one.ready));
+	const sidecars = inits.filter((_, i) => isSidecar(initContainers[i]));
+	const allReady = containers.length > 0 && [...containers, ...sidecars].every(({ ready }) => ready);
 	const old: Fields = pod.status ?? {};
 	return {
 		...old,
 		phase,
-		conditions: conditions(pod, facts, allReady, phase),
+		conditions: conditions(pod, facts, { phase, initialized, allReady }),
 		...(facts.message === undefined ? {} : { message: facts.message }),
 		hostIP: facts.hostIPs[0],
 		hostIPs: facts.hostIPs.map((ip) => ({ ip })),
@@ -50,9 +55,20 @@ export function podStatus(pod: KubeObject, facts: PodFacts): Fields {
 			? {}
 			: { podIP: facts.podIPs[0], podIPs: facts.podIPs.map((ip) => ({ ip })) }),
 		startTime: old.startTime ?? facts.startTime,
+		...(inits.length > 0 ? { initContainerStatuses: inits } : {}),
 		containerStatuses: containers,
 		qosClass: old.qosClass ?? 'BestEffort',
 	};
+}
+
+function isSidecar(spec: Fields): boolean {
+	return spec.restartPolicy === 'Always';
+}
+
+/** An init container is ready when it is done; a sidecar is as any other container. */
+function initStatus(spec: Fields, status: Fields): Fields {
+	if (isSidecar(spec)) return status;
+	return { ...status, ready: status.state.terminated?.exitCode === 0, started: false };
 }
 
 function containerStatus(pod: KubeObject, container: Fields, facts: ContainerFacts | undefined): Fields {
@@ -65,7 +81,7 @@ function containerStatus(pod: KubeObject, container: Fields, facts: ContainerFac
 		imageID: '',
 		...(facts ? { containerID: `maglane://${pod.metadata.uid}-${container.name}-${facts.restarts}` } : {}),
 		ready: running && (facts?.ready ?? false),
-		started: running,
+		started: running && (facts?.started ?? false),
 		restartCount: facts?.restarts ?? 0,
 		state: stateFields(state),
 		lastState: facts?.lastState ? stateFields(facts.lastState) : {},
@@ -76,17 +92,41 @@ function stateFields({ kind, ...fields }: ContainerState): Fields {
 	return { [kind]: fields };
 }
 
-function phaseOf(pod: KubeObject, containers: readonly ContainerFacts[], expected: number): string {
-	if (containers.length < expected || expected === 0) return 'Pending';
-	const ended = containers.flatMap(({ state }) => (state.kind === 'terminated' ? [state] : []));
-	if (ended.length < expected) return 'Running';
-	const failed = ended.some(({ exitCode }) => exitCode !== 0);
+function phaseOf(pod: KubeObject, facts: PodFacts): string {
+	const { initContainers = [], containers = [] } = pod.spec ?? {};
 	const policy = pod.spec?.restartPolicy ?? 'Always';
-	if (policy === 'Always' || (policy === 'OnFailure' && failed)) return 'Running';
-	return failed ? 'Failed' : 'Succeeded';
+	const stateOf = ({ name }: Fields): ContainerState | undefined => facts.containers.get(name)?.state;
+	const inits = initContainers.filter((spec: Fields) => !isSidecar(spec)).map(stateOf);
+	if (policy === 'Never' && inits.some(failed)) return 'Failed';
+	const states: (ContainerState | undefined)[] = containers.map(stateOf);
+	const begun = states.every((state) => state && !(state.kind === 'waiting' && isFirst(state.reason)));
+	if (!begun || states.length === 0) return 'Pending';
+	if (states.some((state) => state?.kind !== 'terminated')) return 'Running';
+	const anyFailed = states.some(failed);
+	if (policy === 'Always' || (policy === 'OnFailure' && anyFailed)) return 'Running';
+	return anyFailed ? 'Failed' : 'Succeeded';
 }
 
-function conditions(pod: KubeObject, facts: PodFacts, containersReady: boolean, phase: string): Condition[] {
+/** Reasons to wait of a container that has never run. */
+function isFirst(reason: string): boolean {
+	return ['PodInitializing', 'ContainerCreating', 'CreateContainerConfigError'].includes(reason);
+}
+
+function failed(state: ContainerState | undefined): boolean {
+	return state?.kind === 'terminated' && state.exitCode !== 0;
+}
+
+interface Progress {
+	readonly phase: string;
+	readonly initialized: boolean;
+	readonly allReady: boolean;
+}
+
+function conditions(
+	pod: KubeObject,
+	facts: PodFacts,
+	{ phase, initialized, allReady: containersReady }: Progress,
+): Condition[] {
 	const old: Condition[] = pod.status?.conditions ?? [];
 	const gates: { conditionType: string }[] = pod.spec?.readinessGates ?? [];
 	const closed = gates.filter(
@@ -104,7 +144,7 @@ function conditions(pod: KubeObject, facts: PodFacts, containersReady: boolean, 
 			: notReady;
 	const own: Condition[] = [
 		condition('PodReadyToStartContainers', facts.podIPs.length > 0),
-		condition('Initialized', true),
+		condition('Initialized', initialized, initialized ? {} : { reason: 'ContainersNotInitialized' }),
 		condition('Ready', containersReady && closed.length === 0, gated),
 		condition('ContainersReady', containersReady, notReady),
 		condition('PodScheduled', true),

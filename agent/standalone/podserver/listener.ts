@@ -5,7 +5,20 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import type { NetnsSwitcher } from '../../bpf/netns.ts';
 import type { PortSpec } from './messages.ts';
-import { answerHttp, answerUdp, looksLikeHttp, plainAddress, type ServedPod } from './protocol.ts';
+import {
+	answerHttp,
+	answerUdp,
+	formatPeer,
+	looksLikeHttp,
+	type Peer,
+	plainAddress,
+	type ServedPod,
+} from './protocol.ts';
+
+/** A pod, and where a line for each request goes. */
+export interface ObservedPod extends ServedPod {
+	log(line: string): void;
+}
 
 export interface Listener {
 	/** Stops accepting and ends what is open. */
@@ -21,7 +34,7 @@ export function openPort(
 	switcher: NetnsSwitcher,
 	netns: string,
 	{ protocol, port }: PortSpec,
-	pod: () => ServedPod,
+	pod: () => ObservedPod,
 ): Promise<Listener> {
 	return protocol === 'UDP' ? openUdp(switcher, netns, port, pod) : openTcp(switcher, netns, port, pod);
 }
@@ -30,7 +43,7 @@ async function openTcp(
 	switcher: NetnsSwitcher,
 	netns: string,
 	port: number,
-	pod: () => ServedPod,
+	pod: () => ObservedPod,
 ): Promise<Listener> {
 	const connections = new Set<Socket>();
 	const http = httpServer(port, pod);
@@ -55,7 +68,7 @@ async function openTcp(
 }
 
 /** Hands the connection to HTTP once its first bytes say so; otherwise answers single lines as UDP would. */
-function receiveFirst(socket: Socket, http: HttpServer, pod: () => ServedPod): void {
+function receiveFirst(socket: Socket, http: HttpServer, pod: () => ObservedPod): void {
 	let held: Buffer = Buffer.alloc(0);
 	const onData = (chunk: Buffer) => {
 		held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
@@ -74,14 +87,14 @@ function receiveFirst(socket: Socket, http: HttpServer, pod: () => ServedPod): v
 	socket.on('data', onData);
 }
 
-function answerLines(socket: Socket, first: Buffer, pod: () => ServedPod): void {
+function answerLines(socket: Socket, first: Buffer, pod: () => ObservedPod): void {
 	let held = '';
 	const onData = (chunk: Buffer) => {
 		held = (held + chunk.toString('latin1')).slice(-MAX_HELD_BYTES);
 		const lines = held.split('\n');
 		held = lines.pop() ?? '';
 		for (const line of lines) {
-			const answer = answerUdp(pod(), line, peerOf(socket));
+			const answer = answerLine(pod(), 'TCP', line, peerOf(socket));
 			if (answer !== undefined && socket.writable) socket.write(`${answer}\n`);
 		}
 	};
@@ -89,23 +102,30 @@ function answerLines(socket: Socket, first: Buffer, pod: () => ServedPod): void 
 	onData(first);
 }
 
-function httpServer(port: number, pod: () => ServedPod): HttpServer {
+function answerLine(pod: ObservedPod, protocol: string, line: string, peer: Peer): string | undefined {
+	pod.log(`${protocol} ${JSON.stringify(line)} ${formatPeer(peer)}`);
+	return answerUdp(pod, line, peer);
+}
+
+function httpServer(port: number, pod: () => ObservedPod): HttpServer {
 	const server = createHttpServer((request, response) => respond(request, response, port, pod()));
 	server.keepAliveTimeout = SILENT_CONNECTION_MS;
 	server.on('clientError', (_error, socket) => socket.destroy());
 	return server;
 }
 
-function respond(request: IncomingMessage, response: ServerResponse, port: number, pod: ServedPod): void {
+function respond(request: IncomingMessage, response: ServerResponse, port: number, pod: ObservedPod): void {
 	request.resume();
+	const peer = peerOf(request.socket);
 	const answer = answerHttp(pod, {
 		method: request.method ?? 'GET',
 		target: request.url ?? '/',
 		headers: request.headers,
-		peer: peerOf(request.socket),
+		peer,
 		port,
 		now: new Date(),
 	});
+	pod.log(`${request.method} ${request.url} ${answer.status} ${formatPeer(peer)}`);
 	const body = Buffer.from(answer.body);
 	const send = () => {
 		response.writeHead(answer.status, {
@@ -119,7 +139,7 @@ function respond(request: IncomingMessage, response: ServerResponse, port: numbe
 	else send();
 }
 
-function peerOf(socket: Socket): { address: string; port: number } {
+function peerOf(socket: Socket): Peer {
 	return { address: plainAddress(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 };
 }
 
@@ -127,14 +147,14 @@ async function openUdp(
 	switcher: NetnsSwitcher,
 	netns: string,
 	port: number,
-	pod: () => ServedPod,
+	pod: () => ObservedPod,
 ): Promise<Listener> {
 	const fd = switcher.bindUdp(netns, port);
 	// Addresses here are numbers always: no resolver, whose threads know no namespaces
 	const socket = createSocket({ type: 'udp6', lookup: (address, _options, done) => done(null, address, 6) });
 	socket.on('message', (message: Buffer, from: RemoteInfo) => {
 		const peer = { address: plainAddress(from.address), port: from.port };
-		const answer = answerUdp(pod(), message.toString(), peer);
+		const answer = answerLine(pod(), 'UDP', message.toString(), peer);
 		if (answer === undefined) return;
 		socket.send(answer, from.port, from.address, () => {}); // a client that is gone is no error of the pod
 	});

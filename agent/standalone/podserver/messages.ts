@@ -6,6 +6,8 @@ export type Protocol = 'TCP' | 'UDP';
 export interface PortSpec {
 	readonly protocol: Protocol;
 	readonly port: number;
+	/** Whose it is. */
+	readonly container: string;
 }
 
 export interface PodSpec {
@@ -15,6 +17,8 @@ export interface PodSpec {
 	readonly hostname: string;
 	readonly behaviour: Behaviour;
 	readonly terminating: boolean;
+	/** Files that take what containers log, by their names. */
+	readonly logs: Readonly<Record<string, string>>;
 	/** What is to be open: ports that are open and not in here are closed. */
 	readonly ports: readonly PortSpec[];
 }

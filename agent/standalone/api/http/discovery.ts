@@ -35,7 +35,13 @@ function subresources(of: Kind): Sub[] {
 			verbs: ['get', 'patch', 'update'],
 		});
 	if (of.status) subs.push({ name: 'status', kind: of.kind, verbs: ['get', 'patch', 'update'] });
-	if (of.resource === 'pods') subs.push({ name: 'binding', kind: 'Binding', verbs: ['create'] });
+	if (of.resource === 'pods')
+		subs.push(
+			{ name: 'attach', kind: 'PodAttachOptions', verbs: ['create', 'get'] },
+			{ name: 'binding', kind: 'Binding', verbs: ['create'] },
+			{ name: 'exec', kind: 'PodExecOptions', verbs: ['create', 'get'] },
+			{ name: 'log', kind: 'Pod', verbs: ['get'] },
+		);
 	return subs;
 }
 

@@ -1,6 +1,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { methodNotAllowed, noSuchPath } from '../errors.ts';
 import type { Objects } from '../objects.ts';
+import type { PodAccess } from '../pod-access.ts';
 import type { Models } from '../schema/models.ts';
 import { discoveryOf, VERSION } from './discovery.ts';
 import { openApi } from './openapi.ts';
@@ -19,6 +20,8 @@ export interface HandlerDeps {
 	clock: () => number;
 	/** Resolves when every write up to now is durable. */
 	committed: () => Promise<void>;
+	/** Undefined until there are nodes. */
+	pods: PodAccess | undefined;
 	signal: AbortSignal;
 }
 

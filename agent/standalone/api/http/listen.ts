@@ -1,6 +1,7 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { UpgradeListener } from './upgrade.ts';
 
 export interface ListenOptions {
 	/** Path of a unix socket; a stale one is replaced, and only its owner may connect. */
@@ -15,12 +16,22 @@ export interface Listening {
 	close(): Promise<void>;
 }
 
+/** What a server of the API answers with. */
+export interface Listeners {
+	readonly handler: RequestListener;
+	readonly upgrade: UpgradeListener;
+}
+
+export function createApiServer({ handler, upgrade }: Listeners): Server {
+	// Watches stay open for as long as their client wants
+	return createServer({ requestTimeout: 0, keepAliveTimeout: 60_000 }, handler).on('upgrade', upgrade);
+}
+
 function start(
-	handler: RequestListener,
+	listeners: Listeners,
 	where: { path: string } | { host: string; port: number },
 ): Promise<Server> {
-	// Watches stay open for as long as their client wants
-	const server = createServer({ requestTimeout: 0, keepAliveTimeout: 60_000 }, handler);
+	const server = createApiServer(listeners);
 	return new Promise((resolve, reject) => {
 		server.once('error', (cause) =>
 			reject(
@@ -38,17 +49,17 @@ const stop = (server: Server): Promise<void> =>
 	});
 
 /** Plain HTTP without authentication, so on 127.0.0.1 and on an owner-only socket, nowhere else. */
-export async function listen(handler: RequestListener, options: ListenOptions): Promise<Listening> {
+export async function listen(listeners: Listeners, options: ListenOptions): Promise<Listening> {
 	const servers: Server[] = [];
 	let port: number | undefined;
 	if (options.port !== undefined) {
-		const server = await start(handler, { host: '127.0.0.1', port: options.port });
+		const server = await start(listeners, { host: '127.0.0.1', port: options.port });
 		port = (server.address() as AddressInfo).port;
 		servers.push(server);
 	}
 	if (options.socketPath !== undefined) {
 		rmSync(options.socketPath, { force: true });
-		servers.push(await start(handler, { path: options.socketPath }));
+		servers.push(await start(listeners, { path: options.socketPath }));
 		chmodSync(options.socketPath, 0o600);
 	}
 	return { port, close: async () => void (await Promise.all(servers.map(stop))) };

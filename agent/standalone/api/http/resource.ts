@@ -9,10 +9,12 @@ import { mediaType, parseJson, parseObject, readBody, readBytes } from './body.t
 import { fromEventsView } from './event-view.ts';
 import type { HandlerDeps } from './handler.ts';
 import { listPage, numberOf, selectorOf } from './listing.ts';
+import { servePodLog } from './pod-log.ts';
 import { represent, representationOf, representList } from './represent.ts';
 import { sendJson } from './respond.ts';
 import type { Route } from './route.ts';
 import { serveScale } from './scale.ts';
+import { STREAMING } from './upgrade.ts';
 import { serveWatch } from './watch.ts';
 
 export interface ResourceRequest extends Route {
@@ -245,6 +247,9 @@ function checkSubresource({ kind, subresource }: Route, method: string): void {
 	if (subresource === undefined) return;
 	if (subresource === 'status' && kind.status && ['GET', 'PUT', 'PATCH'].includes(method)) return;
 	if (subresource === 'scale' && kind.scale) return;
+	if (subresource === 'log' && kind.resource === 'pods') return;
+	if (STREAMING.includes(subresource) && kind.resource === 'pods')
+		throw badRequest('Upgrade request required');
 	if (subresource === 'binding' && kind.resource === 'pods' && method === 'POST') return;
 	throw noSuchPath();
 }
@@ -268,5 +273,6 @@ export async function serveResource(
 		resource: asked.kind.storedAs ?? asked.kind.resource,
 	};
 	if (asked.subresource === 'scale') await serveScale(exchange);
+	else if (asked.subresource === 'log') await servePodLog(exchange);
 	else await verb(exchange);
 }

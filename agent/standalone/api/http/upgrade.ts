@@ -1,0 +1,82 @@
+/** The subresources of pods that leave HTTP behind: exec and attach, over WebSocket. */
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { badRequest, noSuchPath } from '../errors.ts';
+import type { HandlerDeps } from './handler.ts';
+import { accessOf } from './pod-log.ts';
+import { bridge, PROTOCOLS } from './remote-command.ts';
+import { asApiError } from './respond.ts';
+import { type Route, routeOf } from './route.ts';
+
+export type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
+/** Of pods: subresources that serveUpgrade() answers. */
+export const STREAMING: readonly string[] = ['exec', 'attach'];
+
+/** For the `upgrade` event of node:http; every refusal is a Status, before the connection is a WebSocket. */
+export function createUpgrade(deps: HandlerDeps): UpgradeListener {
+	const server = new WebSocketServer({
+		noServer: true,
+		clientTracking: false,
+		perMessageDeflate: false,
+		handleProtocols: (offered) => PROTOCOLS.find((protocol) => offered.has(protocol)) ?? false,
+	});
+	return (request, socket, head) => {
+		socket.on('error', () => socket.destroy());
+		try {
+			const url = new URL(request.url ?? '/', 'http://api');
+			const route = routeOf(url.pathname);
+			if (!route) throw noSuchPath();
+			const serve = prepare(deps, route, url.searchParams);
+			checkProtocol(request);
+			server.handleUpgrade(request, socket, head, (client) => {
+				deps.signal.addEventListener('abort', () => client.terminate(), { once: true });
+				serve(client);
+			});
+		} catch (error) {
+			refuse(socket, error);
+		}
+	};
+}
+
+/** @throws ApiError where the client speaks none of ours: SPDY, which kubectl tries after a refusal. */
+function checkProtocol({ headers }: IncomingMessage): void {
+	const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
+	if (headers.upgrade?.toLowerCase() === 'websocket' && offered.some((name) => PROTOCOLS.includes(name)))
+		return;
+	throw badRequest(`only WebSocket with the protocols ${PROTOCOLS.join(', ')} is spoken here`);
+}
+
+/** Checks what was asked for. @returns what to do with the connection. @throws ApiError. */
+function prepare(
+	deps: HandlerDeps,
+	{ kind, namespace, name, subresource = '' }: Route,
+	query: URLSearchParams,
+): (client: WebSocket) => void {
+	if (kind.resource !== 'pods' || name === undefined || !STREAMING.includes(subresource)) throw noSuchPath();
+	const access = accessOf(deps);
+	const pod = deps.objects.mustGet('pods', namespace, name);
+	const flag = (option: string) => ['true', '1'].includes(query.get(option) ?? '');
+	const [stdin, stdout, stderr, tty] = [flag('stdin'), flag('stdout'), flag('stderr'), flag('tty')];
+	if (!stdin && !stdout && !stderr) throw badRequest('you must specify at least 1 of stdin, stdout, stderr');
+	const asked = { container: query.get('container') || undefined, stdin, tty };
+	const command = query.getAll('command');
+	if (subresource === 'exec' && command.length === 0)
+		throw badRequest('you must specify a command for the container');
+	const start = subresource === 'exec' ? access.exec(pod, command, asked) : access.attach(pod, asked);
+	return (client) => bridge(client, start(), { stdout, stderr, tty });
+}
+
+/** As an answer of HTTP/1.1, for the connection is past node:http's help. */
+function refuse(socket: Duplex, error: unknown): void {
+	const fault = asApiError(error);
+	const body = JSON.stringify(fault.toStatus());
+	const head = [
+		`HTTP/1.1 ${fault.code} ${fault.reason}`,
+		'content-type: application/json',
+		`content-length: ${Buffer.byteLength(body)}`,
+		'connection: close',
+	];
+	socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}

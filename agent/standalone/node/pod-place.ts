@@ -1,0 +1,61 @@
+/** The files that a pod's processes see in place of the machine's, and where they and the pod's logs are kept. */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { KubeObject } from '../port.ts';
+import { type DnsFacts, hostsFile, kernelHostname, resolvConf } from './pod-files.ts';
+import type { PodView } from './spawn.ts';
+
+const HOSTS = '/etc/hosts';
+const RESOLV_CONF = '/etc/resolv.conf';
+
+/** @param directory of all pods. @returns what preparePodView() has made, found again from outside. */
+export function podView(directory: string, pod: KubeObject, zone: string): PodView {
+	const own = join(directory, pod.metadata.uid ?? '');
+	return {
+		hostname: kernelHostname(pod, zone),
+		mounts: [
+			[join(own, 'hosts'), HOSTS],
+			[join(own, 'resolv.conf'), RESOLV_CONF],
+		],
+	};
+}
+
+/** Writes the files of podView(). */
+export function preparePodView(
+	directory: string,
+	pod: KubeObject,
+	podIPs: readonly string[],
+	dns: DnsFacts,
+): PodView {
+	const own = join(directory, pod.metadata.uid ?? '');
+	mkdirSync(own, { recursive: true });
+	writeFileSync(join(own, 'hosts'), hostsFile(pod, podIPs, dns.zone, readOr(HOSTS)));
+	writeFileSync(join(own, 'resolv.conf'), resolvConf(pod, dns, readOr(RESOLV_CONF)));
+	return podView(directory, pod, dns.zone);
+}
+
+export function removePodView(directory: string, pod: KubeObject): void {
+	rmSync(join(directory, pod.metadata.uid ?? ''), { recursive: true, force: true });
+}
+
+function readOr(file: string): string {
+	try {
+		return readFileSync(file, 'utf8');
+	} catch {
+		return '';
+	}
+}
+
+/** As on a node: one directory a pod, one file a run of a container. */
+export function podLogDirectory(logDirectory: string, { metadata }: KubeObject): string {
+	return join(logDirectory, `${metadata.namespace}_${metadata.name}_${metadata.uid}`);
+}
+
+export function containerLog(
+	logDirectory: string,
+	pod: KubeObject,
+	container: string,
+	restarts: number,
+): string {
+	return join(podLogDirectory(logDirectory, pod), container, `${restarts}.log`);
+}
