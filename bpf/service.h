@@ -190,22 +190,36 @@ static __always_inline struct conn *service_related(ctx_t *ctx,
 #endif
 
 /*
+ * Seconds without a datagram of its client after which a UDP flow's ports may
+ * be another's: the kernel gives an ephemeral port anew at once. last_seen is
+ * up to one behind. A flow that is in use is not taken from a socket that
+ * sends to the backend's address too.
+ */
+#define UDP_SILENT 2
+
+/*
  * A connection that a client begins to a backend's own address: with the ports
  * of an earlier one through a Service, that one's entries would translate its
- * answers, so they go. Called for packets that are no Service's.
+ * answers, so they go. Called for packets that are no Service's. `udp`: for
+ * datagrams too, which have no SYN, so that each is looked at.
  */
-static __always_inline void service_forget(const struct packet *p)
+static __always_inline void service_forget(const struct packet *p, int udp)
 {
+	int datagram = p->tuple.proto == IPPROTO_UDP;
 	struct tuple reply, forward;
-	struct conn *c;
+	struct conn *c, *other;
 
-	if ((p->tcp_flags & (TH_SYN | TH_ACK)) != TH_SYN)
+	if (datagram ? !udp : (p->tcp_flags & (TH_SYN | TH_ACK)) != TH_SYN)
 		return;
 	tuple_turn(&p->tuple, &reply);
 	c = conn_lookup(&reply);
 	if (!c || (c->flags & CONN_FORWARD))
 		return;
 	tuple_turn(&c->nat, &forward);
+	other = conn_lookup(&forward);
+	if (datagram && other &&
+	    conn_now() - other->last_seen <= UDP_SILENT * hz)
+		return;
 	bpf_map_delete_elem(&connections, &forward);
 	bpf_map_delete_elem(&connections, &reply);
 }

@@ -57,7 +57,7 @@ static __always_inline int from_netdev_step(ctx_t *ctx, struct packet *p)
 	step = tc_frontend(ctx, p, SCOPE_EXTERNAL);
 	if (step != STEP_NEXT)
 		return step;
-	service_forget(p);
+	service_forget(p, 0);
 	if (!service_snat_port(p))
 		return REASON_PASS_NOT_SERVICE;
 	c = service_reply(p);
@@ -93,7 +93,7 @@ static __always_inline int from_pod_step(ctx_t *ctx, struct packet *p)
 	step = tc_frontend(ctx, p, SCOPE_INTERNAL);
 	if (step != STEP_NEXT)
 		return step;
-	service_forget(p);
+	service_forget(p, 1);
 	if (!service_snat_port(p))
 		return REASON_PASS_NOT_SERVICE;
 	c = service_reply(p);

@@ -250,4 +250,26 @@ describe('connections', () => {
 			expectSameBytes(bytes, answer);
 		},
 	);
+
+	it.each(FAMILIES)(
+		'a pod’s datagram IP%s to a backend is answered by it, not by the Service that had its port and is silent (A-87)',
+		async (family) => {
+			const backend = { address: ADDR[family].local, port: TARGET_PORT, local: true };
+			const frontend = { address: ADDR[family].clusterIp, port: 53, scope: FrontendScope.INTERNAL };
+			plane.services.add({ proto: 'udp', frontends: [frontend], backends: [backend] });
+			const flow = { proto: 'udp' as const, src: ADDR[family].local2, sport: 4000 };
+			const through = frameOf({ ...flow, dst: frontend.address, dport: frontend.port });
+			const direct = { ...flow, dst: backend.address, dport: backend.port };
+			const sources = () => source(plane.run(program('ml_to_pod'), frameOf(turned(direct))).bytes).address;
+			const fromPod = program('ml_from_pod');
+			expect(destination(plane.run(fromPod, through).bytes)).toBe(backend.address);
+			expectSameBytes(plane.run(fromPod, frameOf(direct)).bytes, frameOf(direct));
+			expect(sources()).toBe(frontend.address);
+			await sleep(3 * SECOND);
+			expectSameBytes(plane.run(fromPod, frameOf(direct)).bytes, frameOf(direct));
+			expect(sources()).toBe(backend.address);
+			plane.run(fromPod, through);
+			expect(sources()).toBe(frontend.address);
+		},
+	);
 });
