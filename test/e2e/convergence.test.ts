@@ -50,7 +50,7 @@ async function follows(...command: string[]): Promise<void> {
 	expect(ms).toBeLessThan(env.driver.convergenceMs + 1000);
 }
 
-describe('changes take effect in traffic', () => {
+describe('changes take effect in traffic (R-A1)', () => {
 	it('expose', async () => {
 		await follows('expose', 'deployment', 'fast', '--port=80', '--target-port=8080', '--type=NodePort');
 	});

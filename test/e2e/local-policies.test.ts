@@ -87,6 +87,25 @@ describe('internalTrafficPolicy Local', () => {
 	});
 });
 
+describe('no endpoint', () => {
+	it('refuses TCP and UDP everywhere, under Local policies too; these are silent once another node has one (R-A3)', async () => {
+		const spec = { ...LOAD_BALANCER, ...select('lonely'), ...LOCAL, internalTrafficPolicy: 'Local' };
+		const view = await apply('lonely', spec);
+		const nodePorts = (udp: boolean) => env.nodes.map((node) => view.nodePorts(node, udp));
+		for (const udp of BOTH) {
+			await env.allFail([...pods, ...hosts], view.clusterIPs(udp), 'ECONNREFUSED');
+			await env.allFail([...pods, ...hosts, 'outside'], nodePorts(udp).flat(), 'ECONNREFUSED');
+		}
+		await env.apply(pod('lonely', { node: env.nodes[0]!.name }));
+		for (const udp of BOTH) {
+			await env.allReach([pods[0]!, hosts[0]!], view.clusterIPs(udp), ['lonely']);
+			await env.allFail([pods[2]!, hosts[2]!], view.clusterIPs(udp), SILENCE);
+			await env.allReach(['outside'], nodePorts(udp)[0]!, ['lonely']);
+			await env.allFail(['outside'], nodePorts(udp)[2]!, SILENCE);
+		}
+	});
+});
+
 describe.each([
 	['NodePort', NODE_PORT],
 	['LoadBalancer', LOAD_BALANCER],

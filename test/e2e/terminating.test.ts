@@ -123,7 +123,7 @@ describe('an endpoint that ends and serves', () => {
 		}
 	});
 
-	it('can be reached at its own address and reach Services itself', async () => {
+	it('can be reached at its own address and reach Services itself (A-127)', async () => {
 		await lingering('ending', { probe: true });
 		const from = { pod: 'ending' };
 		await env.prober(from);

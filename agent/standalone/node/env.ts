@@ -76,7 +76,10 @@ export function expand(text: string, env: Readonly<Record<string, string>>): str
 }
 
 export function hostnameOf(pod: KubeObject): string {
-	return pod.spec?.hostname ?? pod.metadata.name.slice(0, 63);
+	const { hostNetwork, nodeName, hostname } = pod.spec ?? {};
+	// Who shares the host's network shares its name
+	if (hostNetwork && nodeName) return nodeName;
+	return hostname ?? pod.metadata.name.slice(0, 63);
 }
 
 /** A name that an environment can hold (kubernetes 1.32: any printable ASCII but `=`). */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { type Driver, type NodeInfo, openDriver, type Place } from './cluster.ts';
-import { client, type Manifest } from './objects.ts';
+import { client, GATE } from './objects.ts';
 import type { Answer } from './probe-messages.ts';
 import type { Prober, RequestOptions } from './prober.ts';
 import { run } from './process.ts';
@@ -95,6 +95,13 @@ export class Environment implements AsyncDisposable {
 		return [...new Set(addresses)];
 	}
 
+	/** A condition that the pod has as a readiness gate. */
+	async gate(pod: string, open: boolean): Promise<void> {
+		const status = { conditions: [{ type: GATE, status: open ? 'True' : 'False' }] };
+		const patch = ['--subresource=status', '--type=strategic', '-p', JSON.stringify({ status })];
+		await this.kubectl('patch', 'pod', pod, ...patch);
+	}
+
 	/** Told to end, and not waited for. */
 	async terminate(pod: string): Promise<void> {
 		await this.kubectl('delete', 'pod', pod, '--wait=false');
@@ -104,22 +111,23 @@ export class Environment implements AsyncDisposable {
 		return kubectl(this.driver, ['--namespace', this.namespace, ...args]);
 	}
 
+	/** With something on stdin. */
+	kubectlInput(input: string, ...args: string[]): Promise<string> {
+		return kubectl(this.driver, ['--namespace', this.namespace, ...args], input);
+	}
+
 	async get(resource: string, name?: string): Promise<Json> {
 		return JSON.parse(await this.kubectl('get', resource, ...(name ? [name] : []), '-o', 'json'));
 	}
 
-	async apply(...manifests: Manifest[]): Promise<void> {
+	async apply(...manifests: object[]): Promise<void> {
 		const documents = manifests.map((manifest) => JSON.stringify(manifest)).join('\n');
-		await kubectl(this.driver, ['--namespace', this.namespace, 'apply', '-f', '-'], documents);
+		await this.kubectlInput(documents, 'apply', '-f', '-');
 	}
 
 	/** An unmodified manifest file. */
 	async applyFile(file: string): Promise<void> {
-		await kubectl(
-			this.driver,
-			['--namespace', this.namespace, 'apply', '-f', '-'],
-			await readFile(file, 'utf8'),
-		);
+		await this.kubectlInput(await readFile(file, 'utf8'), 'apply', '-f', '-');
 	}
 
 	/** Pods of the label that are not about to end. */

@@ -23,6 +23,8 @@ export interface PodOptions {
 	probe?: boolean;
 	/** In the node's network. */
 	hostNetwork?: boolean;
+	/** It is ready only while its GATE is open. */
+	gated?: boolean;
 	/** Its readiness probe never passes. */
 	unready?: boolean;
 	/** Seconds for which the server goes on after it was told to end. */
@@ -30,6 +32,9 @@ export interface PodOptions {
 	/** Without a server: requests only. */
 	server?: boolean;
 }
+
+/** The type of the condition that `gated` pods wait for. */
+export const GATE = 'maglane.io/e2e';
 
 const NEVER = { readinessProbe: { exec: { command: ['/bin/false'] }, periodSeconds: 1 } };
 
@@ -42,11 +47,12 @@ function serverOf({ http = 8080, udp = 8081, names = {}, unready = false, serveO
 }
 
 function podSpec(options: PodOptions) {
-	const { node, hostNetwork = false, serveOn = 1, probe = false, server = true } = options;
+	const { node, hostNetwork = false, gated = false, serveOn = 1, probe = false, server = true } = options;
 	return {
 		terminationGracePeriodSeconds: serveOn,
 		...(node ? { nodeSelector: { 'kubernetes.io/hostname': node } } : {}),
 		...(hostNetwork ? { hostNetwork } : {}),
+		...(gated ? { readinessGates: [{ conditionType: GATE }] } : {}),
 		containers: [
 			...(server ? [serverOf(options)] : []),
 			...(probe ? [{ name: 'probe', image: PROBE_IMAGE, command: ['sleep', '86400'] }] : []),

@@ -35,12 +35,44 @@ export interface HoldRequest {
 	everyMs: number;
 }
 
+/** Asks each target again and again, over a new connection or from a new socket each time, until `release`. */
+export interface StreamRequest {
+	op: 'stream';
+	name: string;
+	targets: { host: string; port: number; udp?: boolean }[];
+	/** From an answer to the next request. */
+	everyMs: number;
+	timeoutMs: number;
+}
+
+/** Sends datagrams from one source port for as long as the probe runs. */
+export interface FlowRequest {
+	op: 'flow';
+	name: string;
+	host: string;
+	port: number;
+	localPort: number;
+	/**
+	 * `one`: by sendto() from one socket; `connected`: from one socket that is connected, and anew when it fails; `fresh`: a
+	 * socket for each datagram, as `nc -u -p` in a loop.
+	 */
+	socket: 'one' | 'connected' | 'fresh';
+	everyMs: number;
+}
+
+/** Asks how it is with what goes on; `release` ends it. */
 export interface ReleaseRequest {
-	op: 'release';
+	op: 'look' | 'release';
 	name: string;
 }
 
-export type ProbeRequest = HttpRequest | UdpRequest | HoldRequest | ReleaseRequest;
+export type ProbeRequest =
+	| HttpRequest
+	| UdpRequest
+	| HoldRequest
+	| StreamRequest
+	| FlowRequest
+	| ReleaseRequest;
 
 /** Of one request. */
 export interface Answer {
@@ -60,11 +92,27 @@ export interface HoldReport {
 	lost: string[];
 }
 
-/** Answers of http and udp in the order of the requests; of hold once all connections are open. */
+/** What happened on a stream. */
+export interface StreamReport {
+	requests: number;
+	/** What was asked, how it failed and when. */
+	failures: string[];
+	slowestMs: number;
+}
+
+/** What happened on a flow. */
+export interface FlowReport {
+	/** Who answered, from when until when, ms of the probe's clock. */
+	spans: { body: string; first: number; last: number }[];
+}
+
+/** Answers of http and udp in the order of the requests; of hold once all connections are open; of release. */
 export interface ProbeReply {
 	id: number;
 	answers?: Answer[];
 	report?: HoldReport;
+	stream?: StreamReport;
+	flow?: FlowReport;
 	/** The request itself was wrong. */
 	failure?: string;
 }

@@ -2,21 +2,28 @@
  * The client end of the tests, run by Node in the place from which traffic is to come: a node, a pod, outside. Needs
  * nothing beside itself, so that it can be handed to a `node -e` in a container as text.
  */
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type {
 	Answer,
+	FlowReport,
+	FlowRequest,
 	HoldReport,
 	HoldRequest,
 	HttpRequest,
 	ProbeReply,
 	ProbeRequest,
+	StreamReport,
+	StreamRequest,
 	UdpRequest,
 } from './probe-messages.ts';
 
 const HOLD_TIMEOUT_MS = 3000;
-const held = new Map<string, { stop: () => void; report: HoldReport }>();
+type Reports = Omit<ProbeReply, 'id'>;
+/** What goes on until it is released. */
+const held = new Map<string, { stop: () => void; reports: Reports }>();
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 function requestText(path: string, keep: boolean): string {
 	return `GET ${path} HTTP/1.1\r\nHost: probe\r\nConnection: ${keep ? 'keep-alive' : 'close'}\r\n\r\n`;
@@ -147,7 +154,7 @@ async function hold(request: HoldRequest): Promise<HoldReport> {
 		Array.from({ length: request.connections }, () => holdOne(request, report, () => stop)),
 	);
 	held.set(request.name, {
-		report,
+		reports: { report },
 		stop: () => {
 			stop = true;
 			for (const socket of sockets) socket.destroy();
@@ -156,7 +163,109 @@ async function hold(request: HoldRequest): Promise<HoldReport> {
 	return report;
 }
 
-async function handle(request: ProbeRequest): Promise<Omit<ProbeReply, 'id'>> {
+function stream({ name, targets, everyMs, timeoutMs }: StreamRequest): void {
+	const report: StreamReport = { requests: 0, failures: [], slowestMs: 0 };
+	let stopped = false;
+	const ask = async ({ host, port, udp }: StreamRequest['targets'][number]) => {
+		const common = { host, port, count: 1, parallel: 1, timeoutMs };
+		while (!stopped) {
+			const { body, error, ms } = udp
+				? await udpOnce({ op: 'udp', message: 'hostname', ...common }, undefined)
+				: await httpOnce({ op: 'http', path: '/hostname', ...common }, undefined);
+			report.requests++;
+			report.slowestMs = Math.max(report.slowestMs, ms);
+			const what = `${udp ? 'udp' : 'tcp'} ${host} ${port}`;
+			if (body === undefined) report.failures.push(`${what}: ${error} at ${new Date().toISOString()}`);
+			await pause(everyMs);
+		}
+	};
+	for (const target of targets) void ask(target);
+	const stop = () => {
+		stopped = true;
+	};
+	held.set(name, { reports: { stream: report }, stop });
+}
+
+/** Notes who answers. */
+function flow(request: FlowRequest): void {
+	const report: FlowReport = { spans: [] };
+	const answered = (body: string) => {
+		const at = performance.now();
+		const span = report.spans.at(-1);
+		if (span?.body === body) span.last = at;
+		else report.spans.push({ body, first: at, last: at });
+	};
+	const { send, close } =
+		request.socket === 'fresh' ? freshSockets(request, answered) : oneSocket(request, answered);
+	let stopped = false;
+	const run = async () => {
+		for (; !stopped; await pause(request.everyMs)) await send();
+		close();
+	};
+	void run();
+	const stop = () => {
+		stopped = true;
+	};
+	held.set(request.name, { reports: { flow: report }, stop });
+}
+
+interface Sender {
+	send(): Promise<void>;
+	close(): void;
+}
+
+const FRESH_TIMEOUT_MS = 200;
+
+function freshSockets({ host, port, localPort }: FlowRequest, answered: (body: string) => void): Sender {
+	const common = {
+		op: 'udp',
+		message: 'hostname',
+		count: 1,
+		parallel: 1,
+		timeoutMs: FRESH_TIMEOUT_MS,
+	} as const;
+	const send = async () => {
+		const { body } = await udpOnce({ host, port, ...common }, localPort);
+		if (body !== undefined) answered(body);
+	};
+	return { send, close: () => {} };
+}
+
+/** @returns why not. */
+function connectUdp(socket: UdpSocket, port: number, host: string): Promise<Error | undefined> {
+	return new Promise((resolve) => socket.connect(port, host, (error?: Error) => resolve(error)));
+}
+
+function oneSocket(request: FlowRequest, answered: (body: string) => void): Sender {
+	const { host, port, localPort, everyMs, socket: kind } = request;
+	const open = async (): Promise<UdpSocket> => {
+		const socket = createSocket({ type: host.includes(':') ? 'udp6' : 'udp4' });
+		socket.on('message', (body) => answered(body.toString()));
+		await new Promise<void>((resolve) => socket.bind(localPort, resolve));
+		if (kind === 'connected' && (await connectUdp(socket, port, host))) {
+			socket.close();
+			await pause(everyMs);
+			return open();
+		}
+		// the next one is another, if the kernel has ended this one
+		socket.on('error', () => {
+			socket.close();
+			current = open();
+		});
+		return socket;
+	};
+	let current = open();
+	return {
+		send: async () => {
+			const socket = await current;
+			if (kind === 'connected') socket.send('hostname');
+			else socket.send('hostname', port, host);
+		},
+		close: () => void current.then((socket) => socket.close()),
+	};
+}
+
+async function handle(request: ProbeRequest): Promise<Reports> {
 	switch (request.op) {
 		case 'http':
 			return { answers: await repeat(request, httpOnce) };
@@ -164,10 +273,17 @@ async function handle(request: ProbeRequest): Promise<Omit<ProbeReply, 'id'>> {
 			return { answers: await repeat(request, udpOnce) };
 		case 'hold':
 			return { report: await hold(request) };
+		case 'stream':
+			stream(request);
+			return {};
+		case 'flow':
+			flow(request);
+			return {};
+		case 'look':
 		case 'release': {
 			const one = held.get(request.name);
-			one?.stop();
-			return one ? { report: one.report } : { failure: `Nothing is held as ${request.name}` };
+			if (request.op === 'release') one?.stop();
+			return one ? one.reports : { failure: `Nothing is held as ${request.name}` };
 		}
 	}
 }
@@ -175,8 +291,7 @@ async function handle(request: ProbeRequest): Promise<Omit<ProbeReply, 'id'>> {
 const lines = createInterface({ input: process.stdin });
 lines.on('line', (line) => {
 	const { id, ...request } = JSON.parse(line) as ProbeRequest & { id: number };
-	const reply = (rest: Omit<ProbeReply, 'id'>) =>
-		process.stdout.write(`${JSON.stringify({ id, ...rest })}\n`);
+	const reply = (rest: Reports) => process.stdout.write(`${JSON.stringify({ id, ...rest })}\n`);
 	handle(request as ProbeRequest).then(reply, (error: unknown) => reply({ failure: String(error) }));
 });
 lines.on('close', () => process.exit());

@@ -1,6 +1,15 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { Answer, HoldReport, ProbeReply, ProbeRequest } from './probe-messages.ts';
+import type {
+	Answer,
+	FlowReport,
+	FlowRequest,
+	HoldReport,
+	ProbeReply,
+	ProbeRequest,
+	StreamReport,
+	StreamRequest,
+} from './probe-messages.ts';
 
 export interface RequestOptions {
 	count?: number;
@@ -67,6 +76,25 @@ export class Prober implements Disposable {
 
 	async release(name: string): Promise<HoldReport> {
 		return (await this.#ask({ op: 'release', name })).report!;
+	}
+
+	/** Asks every target again and again over new connections until `streamed()`. */
+	async stream(name: string, targets: StreamRequest['targets'], everyMs: number): Promise<void> {
+		await this.#ask({ op: 'stream', name, targets, everyMs, timeoutMs: 3000 });
+	}
+
+	async streamed(name: string): Promise<StreamReport> {
+		return (await this.#ask({ op: 'release', name })).stream!;
+	}
+
+	/** Sends datagrams from one source port for as long as the probe runs. */
+	async flow(name: string, flow: Omit<FlowRequest, 'op' | 'name' | 'everyMs'>, everyMs = 20): Promise<void> {
+		await this.#ask({ op: 'flow', name, ...flow, everyMs });
+	}
+
+	/** What has happened on the flow so far. */
+	async flowing(name: string): Promise<FlowReport> {
+		return (await this.#ask({ op: 'look', name })).flow!;
 	}
 
 	async #ask(request: ProbeRequest): Promise<ProbeReply> {
