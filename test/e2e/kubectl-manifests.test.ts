@@ -22,7 +22,7 @@ const count = (resource: string): number => cluster.api.objects.list(resource).l
 const services = (): number => count('services') - 1;
 const service = (name: string) => cluster.api.objects.get('services', 'default', name)?.spec;
 
-describe('public manifests, unmodified (H-01)', { skip: !present }, () => {
+describe('public manifests, unmodified', { skip: !present }, () => {
 	test('there are 21', () => expect(files).toHaveLength(21));
 
 	test.each(files.map((file) => [basename(file), file]))(
