@@ -325,8 +325,12 @@ describe('up() after its control plane was killed', () => {
 	test('goes on with its objects, and with the pods that ran on meanwhile', async () => {
 		await up(options, () => {});
 		const { port } = readState(paths.state)!;
+		const once = { name: 'c', image: 'x', command: ['true'] };
 		await apply(web('stays'), podOf('program', { containers: [sleeper] }), web('doomed'));
+		await apply(podOf('done', { restartPolicy: 'Never', containers: [once] }));
 		await ready('stays', 'program', 'doomed');
+		await expect.poll(async () => (await statusOf('done')).phase).toBe('Succeeded');
+		const done = await statusOf('done');
 		const [address] = await ipsOf('stays');
 		const status = await statusOf('stays');
 		const flow = inPlace(
@@ -344,6 +348,10 @@ describe('up() after its control plane was killed', () => {
 		expect(readState(paths.state)!.port).toBe(port);
 		await flow;
 		expect(await statusOf('stays')).toEqual(status);
+		expect(await statusOf('done')).toEqual(done);
+		await expect
+			.poll(async () => (await statusOf('program')).containerStatuses[0]?.restartCount, { timeout: 10_000 })
+			.toBe(1);
 		expect(await ipsOf('program')).toHaveLength(2);
 		await expect
 			.poll(() => inPlace('program', 'pgrep', '-cf', '[s]leep 4243'), { timeout: 10_000 })

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import type { NetnsSwitcher } from '../../bpf/netns.ts';
 import type { Ended } from '../api/pod-access.ts';
 import type { Fields, KubeObject } from '../port.ts';
-import { Container, type RestartPolicy, type Run } from './container.ts';
+import { Container, type RestartPolicy, type Run, timestamp } from './container.ts';
 import type { EnvFacts } from './env.ts';
 import { LogFile } from './log-file.ts';
 import { containerLog } from './pod-place.ts';
@@ -227,7 +227,10 @@ export class PodContainers {
 function leftRun({ name, program }: ContainerPlan, { status }: KubeObject) {
 	const old = status?.containerStatuses?.find((one: Fields) => one.name === name);
 	const startedAt: string | undefined = old?.state?.running?.startedAt;
-	if (program !== undefined || startedAt === undefined) return undefined;
+	if (startedAt === undefined) return undefined;
+	// A program was ended with its control plane: this is its next run
+	if (program !== undefined)
+		return { startedAt: timestamp(new Date()), restarts: (old.restartCount as number) + 1, ready: false };
 	return { startedAt, restarts: old.restartCount as number, ready: old.ready as boolean };
 }
 

@@ -119,6 +119,7 @@ export class PodRunner {
 		this.#enqueue('start', async () => {
 			if (this.#ending) return;
 			await this.#makeNetwork();
+			if (this.#isDone()) return;
 			this.#plan = planWorkload(this.#pod, resolveProgram);
 			this.#makeContainers();
 			await this.#serve();
@@ -164,9 +165,9 @@ export class PodRunner {
 		const { switcher } = this.#deps;
 		const network = this.#describeNetwork();
 		this.#network = network;
-		if (!switcher || !network) return;
+		if (!switcher) return;
 		this.#resumed = this.#isLeft(switcher, network);
-		if (this.#resumed) return;
+		if (this.#resumed || !network) return;
 		await this.#deps.limit(async () => {
 			// Of an earlier pod of that name, or half made, when a control plane was killed
 			if (netnsExists(network.netns)) await destroyPodNetwork(switcher, network);
@@ -187,10 +188,16 @@ export class PodRunner {
 		};
 	}
 
-	/** Whether an earlier control plane finished the network, and it is still there. */
-	#isLeft(switcher: NetnsSwitcher, network: PodNetwork): boolean {
-		const { annotations } = this.#pod.metadata;
-		return annotations?.[NETNS_ANNOTATION] === this.#netns && podNetworkExists(switcher, network);
+	/** Under an earlier control plane it came to its end: nothing of it is run again. */
+	#isDone(): boolean {
+		const phase: string | undefined = this.#pod.status?.phase;
+		return phase === 'Succeeded' || phase === 'Failed';
+	}
+
+	/** Whether an earlier control plane brought the pod up, and the network that it made, if any, is still there. */
+	#isLeft(switcher: NetnsSwitcher, network: PodNetwork | undefined): boolean {
+		if (this.#pod.metadata.annotations?.[NETNS_ANNOTATION] !== this.#netns) return false;
+		return network === undefined || podNetworkExists(switcher, network);
 	}
 
 	#envFacts(): EnvFacts {
