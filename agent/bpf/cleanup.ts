@@ -6,6 +6,7 @@ import type { LogSink } from './ffi/log.ts';
 import { type FfiName, openNative } from './ffi/native.ts';
 import { Netlink } from './netlink.ts';
 import { releaseReservedPorts } from './port-memo.ts';
+import { removeClsact } from './tc.ts';
 
 export interface CleanupOptions {
 	/** As of the agent: the directory above v<ABI>. */
@@ -31,7 +32,9 @@ export function cleanup({ pinPath, ffi }: CleanupOptions, log?: LogSink): string
 		removed.push(...pins);
 	}
 	using netlink = new Netlink(native);
-	for (const { index } of netlink.network().links) detachFilters(native, index);
+	// a qdisc with filters of others is not ours to take away
+	for (const { index } of netlink.network().links)
+		if (detachFilters(native, index) && !netlink.hasFilters(index)) removeClsact(native, index);
 	if (existsSync(pinPath) && readdirSync(pinPath).length === 0) rmdirSync(pinPath);
 	return removed;
 }

@@ -28,6 +28,8 @@ export type { Dataplane, DataplaneLog, DataplaneOptions, DataplaneStatus } from 
 
 const POLL_MS = 50;
 const RETRY_MS = 1000;
+/** How often attachments are looked at without an event: nothing tells when somebody takes a program off. */
+const LOOK_MS = 5000;
 
 /**
  * Brings the dataplane up, or takes over what an agent before us left. The process must be in the network namespace of
@@ -302,8 +304,7 @@ class KernelDataplane implements Dataplane {
 		}
 		this.#soon = undefined;
 		const state = this.#links.apply(this.#devices, network.links);
-		this.#dueAt =
-			state === 'done' ? Number.POSITIVE_INFINITY : state === 'more' ? 0 : performance.now() + RETRY_MS;
+		this.#dueAt = state === 'more' ? 0 : performance.now() + (state === 'done' ? LOOK_MS : RETRY_MS);
 		if (state === 'more') this.#soon ??= setImmediate(() => this.#poll());
 	}
 }

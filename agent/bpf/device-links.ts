@@ -281,8 +281,11 @@ export function removePinnedLink(native: Native, path: string): void {
 /** Filters have no pin; a path that is none makes findTc() look for the filter. */
 const NO_PIN = '/sys/fs/bpf/none';
 
-/** Takes our clsact filters off a device, both directions. */
-export function detachFilters(native: Native, ifindex: number): void {
-	for (const direction of ['ingress', 'egress'] as const)
-		findTc(native, { ifindex, direction }, NO_PIN)?.detach();
+/** Takes our clsact filters off a device, both directions. @returns whether there were any. */
+export function detachFilters(native: Native, ifindex: number): boolean {
+	const ours = (['ingress', 'egress'] as const).flatMap(
+		(direction) => findTc(native, { ifindex, direction }, NO_PIN) ?? [],
+	);
+	for (const filter of ours) filter.detach();
+	return ours.length > 0;
 }

@@ -17,6 +17,7 @@ export const MessageType = {
 	NEW_ROUTE: 24,
 	DELETE_ROUTE: 25,
 	GET_ROUTE: 26,
+	GET_FILTER: 46,
 } as const;
 
 /** Groups of rtnetlink (RTMGRP_*), as bits of the address that a socket is bound to. */
@@ -102,6 +103,23 @@ export function dumpRequest(type: number, sequence: number, family?: 4 | 6): Uin
 	header.setUint16(6, REQUEST_DUMP, true);
 	header.setUint32(8, sequence, true);
 	bytes[HEADER] = family === 4 ? AF_INET : family === 6 ? AF_INET6 : 0;
+	return bytes;
+}
+
+/** Handles of the two sides of a clsact qdisc. */
+const CLSACT = { ingress: 0xffff_fff2, egress: 0xffff_fff3 } as const;
+
+/** A request for the filters of one side of a device's clsact qdisc. */
+export function filterRequest(ifindex: number, side: keyof typeof CLSACT, sequence: number): Uint8Array {
+	// struct tcmsg: family, ifindex, handle, parent, info
+	const bytes = new Uint8Array(HEADER + 20);
+	const header = view(bytes);
+	header.setUint32(0, bytes.length, true);
+	header.setUint16(4, MessageType.GET_FILTER, true);
+	header.setUint16(6, REQUEST_DUMP, true);
+	header.setUint32(8, sequence, true);
+	header.setInt32(HEADER + 4, ifindex, true);
+	header.setUint32(HEADER + 12, CLSACT[side], true);
 	return bytes;
 }
 

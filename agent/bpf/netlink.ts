@@ -5,6 +5,7 @@ import type { Native } from './ffi/native.ts';
 import {
 	dumpRequest,
 	errnoOf,
+	filterRequest,
 	Group,
 	type Link,
 	type LinkAddress,
@@ -73,6 +74,14 @@ export class Netlink implements Disposable {
 		};
 	}
 
+	/** Whether a device has filters, whosever, in its clsact qdisc. @throws BpfError. */
+	hasFilters(ifindex: number): boolean {
+		return (['ingress', 'egress'] as const).some((side) => {
+			const request = filterRequest(ifindex, side, ++this.#sequence);
+			return this.#ask(request, 'filters').bodies.length > 0;
+		});
+	}
+
 	/**
 	 * Takes all events that wait. @returns whether something may have changed that network() shows; true as well when
 	 * the kernel had no room for events.
@@ -126,16 +135,16 @@ export class Netlink implements Disposable {
 	/** A dump is repeated when the table changed meanwhile; the last attempt is taken as it is. */
 	#dump<T>(type: number, what: string, parse: (body: Uint8Array) => T | undefined, family?: 4 | 6): T[] {
 		for (let attempt = 1; ; attempt++) {
-			const { bodies, interrupted } = this.#dumpOnce(type, what, family);
+			const { bodies, interrupted } = this.#ask(dumpRequest(type, ++this.#sequence, family), what);
 			if (interrupted && attempt < MOST_ATTEMPTS) continue;
 			return bodies.map(parse).filter((entry): entry is T & {} => entry !== undefined);
 		}
 	}
 
-	#dumpOnce(type: number, what: string, family?: 4 | 6): { bodies: Uint8Array[]; interrupted: boolean } {
+	/** All that answers one request. */
+	#ask(request: Uint8Array, what: string): { bodies: Uint8Array[]; interrupted: boolean } {
 		const { call } = this.#native;
-		const sequence = ++this.#sequence;
-		const request = dumpRequest(type, sequence, family);
+		const sequence = this.#sequence;
 		check(call.send(this.#dumps, request, request.length, 0), 'ask for', what);
 		const bodies: Uint8Array[] = [];
 		let interrupted = false;

@@ -141,6 +141,13 @@ function filterAttachment(native: Native, target: TcTarget, options: TcOptions):
 	};
 }
 
+/** Takes the clsact qdisc off a device. Filters that are still in it go as well. */
+export function removeClsact(native: Native, ifindex: number): void {
+	// both directions at once mean the qdisc
+	const hook = tcHookCodec.encode({ sz: BigInt(tcHookCodec.size), ifindex, attachPoint: 3 });
+	check(native.call.bpf_tc_hook_destroy(hook), 'take the clsact qdisc off', `device ${ifindex}`);
+}
+
 const placeOf = ({ direction, ifindex }: TcTarget) => `clsact ${direction} of device ${ifindex}`;
 
 function hookOf({ ifindex, direction }: TcTarget): Uint8Array {

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { counterCodec, Reason } from '../../agent/abi/layout.ts';
 import { openNative } from '../../agent/bpf/ffi/native.ts';
 import { openPinnedMap } from '../../agent/bpf/kernel-map.ts';
+import { openPinnedLink } from '../../agent/bpf/link.ts';
 import { TestNode } from './dataplane-node.ts';
 
 const SOCKET_HOOKS = [
@@ -226,6 +227,35 @@ describe('openDataplane()', () => {
 		expect(status.degradations).toEqual([]);
 	});
 
+	/** Pins of device links that are on their device. */
+	const alive = () =>
+		node.links().filter((pin) => {
+			using link = openPinnedLink(native, join(node.pins, pin))!;
+			return (link.state().ifindex ?? 0) !== 0;
+		});
+
+	it('attaches again what somebody took off its device (F-47)', async () => {
+		node.addPod('pod1');
+		await node.open({ xdp: 'native' });
+		const before = alive();
+		expect(before).toHaveLength(5);
+		for (const pin of before) {
+			using link = openPinnedLink(native, join(node.pins, pin))!;
+			link.detach();
+		}
+		expect(alive()).toEqual([]);
+		await until(() => alive().length === before.length, 10_000);
+		expect(alive()).toEqual(before);
+	});
+
+	it('attaches again what went with its qdisc, where TCX is not used (F-47)', async () => {
+		await node.open({ tc: 'clsact' });
+		const filters = () => node.in(node.node, 'tc', 'filter', 'show', 'dev', 'eth0', 'ingress');
+		expect(filters()).toContain('ml_from_netdev');
+		node.in(node.node, 'tc', 'qdisc', 'del', 'dev', 'eth0', 'clsact');
+		await until(() => filters().includes('ml_from_netdev'), 10_000);
+	});
+
 	it('refuses to start when a named cgroup does not exist', async () => {
 		for (const flag of ['cgroup', 'hostCgroup'] as const) {
 			const opening = node.open({ [flag]: `${node.cgroup}/none` });
@@ -279,17 +309,45 @@ describe('cleanup()', () => {
 		return Number(node.in(node.node, process.execPath, '--input-type=module-typescript', '-e', script));
 	};
 
-	it.each(['auto', 'clsact'] as const)('leaves no program, pin or setting (TC by %s)', async (tc) => {
-		node.in(node.node, 'sysctl', '-qw', 'net.ipv4.ip_local_reserved_ports=8080,61500-61600');
-		node.addPod('pod1');
-		const { agent } = await node.open({ xdp: 'native', tc });
-		expect(reserved()).toBe('8080,61000-61999');
+	it.each(['auto', 'clsact'] as const)(
+		'leaves no program, map, pin, qdisc or setting (TC by %s; F-47)',
+		async (tc) => {
+			node.in(node.node, 'sysctl', '-qw', 'net.ipv4.ip_local_reserved_ports=8080,61500-61600');
+			node.addPod('pod1');
+			const { agent } = await node.open({ xdp: 'native', tc });
+			expect(reserved()).toBe('8080,61000-61999');
+			await agent.end();
+			expect(cleanUp()).toBeGreaterThan(15);
+			expect(existsSync(node.pinPath)).toBe(false);
+			expect(reserved()).toBe('8080,61500-61600');
+			const left = JSON.parse(node.in(node.node, 'bpftool', '-j', 'net', 'show'))[0];
+			expect(left).toMatchObject({ xdp: [], tc: [] });
+			expect(node.in(node.node, 'tc', 'qdisc', 'show')).not.toContain('clsact');
+		},
+	);
+
+	it('leaves the qdisc to those who have filters in it', async () => {
+		const { agent } = await node.open({ tc: 'clsact' });
 		await agent.end();
-		expect(cleanUp()).toBeGreaterThan(15);
-		expect(existsSync(node.pinPath)).toBe(false);
-		expect(reserved()).toBe('8080,61500-61600');
-		const left = JSON.parse(node.in(node.node, 'bpftool', '-j', 'net', 'show'))[0];
-		expect(left).toMatchObject({ xdp: [], tc: [] });
+		node.in(
+			node.node,
+			'tc',
+			'filter',
+			'add',
+			'dev',
+			'eth0',
+			'ingress',
+			'prio',
+			'9',
+			'u32',
+			'match',
+			'u32',
+			'0',
+			'0',
+		);
+		cleanUp();
+		expect(node.in(node.node, 'tc', 'filter', 'show', 'dev', 'eth0', 'ingress')).toContain('u32');
+		expect(node.in(node.node, 'tc', 'filter', 'show', 'dev', 'eth0', 'ingress')).not.toContain('bpf');
 	});
 
 	it('does nothing where there is nothing', () => {

@@ -10,7 +10,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Decoded, decodeIp } from '../packet/decode.ts';
 import { Capture } from './dataplane/capture.ts';
-import { Cluster, nodePort, TARGET_PORT } from './dataplane/cluster.ts';
+import { Cluster, clusterIp, nodePort, SERVICE_PORT, TARGET_PORT } from './dataplane/cluster.ts';
 import { Peer } from './dataplane/remote.ts';
 import { CLIENT, nodeOf, podOf } from './dataplane/topology.ts';
 
@@ -31,6 +31,8 @@ const NARROW_CLIENT = 1300;
 const NARROW_BACKEND = 1320;
 const WIDE = 1500;
 const ERRORS = 'icmp or icmp6';
+/** Host unreachable, and address unreachable. */
+const UNREACHABLE = { v4: { type: 3, code: 1 }, v6: { type: 1, code: 3 } } as const;
 /** Time exceeded in transit. */
 const EXPIRED = { v4: { type: 11, code: 0 }, v6: { type: 3, code: 0 } } as const;
 
@@ -163,6 +165,37 @@ describe('errors about a flow through a NodePort', () => {
 			expect(flowOf(decodeIp(frame.payload))).toBe(
 				`${CLIENT[family]} 23999 > ${node1[family]} ${nodePort('remote')}`,
 			);
+		},
+	);
+});
+
+describe('a backend whose node is gone', () => {
+	const links = (state: 'up' | 'down') => cluster.topology.net.ip('client', `link set node2 ${state}`);
+	beforeAll(() => {
+		const quick = (family: string) => `net/${family}/neigh/eth0/retrans_time_ms`;
+		cluster.topology.net.sysctl('node1', { [quick('ipv4')]: '100', [quick('ipv6')]: '100' });
+		links('down');
+		cluster.topology.net.ip('node1', 'neighbour flush dev eth0');
+	});
+	afterAll(() => links('up'));
+
+	it.each(FAMILIES)(
+		'IP%s: a pod hears from its node that the host is unreachable, as of what it dialled (F-44)',
+		async (family) => {
+			const to = { address: clusterIp('remote', family), port: SERVICE_PORT };
+			await using capture = await Capture.start(cluster.topology.net.path('pod1b'), 'eth0', ERRORS);
+			const pod = podOf('pod1b')[family];
+			// no error of the socket's: to Linux, this one may pass
+			const unheard = expect(
+				cluster.peer('bypass1b').call('udp', { ...to, timeout: 1000 }),
+			).rejects.toThrow();
+			const { type, code } = UNREACHABLE[family];
+			const { faults, payload } = await capture.find(
+				({ ip, icmp }) => ip?.dst === pod && icmp?.type === type && icmp.code === code,
+			);
+			await unheard;
+			expect(faults).toEqual([]);
+			expect(flowOf(decodeIp(payload))).toMatch(new RegExp(`^${pod} \\d+ > ${to.address} ${SERVICE_PORT}$`));
 		},
 	);
 });
