@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pc from 'picocolors';
+import { ApiClient } from '../agent/standalone/cluster/api-client.ts';
 import { describeDown, down } from '../agent/standalone/cluster/down.ts';
 import { BPFFS } from '../agent/standalone/cluster/mounts.ts';
 import {
@@ -19,7 +20,6 @@ import { isAlive, readState } from '../agent/standalone/cluster/state.ts';
 import { ownerOf } from '../agent/standalone/cluster/sweep.ts';
 import { up } from '../agent/standalone/cluster/up.ts';
 import type { Fields, KubeObject } from '../agent/standalone/port.ts';
-import { ApiClient } from './demo/api.ts';
 import { type Application, applyFile, selects, waitForApplication } from './demo/application.ts';
 import { startMapImage } from './demo/image.ts';
 import { showMaps } from './demo/maps.ts';

@@ -1,15 +1,23 @@
 /** `maglane standalone`: a cluster of network namespaces on this machine. */
 import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
-import type { Command } from 'commander';
+import { join } from 'node:path';
+import { addAbortSignal, Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { type Command, Option } from 'commander';
 import pc from 'picocolors';
+import { runStatus } from './cli-status.ts';
+import { ApiClient } from './cluster/api-client.ts';
+import { applyObjects } from './cluster/apply.ts';
 import { describeDown, down } from './cluster/down.ts';
+import { readLogs } from './cluster/logs.ts';
+import { parseManifests } from './cluster/manifests.ts';
 import { type ClusterOptions, DEFAULT_DIRECTORY, DEFAULT_PREFIX, parseOptions } from './cluster/options.ts';
 import { pathsOf } from './cluster/paths.ts';
-import type { Report } from './cluster/report.ts';
 import { missingRequirements } from './cluster/requirements.ts';
 import { type ClusterState, isAlive, readState } from './cluster/state.ts';
-import { findTarget, getJson } from './cluster/target.ts';
+import { findTarget } from './cluster/target.ts';
 import { up } from './cluster/up.ts';
 import { placedCommand } from './node/spawn.ts';
 
@@ -40,8 +48,32 @@ export function registerStandalone(program: Command): void {
 		.command('status')
 		.description('nodes, agents and pods of the running cluster')
 		.option('--state <dir>', 'state directory', DEFAULT_DIRECTORY)
-		.option('-o, --output <format>', 'table or json', 'table')
-		.action(async ({ state, output }) => runStatus(state, output));
+		.addOption(
+			new Option('-o, --output <format>', 'how to print').choices(['table', 'json', 'yaml']).default('table'),
+		)
+		.action(async ({ state, output }) => {
+			mustBeUp(state);
+			await runStatus(state, output);
+		});
+	standalone
+		.command('apply')
+		.description(
+			'create or change objects from manifests (YAML, KYAML, JSON); kinds that are not served are named and skipped',
+		)
+		.requiredOption('-f, --filename <file...>', 'files or directories; - is the input')
+		.option('-n, --namespace <name>', 'of objects that name none', 'default')
+		.option('--state <dir>', 'state directory', DEFAULT_DIRECTORY)
+		.action(runApply);
+	standalone
+		.command('logs')
+		.description('print the log of the control plane, of the agent of a node, or of a pod')
+		.argument('[of]', 'control-plane, node1, <pod> or <namespace>/<pod>', 'control-plane')
+		.option('-f, --follow', 'go on with what comes')
+		.option('--tail <lines>', 'the last lines only')
+		.option('-c, --container <name>', 'of a pod with several')
+		.option('-p, --previous', "of the container's run before this one")
+		.option('--state <dir>', 'state directory', DEFAULT_DIRECTORY)
+		.action(runLogs);
 	standalone
 		.command('exec')
 		.description('run a command in the place of a node, a pod or the outside client')
@@ -75,39 +107,62 @@ async function runDown(prefix: string, directory: string): Promise<void> {
 	for (const line of lines) console.log(`${pc.green('✓')} ${line}`);
 }
 
-async function runStatus(directory: string, format: string): Promise<void> {
-	mustBeUp(directory);
-	const report = await getJson<Report>(pathsOf(directory).controlSocket, '/status');
-	if (!report) throw new Error('Cannot get the status: the control plane does not know it');
-	if (format === 'json') console.log(JSON.stringify(report, undefined, 2));
-	else if (format === 'table') printReport(report);
-	else throw new RangeError(`Cannot print as ${format}: expected table or json`);
+interface ApplyFlags {
+	readonly filename: readonly string[];
+	readonly namespace: string;
+	readonly state: string;
 }
 
-function printReport(report: Report): void {
-	const rows = report.nodes.map(({ name, addresses, netns, pods, agent }) => [
-		name,
-		addresses.join(','),
-		report.network ? netns : 'none',
-		String(pods),
-		agent ? (agent.ready ? 'ready' : (agent.lastEnd ?? 'starting')) : 'none',
-		String(agent?.restarts ?? 0),
-	]);
-	printTable(['NODE', 'ADDRESSES', 'NAMESPACE', 'PODS', 'AGENT', 'RESTARTS'], rows);
-	console.log(`API server ${report.server}, process ${report.pid}`);
-	console.log(`${report.services} Services, ${report.readyPods} of ${report.pods} pods ready`);
+async function runApply({ filename, namespace, state }: ApplyFlags): Promise<void> {
+	mustBeUp(state);
+	const api = new ApiClient(pathsOf(state).apiSocket);
+	let failed = 0;
+	for (const file of filename.flatMap(manifestFiles)) {
+		const objects = parseManifests(await readManifest(file), file);
+		for await (const { object, outcome, reason } of applyObjects(api, objects, namespace)) {
+			if (outcome === 'skipped') console.error(`${pc.yellow('skipped')} ${object}: ${reason}`);
+			else if (outcome === 'failed') console.error(`${pc.red('failed')} ${object}: ${reason}`);
+			else console.log(`${object} ${outcome}`);
+			if (outcome === 'failed') failed++;
+		}
+	}
+	if (failed > 0) process.exitCode = 1;
 }
 
-/** Columns three spaces apart, as kubectl prints them. */
-function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
-	const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
-	for (const row of [head, ...rows])
-		console.log(
-			row
-				.map((cell, i) => cell.padEnd(widths[i]!))
-				.join('   ')
-				.trimEnd(),
-		);
+/** The manifests of a directory in the order of their names, as kubectl takes them. */
+function manifestFiles(file: string): string[] {
+	if (file === '-' || !statSync(file).isDirectory()) return [file];
+	const names = readdirSync(file).filter((name) => /\.(ya?ml|json)$/.test(name));
+	return names.sort().map((name) => join(file, name));
+}
+
+async function readManifest(file: string): Promise<string> {
+	return file === '-' ? text(process.stdin) : readFileSync(file, 'utf8');
+}
+
+interface LogFlags {
+	readonly state: string;
+	readonly follow?: boolean;
+	readonly tail?: string;
+	readonly container?: string;
+	readonly previous?: boolean;
+}
+
+async function runLogs(target: string, flags: LogFlags): Promise<void> {
+	const { state, follow = false, previous = false, container } = flags;
+	if (flags.tail !== undefined && !/^\d+$/.test(flags.tail))
+		throw new RangeError(`Cannot use --tail ${flags.tail}: expected a number of lines`);
+	const tail = flags.tail === undefined ? undefined : Number(flags.tail);
+	const paths = pathsOf(state);
+	const stop = new AbortController();
+	for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+	const options = { follow, tail, container, previous };
+	const logs = readLogs(target, paths, new ApiClient(paths.apiSocket), options, stop.signal);
+	try {
+		for await (const part of addAbortSignal(stop.signal, Readable.from(logs))) process.stdout.write(part);
+	} catch (error) {
+		if (!stop.signal.aborted) throw error;
+	}
 }
 
 async function runExec(where: string, command: readonly string[], directory: string): Promise<void> {

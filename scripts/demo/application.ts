@@ -1,29 +1,19 @@
 /** The application of the demo: read from YAML, created, waited for. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseAllDocuments } from 'yaml';
+import type { ApiClient } from '../../agent/standalone/cluster/api-client.ts';
+import { parseManifests } from '../../agent/standalone/cluster/manifests.ts';
 import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
-import type { ApiClient } from './api.ts';
 
 /** Creates the objects in the file's order. @returns kinds that the server does not know, which are left out. */
 export async function applyFile(api: ApiClient, file: string): Promise<string[]> {
 	const unknown = new Set<string>();
-	for (const object of readObjects(file)) {
+	for (const object of parseManifests(readFileSync(file, 'utf8'), file)) {
 		const collection = await api.collection(object);
 		if (collection === undefined) unknown.add(String(object.kind));
-		else await api.post(collection, object);
+		else await api.post(collection.path, object);
 	}
 	return [...unknown];
-}
-
-function readObjects(file: string): KubeObject[] {
-	const documents = parseAllDocuments(readFileSync(file, 'utf8'));
-	return documents.flatMap((document): KubeObject[] => {
-		if (document.errors.length > 0) throw new Error(`Cannot read ${file}: ${document.errors[0]?.message}`);
-		const object = document.toJS();
-		if (object === null || object === undefined) return [];
-		return object.kind === 'List' ? object.items : [object];
-	});
 }
 
 export interface Application {

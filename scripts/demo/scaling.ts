@@ -1,8 +1,8 @@
 /** Shows how long after a change of `replicas` traffic follows, by asking all the time. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pc from 'picocolors';
+import type { ApiClient } from '../../agent/standalone/cluster/api-client.ts';
 import type { KubeObject } from '../../agent/standalone/port.ts';
-import type { ApiClient } from './api.ts';
 import { waitForApplication } from './application.ts';
 import type { FollowLine, Target } from './job.ts';
 import { runProber, type Where } from './run-prober.ts';

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ApiClient } from '../../agent/standalone/cluster/api-client.ts';
 import { down } from '../../agent/standalone/cluster/down.ts';
 import { BPFFS } from '../../agent/standalone/cluster/mounts.ts';
 import { type ClusterOptions, DEFAULT_ZONES } from '../../agent/standalone/cluster/options.ts';
@@ -13,7 +14,6 @@ import { type ClusterState, readState } from '../../agent/standalone/cluster/sta
 import { remains } from '../../agent/standalone/cluster/sweep.ts';
 import { getJson } from '../../agent/standalone/cluster/target.ts';
 import { up } from '../../agent/standalone/cluster/up.ts';
-import { ApiClient } from '../../scripts/demo/api.ts';
 import { type Application, applyFile, waitForApplication } from '../../scripts/demo/application.ts';
 import type { FollowLine, ProbeResult } from '../../scripts/demo/job.ts';
 import { runProber } from '../../scripts/demo/run-prober.ts';

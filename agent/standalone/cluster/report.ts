@@ -3,8 +3,9 @@
 import { nodeNamespace } from '../net/names.ts';
 import type { KubeObject } from '../port.ts';
 import type { ControlPlane } from './control-plane.ts';
-import { agentReady } from './health.ts';
+import { agentReady, agentStatus } from './health.ts';
 import type { ClusterOptions } from './options.ts';
+import { podProblems } from './problems.ts';
 
 export interface NodeReport {
 	readonly name: string;
@@ -30,22 +31,40 @@ export interface Report {
 	readonly pods: number;
 	readonly readyPods: number;
 	readonly services: number;
+	/** What is not as it was asked, in words. */
+	readonly problems: readonly string[];
 }
 
 export async function report(options: ClusterOptions, plane: ControlPlane): Promise<Report> {
 	const { objects } = plane.api;
 	const pods = objects.list('pods');
-	const nodes = objects.list('nodes').map((node) => nodeReport(options, plane, node, pods));
+	const asked = objects.list('nodes').map((node) => nodeReport(options, plane, node, pods));
+	const nodes = await Promise.all(asked);
 	return {
 		pid: process.pid,
 		prefix: options.prefix,
 		server: `http://127.0.0.1:${plane.port}`,
 		network: options.network,
-		nodes: await Promise.all(nodes),
+		nodes,
 		pods: pods.length,
 		readyPods: pods.filter(isReady).length,
 		services: objects.list('services').length,
+		problems: [...(await agentProblems(plane, nodes)), ...podProblems(pods)],
 	};
+}
+
+/** What agents say of themselves; several say the same of one Service. */
+async function agentProblems(plane: ControlPlane, nodes: readonly NodeReport[]): Promise<string[]> {
+	const problems = nodes.map(async ({ name, netns, agent }): Promise<string[]> => {
+		if (!agent || !plane.switcher) return [];
+		if (agent.pid === undefined) return [`Agent of ${name}: ${agent.lastEnd ?? 'is not started'}`];
+		if (!agent.ready) return [`Agent of ${name}: is not ready`];
+		const status = await agentStatus(plane.switcher, netns);
+		return (status?.problems ?? []).map(
+			({ object, field, message }) => `${object}${field ? ` ${field}` : ''}: ${message}`,
+		);
+	});
+	return [...new Set((await Promise.all(problems)).flat())];
 }
 
 async function nodeReport(

@@ -1,0 +1,117 @@
+/** The few requests that commands make to the API server, over its unix socket. */
+import { type IncomingMessage, request } from 'node:http';
+import type { Fields, KubeObject } from '../port.ts';
+
+/** An answer that is no success. */
+export class StatusError extends Error {
+	readonly status: number;
+
+	constructor(status: number, message: string) {
+		super(message);
+		this.status = status;
+	}
+}
+
+/** Where objects of a kind are, and what such an object is called. */
+export interface Collection {
+	readonly path: string;
+	/** As kubectl says it: `service`, `deployment.apps`. */
+	readonly called: string;
+}
+
+export class ApiClient {
+	readonly #socketPath: string;
+
+	constructor(socketPath: string) {
+		this.#socketPath = socketPath;
+	}
+
+	async list(path: string): Promise<KubeObject[]> {
+		return (await this.#send('GET', path)).items;
+	}
+
+	post(path: string, object: KubeObject): Promise<Fields> {
+		return this.#send('POST', path, object, 'application/json');
+	}
+
+	patch(path: string, patch: object): Promise<Fields> {
+		return this.#send('PATCH', path, patch, 'application/merge-patch+json');
+	}
+
+	get(path: string): Promise<Fields> {
+		return this.#send('GET', path);
+	}
+
+	/** @returns undefined for what is not there. */
+	async find(path: string): Promise<Fields | undefined> {
+		try {
+			return await this.get(path);
+		} catch (error) {
+			if (error instanceof StatusError && error.status === 404) return undefined;
+			throw error;
+		}
+	}
+
+	/** An answer as it comes. @throws StatusError. */
+	async stream(path: string): Promise<IncomingMessage> {
+		const response = await this.#request('GET', path);
+		if (response.statusCode === 200) return response;
+		throw await failure('GET', path, response);
+	}
+
+	/** Where objects of a kind are created, or undefined for a kind that the server does not know. */
+	async collection(
+		{ apiVersion = 'v1', kind, metadata }: KubeObject,
+		namespace = 'default',
+	): Promise<Collection | undefined> {
+		const [group] = apiVersion.includes('/') ? apiVersion.split('/') : [];
+		const base = group ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+		const known = await this.find(base);
+		const resources: { name: string; kind: string; namespaced: boolean }[] = known?.resources ?? [];
+		const resource = resources.find((one) => one.kind === kind && !one.name.includes('/'));
+		if (!resource) return undefined;
+		const inNamespace = resource.namespaced ? `/namespaces/${metadata.namespace ?? namespace}` : '';
+		const called = `${String(kind).toLowerCase()}${group ? `.${group}` : ''}`;
+		return { path: `${base}${inNamespace}/${resource.name}`, called };
+	}
+
+	async #send(method: string, path: string, body?: object, type?: string): Promise<Fields> {
+		const response = await this.#request(method, path, body, type);
+		if ((response.statusCode ?? 0) >= 300) throw await failure(method, path, response);
+		return JSON.parse(await textOf(response));
+	}
+
+	#request(method: string, path: string, body?: object, type?: string): Promise<IncomingMessage> {
+		const text = body === undefined ? undefined : JSON.stringify(body);
+		const headers = { accept: 'application/json', ...(type ? { 'content-type': type } : {}) };
+		return new Promise((resolve, reject) => {
+			const call = request({ socketPath: this.#socketPath, method, path, headers }, resolve);
+			call.once('error', (cause) =>
+				reject(new Error('Cannot reach the API server: is the cluster up?', { cause })),
+			);
+			call.end(text);
+		});
+	}
+}
+
+async function textOf(response: IncomingMessage): Promise<string> {
+	const chunks: Buffer[] = [];
+	for await (const chunk of response) chunks.push(chunk as Buffer);
+	return Buffer.concat(chunks).toString();
+}
+
+async function failure(method: string, path: string, response: IncomingMessage): Promise<StatusError> {
+	const status = response.statusCode ?? 0;
+	return new StatusError(
+		status,
+		`${method} ${path}: ${reasonOf(await textOf(response)) ?? `status ${status}`}`,
+	);
+}
+
+function reasonOf(answer: string): string | undefined {
+	try {
+		return JSON.parse(answer).message;
+	} catch {
+		return undefined;
+	}
+}

@@ -1,0 +1,18 @@
+/** Manifests as people write them: YAML of several documents, KYAML and JSON (both are YAML), lists of objects. */
+import { parseAllDocuments } from 'yaml';
+import type { KubeObject } from '../port.ts';
+
+/** @param name of the file, for what is wrong. @throws Error naming file, document and what it lacks. */
+export function parseManifests(text: string, name: string): KubeObject[] {
+	return parseAllDocuments(text).flatMap((document, i): KubeObject[] => {
+		const [error] = document.errors;
+		if (error) throw new Error(`Cannot read ${name}: ${error.message}`);
+		const object = document.toJS();
+		if (object === null || object === undefined) return [];
+		const objects: KubeObject[] = object.kind?.endsWith('List') && object.items ? object.items : [object];
+		for (const one of objects)
+			if (typeof one?.kind !== 'string' || typeof one.metadata?.name !== 'string')
+				throw new Error(`Cannot use document ${i + 1} of ${name}: it lacks kind or metadata.name`);
+		return objects;
+	});
+}
