@@ -96,10 +96,11 @@ spec:
 	expect(api.objects.store.revision).toBe(revision);
 	expect((await outcomes(text.replace('{port: 80}', '{port: 81}')))[0]).toBe('service/web configured');
 	expect(api.objects.get('services', 'default', 'web')!.spec.ports).toHaveLength(1);
-	await apply(text.replace('spec: {ports', 'spec: {sessionAffinity: ClientIP, ports'));
-	expect(api.objects.get('services', 'default', 'web')!.spec.sessionAffinity).toBe('ClientIP');
+	const labels = () => api.objects.get('services', 'default', 'web')!.metadata.labels;
+	await apply(text.replace('{name: web}', '{name: web, labels: {old: x}}'));
+	expect(labels()).toEqual({ old: 'x' });
 	const [, skipped, failed] = await apply(text);
-	expect(api.objects.get('services', 'default', 'web')!.spec.sessionAffinity).toBe('None');
+	expect(labels()).toBeUndefined();
 	expect(skipped?.reason).toBe('kind Ingress of networking.k8s.io/v1 is not served here');
 	expect(failed?.reason).toMatch(/Service "No" is invalid: metadata\.name/);
 });
