@@ -1,11 +1,12 @@
 import type { Logger } from 'pino';
-import { type AgentDns, startDns } from './agent-dns.ts';
+import { startDns } from './agent-dns.ts';
 import { startServers } from './agent-servers.ts';
 import { metricSources, type Parts } from './agent-views.ts';
 import type { BpfMap, ServiceMaps } from './bpf/port.ts';
 import type { BackendGroup, Destroyed } from './bpf/sock-destroy.ts';
 import type { AgentStatus } from './cli/agent-status.ts';
 import type { Config } from './config.ts';
+import { HostPorts } from './host-ports.ts';
 import { createMetrics } from './http/metrics.ts';
 import type { RunningServer } from './http/server.ts';
 import type { Clock } from './kube/clock.ts';
@@ -88,9 +89,12 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 		endpointsSource: config.endpointsSource,
 		sinks(kind) {
 			const sinks = observer.sinks(reconciler.sinks(kind));
-			const node = nodeSink(options, sinks.node, dns);
-			if (!dns) return { ...sinks, node };
-			return { ...sinks, node, services: dns.services(sinks.services), namespaces: dns.namespaces };
+			const hostPorts = config.hostPorts ? new HostPorts(sinks, kind) : undefined;
+			const node = nodeSink(options, sinks.node, [dns, hostPorts]);
+			const services = hostPorts?.services ?? sinks.services;
+			const pods = hostPorts && { pods: hostPorts.pods };
+			if (!dns) return { ...sinks, ...pods, node, services };
+			return { ...sinks, ...pods, node, services: dns.services(services), namespaces: dns.namespaces };
 		},
 		log: log.child({ part: 'watch' }),
 		signal,
@@ -123,14 +127,22 @@ function endStaleSockets(
 	});
 }
 
-/** The node's addresses decide which devices are its uplinks, and where DNS is served. */
-function nodeSink({ config, dataplane }: AgentOptions, sink: RawSink, dns: AgentDns | undefined): RawSink {
+interface AddressListener {
+	setNodeAddresses(addresses: readonly string[]): void;
+}
+
+/** The node's addresses decide which devices are its uplinks, and where DNS and host ports are served. */
+function nodeSink(
+	{ config, dataplane }: AgentOptions,
+	sink: RawSink,
+	listeners: readonly (AddressListener | undefined)[],
+): RawSink {
 	return {
 		upsert(key, object) {
 			const node = parseNode(object, config.nodeName).value;
 			const addresses = node.addresses.map((address) => address.text);
 			dataplane.setNodeAddresses(addresses);
-			dns?.setNodeAddresses(addresses);
+			for (const listener of listeners) listener?.setNodeAddresses(addresses);
 			sink.upsert(key, object);
 		},
 		remove: (key) => sink.remove(key),

@@ -39,6 +39,8 @@ export interface Config {
 	readonly dnsUpstream: 'auto' | 'off' | readonly ListenAddress[];
 	/** CIDRs of addresses that nobody else has names for. */
 	readonly dnsReverse: readonly string[];
+	/** Host ports of this node's pods are served. */
+	readonly hostPorts: boolean;
 	/** Absent: not served. */
 	readonly healthAddress?: ListenAddress;
 	readonly metricsAddress?: ListenAddress;
@@ -102,6 +104,7 @@ export const SETTINGS: readonly Setting[] = [
 		"others' name servers; auto: those of /etc/resolv.conf; off: none",
 		'auto',
 	),
+	setting('hostPorts', '<on|off>', "serve hostPort of this node's pods, where no CNI plugin does", 'off'),
 	setting('dnsReverse', '<list>', 'CIDRs whose addresses have no names elsewhere: 10.96.0.0/12', ''),
 	setting('healthAddress', '<host:port>', 'healthz, livez and readyz; off: none', '0.0.0.0:10256'),
 	setting('metricsAddress', '<host:port>', 'metrics for Prometheus; off: none', '127.0.0.1:10249'),
@@ -213,6 +216,7 @@ const schema = z.object({
 	dnsService: z.string().regex(/^[-a-z0-9]+\/[-a-z0-9]+$/, 'expected namespace/name of a Service'),
 	dnsUpstream,
 	dnsReverse: cidrs,
+	hostPorts: z.enum(['on', 'off']).transform((text) => text === 'on'),
 	healthAddress: listenAddress,
 	metricsAddress: listenAddress,
 	snatPorts: portRange,

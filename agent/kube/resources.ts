@@ -16,7 +16,7 @@ export interface RawMeta {
 
 export interface Resource {
 	/** Lower-case plural, as in the path. */
-	readonly name: 'services' | 'endpointslices' | 'endpoints' | 'nodes' | 'namespaces';
+	readonly name: 'services' | 'endpointslices' | 'endpoints' | 'nodes' | 'namespaces' | 'pods';
 	readonly path: string;
 	/** labelSelector or fieldSelector of every list and watch. */
 	readonly selector: Readonly<Record<string, string>>;
@@ -71,6 +71,26 @@ export const NAMESPACES: Resource = {
 		drop(object, ['spec', 'status']);
 	},
 };
+
+/** Pods of the node that the agent runs on, less all but what host ports need. */
+export function podsOfNode(name: string): Resource {
+	return {
+		name: 'pods',
+		path: '/api/v1/pods',
+		selector: { fieldSelector: `spec.nodeName=${name}` },
+		trim(object) {
+			trimMeta(object);
+			const { spec, status } = object;
+			if (isRecord(spec))
+				object['spec'] = {
+					hostNetwork: spec['hostNetwork'],
+					nodeName: spec['nodeName'],
+					containers: list(spec['containers']).map(({ ports }) => ({ ports })),
+				};
+			if (isRecord(status)) object['status'] = { phase: status['phase'], podIPs: status['podIPs'] };
+		},
+	};
+}
 
 /** All objects of a resource, those too that are not ours to proxy: they have names all the same. */
 export function everyOne(resource: Resource): Resource {

@@ -10,6 +10,7 @@ import {
 	isRecord,
 	NAMESPACES,
 	ownNode,
+	podsOfNode,
 	type Resource,
 	SERVICES,
 } from './resources.ts';
@@ -41,6 +42,8 @@ export interface ApiSinks {
 	readonly node: Sink;
 	/** Given, all Services and their endpoints are watched, also those that another proxy serves, or none. */
 	readonly namespaces?: Sink;
+	/** Given, the pods of the agent's own node are watched. */
+	readonly pods?: Sink;
 }
 
 export interface ApiSource {
@@ -59,13 +62,14 @@ export function watchApi(options: ApiSourceOptions): ApiSource {
 		const endpoints = await chooseEndpoints(options, clock, random);
 		if (endpoints === undefined) return;
 		const sinks = options.sinks(endpoints);
-		const { namespaces } = sinks;
+		const { namespaces, pods } = sinks;
 		const chosen = (resource: Resource): Resource => (namespaces ? everyOne(resource) : resource);
 		const watched: readonly (readonly [Resource, Sink])[] = [
 			[chosen(SERVICES), sinks.services],
 			[chosen(endpoints === 'endpoints' ? ENDPOINTS : ENDPOINT_SLICES), sinks.endpoints],
 			[ownNode(options.nodeName), sinks.node],
 			...(namespaces ? [[NAMESPACES, namespaces] as const] : []),
+			...(pods ? [[podsOfNode(options.nodeName), pods] as const] : []),
 		];
 		for (const [resource, sink] of watched) {
 			const { transport, log, stallMs } = options;

@@ -30,6 +30,7 @@ export function parseService(raw: unknown, key: string): Parsed<Service> {
 		ports: served ? parsePorts(reader, spec, outside) : [],
 		clusterIps: served ? clusterIps(reader, spec) : [],
 		externalIps: served ? ips(reader, spec, 'externalIPs') : [],
+		hostIps: ips(reader, spec, 'hostIPs'),
 		ingressIps: served && type === 'LoadBalancer' ? ingressIps(reader, child(json, 'status')) : [],
 		internalLocal: isLocal(reader, spec, 'internalTrafficPolicy'),
 		externalLocal: isLocal(reader, spec, 'externalTrafficPolicy'),

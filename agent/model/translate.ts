@@ -137,13 +137,14 @@ interface Address {
 
 /** A Service has the families of its ClusterIPs; addresses of another family are not served. */
 function addresses(service: Service, port: ServicePort, node: Node): Address[] {
-	const families = new Set(service.clusterIps.map((ip) => ip.family));
+	const families = new Set([...service.clusterIps, ...service.hostIps].map((ip) => ip.family));
 	const at = (ips: readonly Ip[], kind: FrontendKind, number = port.port, loopback = false): Address[] =>
 		ips.filter((ip) => families.has(ip.family)).map((ip) => ({ ip, port: number, kind, loopback }));
 	return [
 		...at(service.clusterIps, 'clusterip'),
 		...at(service.ingressIps, 'loadbalancer'),
 		...at(service.externalIps, 'externalip'),
+		...at(service.hostIps, 'nodeport'),
 		...(port.nodePort === 0 ? [] : at(node.nodePortAddresses, 'nodeport', port.nodePort)),
 		...(port.nodePort === 0 ? [] : at(LOOPBACK, 'nodeport', port.nodePort, true)),
 	];
@@ -175,7 +176,12 @@ function frontendsOf(service: Service, port: ServicePort, found: readonly Found[
 
 /** All addresses of a Service port have one table, so its size is that of the most demanding. */
 function hasSharedAddress(service: Service, port: ServicePort): boolean {
-	return port.nodePort !== 0 || service.ingressIps.length > 0 || service.externalIps.length > 0;
+	return (
+		port.nodePort !== 0 ||
+		service.ingressIps.length > 0 ||
+		service.externalIps.length > 0 ||
+		service.hostIps.length > 0
+	);
 }
 
 function uniqueBy<T>(items: readonly T[], key: (item: T) => string): T[] {

@@ -41,6 +41,8 @@ export interface Service {
 	readonly ports: readonly ServicePort[];
 	readonly clusterIps: readonly Ip[];
 	readonly externalIps: readonly Ip[];
+	/** Where this node serves host ports of a pod (host-ports.ts); Services of the API have none. */
+	readonly hostIps: readonly Ip[];
 	/** Those of status.loadBalancer that are served here: not hostnames, not ipMode Proxy. */
 	readonly ingressIps: readonly Ip[];
 	/** internalTrafficPolicy and externalTrafficPolicy are Local. */

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openPty } from '../../agent/bpf/pty.ts';
 import { Environment } from './support/environment.ts';
-import { type Manifest, pod, service } from './support/objects.ts';
+import { type Manifest, pod, SERVER_IMAGE, service } from './support/objects.ts';
 import { startStandalone } from './support/standalone-cluster.ts';
 import { eventually } from './support/wait.ts';
 
@@ -304,4 +304,35 @@ test('a Service is asked by its name from inside any pod', async () => {
 			const answer = await exec(name, 'curl', '-s', 'http://early:8765/hostname');
 			return answer === 'server' ? true : undefined;
 		});
+});
+
+test('hostPort leads to the pod, by address and protocol, and the pod sees the client (R-A9)', async () => {
+	const [{ v4 = '', v6 = '' } = {}] = env.nodes;
+	const pinned = (name: string, port: object) => {
+		const args = ['netexec', '--http-port=8080', '--udp-port=8081'];
+		const container = { name: 'server', image: SERVER_IMAGE, args, ports: [port] };
+		const selector = { nodeSelector: { 'kubernetes.io/hostname': 'node1' } };
+		const grace = { terminationGracePeriodSeconds: 1 };
+		return { ...program(name), spec: { ...selector, ...grace, containers: [container] } };
+	};
+	const port = { hostPort: 54_321, containerPort: 8080 };
+	await env.apply(
+		pinned('host-four', { ...port, hostIP: v4 }),
+		pinned('host-six', { ...port, hostIP: v6 }),
+		pinned('host-udp', { ...port, containerPort: 8081, protocol: 'UDP' }),
+	);
+	await ready('host-four', 'host-six', 'host-udp');
+	for (const from of ['outside', { node: 'node1' }, { node: 'node2' }] as const) {
+		await env.reaches(from, { host: v4, port: 54_321 }, ['host-four']);
+		await env.reaches(from, { host: v6, port: 54_321 }, ['host-six']);
+		await env.reaches(from, { host: v4, port: 54_321, udp: true }, ['host-udp']);
+		await env.reaches(from, { host: v6, port: 54_321, udp: true }, ['host-udp']);
+	}
+	expect(await exec('shell', 'curl', '-s', `http://${v4}:54321/hostname`)).toBe('host-four');
+	const outside = await env.prober('outside');
+	const [seen] = await outside.http(v4, 54_321, '/clientip');
+	expect(seen?.body).toMatch(/^192\.168\.10\.100:/);
+	await env.kubectl('delete', 'pod', 'host-four');
+	await env.fails('outside', { host: v4, port: 54_321 });
+	await env.reaches('outside', { host: v6, port: 54_321 }, ['host-six']);
 });

@@ -22,6 +22,7 @@ describe('loadConfig()', () => {
 		expect(await loadConfig({}, {})).toEqual({
 			nodeName: hostname().toLowerCase(),
 			nodeportAddresses: 'primary',
+			hostPorts: false,
 			pinPath: '/sys/fs/bpf/maglane',
 			cgroup: 'auto',
 			xdp: 'auto',

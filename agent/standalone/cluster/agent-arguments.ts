@@ -20,6 +20,7 @@ export function agentArguments(prefix: string, node: string, paths: Paths, cgrou
 		// Programs that a user starts in the node's namespace by other means are in the root cgroup
 		`--host-cgroup=${dirname(cgroups.root)}`,
 		'--xdp=native',
+		'--host-ports=on',
 		`--health-address=0.0.0.0:${HEALTH_PORT}`,
 		`--metrics-address=127.0.0.1:${METRICS_PORT}`,
 		`--dns=:${DNS_PORT}`,
