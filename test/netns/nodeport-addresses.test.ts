@@ -6,6 +6,7 @@ import { AgentNode, type RunningAgent } from './agent-node.ts';
 
 const API_PORT = 6443;
 const NODE_PORT = 30080;
+const HEALTH_PORT = 32080;
 const PORTS = { service: [{ port: 80, nodePort: NODE_PORT, protocol: 'TCP' }], slice: [{ port: 8080 }] };
 const CLUSTER_IPS = ['10.96.0.10', 'fd00:10:96::a'];
 /** ClusterIPs count for both scopes, 127.0.0.1 and ::1 for one. */
@@ -33,9 +34,9 @@ describe('--nodeport-addresses', () => {
 	};
 
 	/** From the outside client. @returns the answer, or the error's code */
-	const ask = (address: string): Promise<string> =>
+	const ask = (address: string, port = NODE_PORT): Promise<string> =>
 		new Promise((done) => {
-			const socket = node.switcher.connectTcp(node.client, address, NODE_PORT);
+			const socket = node.switcher.connectTcp(node.client, address, port);
 			let text = '';
 			socket.setTimeout(300, () => socket.destroy(Object.assign(new Error(), { code: 'TIMEOUT' })));
 			socket.on('data', (data) => {
@@ -50,6 +51,8 @@ describe('--nodeport-addresses', () => {
 		const status = await node.curl('http://127.0.0.1:10249/statusz');
 		return (JSON.parse(status) as { counts: { frontends: number } }).counts.frontends;
 	};
+	const healthAt = async (address: string) =>
+		expect(await ask(address, HEALTH_PORT)).toContain('"localEndpoints":1');
 	const withinASecond = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 1000, interval: 20 });
 
 	beforeAll(async () => {
@@ -60,7 +63,13 @@ describe('--nodeport-addresses', () => {
 		api.always('/apis/discovery.k8s.io/v1', raw(JSON.stringify({ resources: [{ name: 'endpointslices' }] })));
 		const addresses = [{ type: 'InternalIP', address: node.nodeAddress }];
 		const metadata = { name: 'node1', uid: 'n', resourceVersion: '1' };
-		const spec = { type: 'NodePort', clusterIPs: CLUSTER_IPS, ports: PORTS.service };
+		const spec = {
+			type: 'LoadBalancer',
+			externalTrafficPolicy: 'Local',
+			healthCheckNodePort: HEALTH_PORT,
+			clusterIPs: CLUSTER_IPS,
+			ports: PORTS.service,
+		};
 		api.always('/api/v1/nodes', list('1', [{ metadata, status: { addresses } }]));
 		api.always('/api/v1/services', list('10', [object('web', 5, { spec })]));
 		const slices = [slice(4, node.podAddress), slice(6, 'fd00:244:1::2')];
@@ -106,6 +115,18 @@ describe('--nodeport-addresses', () => {
 			expect(await ask(address)).not.toBe('from the pod');
 		},
 	);
+
+	it('serves healthCheckNodePort at the same addresses, and follows them', async () => {
+		expect(await ask(node.nodeAddress, HEALTH_PORT)).toBe('ECONNREFUSED');
+		onDevice('add', '192.168.10.77/24');
+		await vi.waitFor(() => healthAt('192.168.10.77'), { timeout: 5000, interval: 50 });
+		onDevice('add', 'fd00:10::44/64');
+		await vi.waitFor(() => healthAt('fd00:10::44'), { timeout: 5000, interval: 50 });
+		expect(await ask(node.nodeAddress, HEALTH_PORT)).toBe('ECONNREFUSED');
+		onDevice('del', '192.168.10.77/24');
+		onDevice('del', 'fd00:10::44/64');
+		await withinASecond(async () => expect(await frontends()).toBe(WITHOUT_ADDRESS));
+	});
 
 	it('takes an address of any device of the node, but not one that a pod has as its gateway', async () => {
 		onDevice('add', '192.168.10.78/32', 'lo');
