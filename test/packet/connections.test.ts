@@ -31,7 +31,8 @@ const source = (bytes: Uint8Array) => {
 	return { address: ip!.src, port: (tcp ?? udp)!.sport };
 };
 
-/** The most milliseconds that the programs take for a second when hz is 25: 25 on a kernel of 1000 Hz. */
+const HZ = 25;
+/** The most milliseconds that the programs take for a second of HZ: 25 on a kernel of 1000 Hz. */
 const SECOND = 250;
 
 describe('connections', () => {
@@ -49,7 +50,7 @@ describe('connections', () => {
 		return { written, retarget: (ids) => services.retarget(spec, written.serviceId, ids) };
 	};
 	beforeAll(async () => {
-		plane = await Dataplane.open('mlpp', { hz: 25 });
+		plane = await Dataplane.open('mlpp', { hz: HZ });
 	});
 	beforeEach(() => plane.clear());
 	afterAll(() => plane?.close());
@@ -150,6 +151,29 @@ describe('connections', () => {
 				}
 				expect(destination(plane.run(hook, frameOf(toNode(one))).bytes)).not.toBe(before);
 			}
+		},
+	);
+
+	it.each(TCP)(
+		'$name IP$family: a half-closed connection goes on after an hour of silence (A-66)',
+		({ hook, family }) => {
+			const one: Case = { family, proto: 'tcp' };
+			const { written, retarget } = setUp(one);
+			const first = plane.run(hook, frameOf(toNode(one)));
+			const before = destination(first.bytes);
+			const { address, port } = source(first.bytes);
+			const reply = { ...turned(toNode(one)), src: before, dst: address, sport: TARGET_PORT, dport: port };
+			plane.run(hook, frameOf({ ...reply, flags: 'SA' }));
+			plane.run(hook, frameOf(toNode(one, 'FA')));
+			retarget([leaveOther(written, before, family).left]);
+			plane.age(3600 * HZ);
+			const data = decode(plane.run(hook, frameOf({ ...reply, flags: 'PA' })).bytes);
+			expect([data.ip!.src, data.ip!.dst, data.tcp!.dport]).toEqual([
+				ADDR[family].node,
+				ADDR[family].client,
+				4000,
+			]);
+			expect(destination(plane.run(hook, frameOf(toNode(one, 'A'))).bytes)).toBe(before);
 		},
 	);
 

@@ -160,6 +160,14 @@ export class Dataplane implements Disposable {
 		this.objects.map('connections').delete(tupleCodec.encode(key));
 	}
 
+	/** As if nothing had come for so many jiffies. */
+	age(jiffies: number): void {
+		for (const { key, conn } of this.connections()) {
+			const lastSeen = (conn.lastSeen - jiffies) >>> 0;
+			this.objects.map('connections').update(tupleCodec.encode(key), connCodec.encode({ ...conn, lastSeen }));
+		}
+	}
+
 	/** Forgets all flows. */
 	clear(): void {
 		const map = this.objects.map('connections');

@@ -68,7 +68,7 @@ describe('a frontend without a backend', () => {
 	});
 	afterAll(() => plane?.close());
 
-	it.each(MATRIX)('$name resets a SYN over IP$family (F-06)', ({ hook, ...row }) => {
+	it.each(MATRIX)('$name resets a SYN over IP$family (F-06, F-09)', ({ hook, ...row }) => {
 		const sent = send({ hook, ...row }, { proto: 'tcp', flags: 'S', seq: 0xfffffff0 });
 		const { result, reasons } = plane.counting(() => plane.run(hook, frameOf({ ...sent, payload: 'data' })));
 		expect(result.action).toBe(7);
@@ -101,14 +101,17 @@ describe('a frontend without a backend', () => {
 		}
 	});
 
-	it.each(MATRIX)('$name drops silently over IP$family when backends are elsewhere', ({ hook, ...row }) => {
-		for (const proto of ['tcp', 'udp'] as const) {
-			const sent = { ...send({ hook, ...row }, { proto, flags: 'S' }), dport: SILENT };
-			const { result, reasons } = plane.counting(() => plane.run(hook, frameOf(sent)));
-			expect(result.action).toBe(2);
-			expect(reasons).toEqual({ DROP_NO_BACKEND: 1 });
-		}
-	});
+	it.each(MATRIX)(
+		'$name drops silently over IP$family when backends are elsewhere (F-09)',
+		({ hook, ...row }) => {
+			for (const proto of ['tcp', 'udp'] as const) {
+				const sent = { ...send({ hook, ...row }, { proto, flags: 'S' }), dport: SILENT };
+				const { result, reasons } = plane.counting(() => plane.run(hook, frameOf(sent)));
+				expect(result.action).toBe(2);
+				expect(reasons).toEqual({ DROP_NO_BACKEND: 1 });
+			}
+		},
+	);
 
 	it.each(CASES)(
 		'XDP leaves the refusal of $proto IP$family to TC and drops silent ones itself',
