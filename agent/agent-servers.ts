@@ -1,11 +1,12 @@
 import type { AgentOptions } from './agent.ts';
 import { agentStatus, type Parts } from './agent-views.ts';
 import { Health } from './http/health.ts';
-import { HealthCheckNodePorts } from './http/health-check-node-port.ts';
+import { HealthCheckNodePorts, type ServiceHealth } from './http/health-check-node-port.ts';
 import type { AgentMetrics } from './http/metrics.ts';
 import { healthRoutes, metricsRoutes } from './http/routes.ts';
 import { type RunningServer, serve } from './http/server.ts';
 import type { Clock } from './kube/clock.ts';
+import type { ServiceEvent } from './kube/events.ts';
 import type { Reconciler } from './reconcile.ts';
 
 /** How often the servers of healthCheckNodePorts are compared with the Services; load balancers ask every few seconds. */
@@ -20,7 +21,11 @@ const HEALTH_CHECK_MS = 1_000;
  */
 export async function startServers(
 	options: AgentOptions,
-	parts: Parts & { readonly reconciler: Reconciler; readonly metrics: AgentMetrics },
+	parts: Parts & {
+		readonly reconciler: Reconciler;
+		readonly metrics: AgentMetrics;
+		readonly tell: (event: ServiceEvent) => void;
+	},
 	syncs: () => number,
 	ends: AsyncDisposableStack,
 ): Promise<void> {
@@ -43,7 +48,12 @@ export async function startServers(
 		servers.metrics = await serve(config.metricsAddress, routes, '--metrics-address', onError);
 		ends.adopt(servers.metrics, (server) => server.close());
 	}
-	ends.defer(serveHealthChecks(options, reconciler, syncs, health));
+	const servicesHealth = new HealthCheckNodePorts(
+		() => health.live().ok,
+		log.child({ part: 'http' }),
+		(refused, error) => parts.tell(refusal(config.nodeName, refused, error)),
+	);
+	ends.defer(serveHealthChecks(clock, reconciler, syncs, servicesHealth));
 	options.started?.(servers);
 }
 
@@ -62,14 +72,19 @@ function readHealth(reconciler: Reconciler, clock: Clock): Health {
 	});
 }
 
+/** As kube-proxy words it. */
+function refusal(node: string, { service, port }: ServiceHealth, error: Error): ServiceEvent {
+	const message = `node ${node} failed to start healthcheck "${service}" on port ${port}: ${error.message}`;
+	return { service, reason: 'FailedToStartServiceHealthcheck', action: 'Listen', message };
+}
+
 /** @returns a function that ends it */
 function serveHealthChecks(
-	{ clock, log }: AgentOptions,
+	clock: Clock,
 	reconciler: Reconciler,
 	syncs: () => number,
-	health: Health,
+	servers: HealthCheckNodePorts,
 ): () => void {
-	const servers = new HealthCheckNodePorts(() => health.live().ok, log.child({ part: 'http' }));
 	let cancel = (): void => {};
 	let seen = 0;
 	const update = (): void => {

@@ -10,6 +10,7 @@ import { HostPorts } from './host-ports.ts';
 import { createMetrics } from './http/metrics.ts';
 import type { RunningServer } from './http/server.ts';
 import type { Clock } from './kube/clock.ts';
+import { eventWriter } from './kube/events.ts';
 import type { ApiTarget } from './kube/kubeconfig.ts';
 import { watchApi } from './kube/source.ts';
 import { openTransport } from './kube/transport.ts';
@@ -80,9 +81,21 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 	// the last sync of all: what points to a server that ends would be lost
 	if (dns) ends.defer(() => dns.close(() => reconciler.sync()));
 	if (nodePortCidrs) dataplane.followAddresses((addresses) => reconciler.setLocalAddresses(addresses));
-	await startServers(options, Object.assign(parts, { reconciler, metrics }), () => observer.syncs, ends);
 	const transport = openTransport(target, (sample) => observer.request(sample));
 	ends.defer(() => transport.close());
+	const tell = eventWriter({
+		transport,
+		nodeName: config.nodeName,
+		log: log.child({ part: 'events' }),
+		now: Date.now,
+		signal,
+	});
+	await startServers(
+		options,
+		Object.assign(parts, { reconciler, metrics, tell }),
+		() => observer.syncs,
+		ends,
+	);
 	parts.source = watchApi({
 		transport,
 		nodeName: config.nodeName,

@@ -8,6 +8,9 @@ export interface ServiceHealth {
 	readonly localEndpoints: number;
 }
 
+/** Told once of each port that could not be bound. */
+export type Refused = (health: ServiceHealth, error: Error) => void;
+
 export interface ServiceHealthLog {
 	info(fields: object, event: string): void;
 	warn(fields: object, event: string): void;
@@ -35,11 +38,13 @@ export class HealthCheckNodePorts {
 	readonly #refused = new Set<string>();
 	readonly #healthy: () => boolean;
 	readonly #log: ServiceHealthLog;
+	readonly #tell: Refused;
 
 	/** @param healthy whether the agent itself keeps up, as /livez says */
-	constructor(healthy: () => boolean, log: ServiceHealthLog) {
+	constructor(healthy: () => boolean, log: ServiceHealthLog, tell: Refused = () => {}) {
 		this.#healthy = healthy;
 		this.#log = log;
+		this.#tell = tell;
 	}
 
 	/** Ports that are served. */
@@ -100,6 +105,7 @@ export class HealthCheckNodePorts {
 			if (this.#refused.has(key)) return;
 			this.#refused.add(key);
 			this.#log.warn({ service, ...place, error: error.message }, 'health-check-node-port.failed');
+			this.#tell(health, error);
 		});
 		server.listen(place, () => {
 			this.#refused.delete(key);

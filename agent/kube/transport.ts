@@ -23,6 +23,8 @@ export interface RequestSample {
 export interface Transport {
 	/** Resolves when the header has come. Rejects when the connection fails or the signal aborts. */
 	get(path: string, query: Readonly<Record<string, string>>, signal: AbortSignal): Promise<ApiAnswer>;
+	/** Creates an object. Resolves and rejects as get() does. */
+	post(path: string, object: object, signal: AbortSignal): Promise<ApiAnswer>;
 	close(): void;
 }
 
@@ -40,47 +42,50 @@ export function openTransport(target: ApiTarget, sample: (s: RequestSample) => v
 	const base = target.server.href.replace(/\/+$/, '');
 	const headers = { accept: 'application/json', 'user-agent': 'maglane' };
 
-	async function get(
+	async function ask(
+		method: 'GET' | 'POST',
 		path: string,
-		query: Readonly<Record<string, string>>,
 		signal: AbortSignal,
+		{ query = {}, body }: { query?: Readonly<Record<string, string>>; body?: string },
 	): Promise<ApiAnswer> {
 		const started = performance.now();
 		const report = (code: string): void =>
-			sample({ verb: 'GET', host: target.server.host, code, seconds: (performance.now() - started) / 1000 });
+			sample({ verb: method, host: target.server.host, code, seconds: (performance.now() - started) / 1000 });
 		try {
 			const options = await target.options();
 			const url = new URL(`${base}${path}`);
 			url.search = new URLSearchParams(query).toString();
-			const answer = await send(url, {
-				agent,
-				...options,
-				headers: { ...headers, ...options.headers },
-				signal,
-			});
+			const type = body === undefined ? {} : { 'content-type': 'application/json' };
+			const all = { ...headers, ...type, ...options.headers };
+			const answer = await send(url, { method, agent, ...options, headers: all, signal }, body);
 			report(String(answer.status));
 			return answer;
 		} catch (cause) {
 			if (!signal.aborted) report('<error>');
-			throw new Error(`GET ${base}${path} failed`, { cause });
+			throw new Error(`${method} ${base}${path} failed`, { cause });
 		}
 	}
 
-	return { get, close: () => agent.destroy() };
+	return {
+		get: (path, query, signal) => ask('GET', path, signal, { query }),
+		post: (path, object, signal) => ask('POST', path, signal, { body: JSON.stringify(object) }),
+		close: () => agent.destroy(),
+	};
 }
 
-function send(url: URL, options: https.RequestOptions): Promise<ApiAnswer> {
+function send(url: URL, options: https.RequestOptions, body: string | undefined): Promise<ApiAnswer> {
 	return new Promise((resolve, reject) => {
-		const request = (url.protocol === 'https:' ? https : http).get(url, options);
+		const request = (url.protocol === 'https:' ? https : http).request(url, options);
 		request.on('socket', (socket) => socket.setKeepAlive(true, TCP_KEEPALIVE_MS));
 		request.on('error', reject);
-		request.on('response', (body) => {
-			const retryAfter = Number(body.headers['retry-after']);
+		request.on('response', (answer) => {
+			const retryAfter = Number(answer.headers['retry-after']);
 			resolve({
-				status: body.statusCode ?? 0,
+				status: answer.statusCode ?? 0,
 				retryAfter: Number.isFinite(retryAfter) && retryAfter > 0 ? retryAfter : 0,
-				body,
+				body: answer,
 			});
 		});
+		request.end(body);
 	});
 }

@@ -15,13 +15,19 @@ describe('HealthCheckNodePorts', () => {
 	const log: string[] = [];
 	let healthy = true;
 	const tell = (_fields: object, event: string): void => void log.push(event);
-	const servers = new HealthCheckNodePorts(() => healthy, { info: tell, warn: tell });
+	const refused: string[] = [];
+	const servers = new HealthCheckNodePorts(
+		() => healthy,
+		{ info: tell, warn: tell },
+		({ service, port }, error) => refused.push(`${service} ${port} ${error.message}`),
+	);
 	const get = (port: number, path = '/'): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`);
 
 	afterEach(() => {
 		servers.close();
 		healthy = true;
 		log.length = 0;
+		refused.length = 0;
 	});
 
 	it('answers any path with the local endpoints and their weight (B-60, B R-11)', async () => {
@@ -87,6 +93,7 @@ describe('HealthCheckNodePorts', () => {
 		servers.update(wanted);
 		await vi.waitFor(() => expect(servers.ports).toEqual([]));
 		expect(servers.incomplete).toBe(true);
+		expect(refused).toEqual([expect.stringMatching(`default/web ${port} listen EADDRINUSE`)]);
 		await new Promise((resolve) => blocker.close(resolve));
 		servers.update(wanted);
 		await vi.waitFor(() => get(port));
