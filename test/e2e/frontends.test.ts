@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Environment, type From, type Target } from './support/environment.ts';
 import { DUAL_STACK, deployment, pod, service } from './support/objects.ts';
+import { eventually } from './support/wait.ts';
 
 let env: Environment;
 let pods: From[];
@@ -42,6 +43,26 @@ describe('externalIPs', () => {
 		for (const udp of BOTH) {
 			await env.allFail(pods, view.at(ADDRESSES, udp));
 			await env.allReach(pods, view.clusterIPs(udp), backends);
+		}
+	});
+});
+
+describe('a ServiceCIDR', () => {
+	it('adds a range, whose addresses a Service may ask for and is reached at (A-127)', async () => {
+		const cidrs = ['10.97.0.0/24', 'fd00:10:97::/120'];
+		const metadata = { name: env.namespace };
+		const { apiVersion, kind } = await env.get('servicecidr', 'kubernetes');
+		await env.apply({ apiVersion, kind, metadata, spec: { cidrs } });
+		try {
+			const clusterIPs = ['10.97.0.17', 'fd00:10:97::17'];
+			const asked = { clusterIP: clusterIPs[0], clusterIPs };
+			// The range is usable once it is ready
+			const { value: view } = await eventually('the Service is made', () => apply('ranged', asked));
+			expect(view.spec.clusterIPs).toEqual(clusterIPs);
+			for (const udp of BOTH) await env.allReach([...pods, ...hosts], view.clusterIPs(udp), backends);
+		} finally {
+			await env.kubectl('delete', 'service', 'ranged', '--ignore-not-found');
+			await env.kubectl('delete', 'servicecidr', env.namespace);
 		}
 	});
 });

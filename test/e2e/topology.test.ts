@@ -87,6 +87,20 @@ describe('trafficDistribution, in pods, nodes and from outside, TCP and UDP, bot
 		await expectServers('nearest', 'PreferSameNode', 3, [['s1'], ['s2'], ['s1', 's2']]);
 	});
 
+	it('topology-mode Auto: zones get servers by their share of the nodes, and use these (A-127)', async () => {
+		await zones('z1', 'z1', 'z2');
+		const auto = service('auto', { selector: { app: 'servers' }, ...DUAL_STACK });
+		const annotations = { 'service.kubernetes.io/topology-mode': 'Auto' };
+		await env.apply({ ...auto, metadata: { ...auto.metadata, annotations } });
+		const view = await env.service('auto');
+		for (const udp of BOTH) {
+			await env.allReach(pods.slice(0, 2), view.clusterIPs(udp), ['s1', 's2']);
+			await env.allReach(pods.slice(2), view.clusterIPs(udp), ['s3']);
+		}
+		await env.kubectl('annotate', 'service', 'auto', 'service.kubernetes.io/topology-mode-');
+		await env.allReach(pods, view.clusterIPs(), ['s1', 's2', 's3']);
+	});
+
 	it('taken away, all servers are used again', async () => {
 		await zones('z1', 'z1', 'z2');
 		await expectServers('released', 'PreferClose', undefined, [['s1', 's2'], ['s1', 's2'], ['s3']]);
