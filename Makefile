@@ -15,7 +15,7 @@ demo: setup ## Start a cluster, apply an application (APP=file.yaml), show its S
 	@$(NODE) scripts/demo.ts $(APP)
 
 up: setup ## Start the standalone cluster (NODES=3 ZONES=zone-a,zone-a,zone-b); kubeconfig in .maglane/kubeconfig
-	@$(NODE) agent/main.ts standalone up $(addprefix --nodes ,$(NODES)) $(addprefix --zones ,$(ZONES))
+	@$(NODE) agent/main.ts standalone up $(addprefix --nodes ,$(NODES)) $(addprefix --lb-pool ,$(LB_POOL)) $(addprefix --zones ,$(ZONES))
 
 down: setup ## Stop the standalone cluster and leave nothing behind
 	@$(NODE) agent/main.ts standalone down

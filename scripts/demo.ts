@@ -13,6 +13,7 @@ import {
 	DEFAULT_DIRECTORY,
 	DEFAULT_PREFIX,
 	DEFAULT_ZONES,
+	defaultLbPool,
 } from '../agent/standalone/cluster/options.ts';
 import { pathsOf } from '../agent/standalone/cluster/paths.ts';
 import { missingRequirements } from '../agent/standalone/cluster/requirements.ts';
@@ -28,6 +29,7 @@ import { expectations, serviceLabel } from './demo/targets.ts';
 import { showTraffic } from './demo/traffic.ts';
 
 const EXAMPLE = fileURLToPath(new URL('../deploy/examples/demo.yaml', import.meta.url));
+const FAMILIES = ['v4', 'v6'] as const;
 const READY_TIMEOUT_MS = 30_000;
 /** A pod to ask from; it serves nothing. */
 const ASKING_POD = 'asker';
@@ -41,10 +43,11 @@ function chooseOptions(network: boolean): ClusterOptions {
 		directory: busy ? `${DEFAULT_DIRECTORY}/demo` : DEFAULT_DIRECTORY,
 		nodes: 2,
 		zones: DEFAULT_ZONES,
-		families: ['v4', 'v6'],
+		families: FAMILIES,
 		port: 0,
 		network,
 		agents: network,
+		lbPool: defaultLbPool(FAMILIES),
 	};
 }
 

@@ -18,8 +18,10 @@ const MS_BIND = 4096;
 const MNT_DETACH = 2;
 const AF_INET = 2;
 const AF_INET6 = 10;
+const AF_PACKET = 17;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
+const SOCK_RAW = 3;
 /** SOCK_NONBLOCK | SOCK_CLOEXEC */
 const SOCK_FLAGS = 0o4000 | 0o2000000;
 const SOL_SOCKET = 1;
@@ -117,6 +119,22 @@ export class NetnsSwitcher implements Disposable {
 		return socket;
 	}
 
+	/** Sends whole Ethernet frames out by a device of the namespace. @param ifindex of the device there. */
+	sendFrames(name: string, ifindex: number, frames: readonly Uint8Array[]): void {
+		const what = `send a frame in ${name}`;
+		// Protocol 0: the socket receives nothing
+		const fd = this.within(name, () =>
+			this.#check(this.#libc.socket(AF_PACKET, SOCK_RAW | SOCK_FLAGS, 0), what),
+		);
+		try {
+			const to = encodeLinkAddress(ifindex);
+			for (const frame of frames)
+				this.#check(this.#libc.sendto(fd, frame, frame.length, 0, to, to.length), what);
+		} finally {
+			closeSync(fd);
+		}
+	}
+
 	[Symbol.dispose](): void {
 		closeSync(this.#home);
 	}
@@ -178,7 +196,27 @@ function encodeSockaddr(family: Family, port: number, address?: string): Uint8Ar
 	return bytes;
 }
 
-type Call = 'setns' | 'unshare' | 'mount' | 'umount2' | 'socket' | 'bind' | 'listen' | 'setsockopt';
+/** struct sockaddr_ll of packet(7): the device alone, the frame says the rest. */
+function encodeLinkAddress(ifindex: number): Uint8Array {
+	const bytes = new Uint8Array(20);
+	const view = new DataView(bytes.buffer);
+	view.setUint16(0, AF_PACKET, true);
+	view.setInt32(4, ifindex, true);
+	return bytes;
+}
+
+const CALLS = [
+	'setns',
+	'unshare',
+	'mount',
+	'umount2',
+	'socket',
+	'bind',
+	'listen',
+	'setsockopt',
+	'sendto',
+] as const;
+type Call = (typeof CALLS)[number];
 
 /** A libc function as it is in C: -1 is failure, errno in the driver. */
 type Libc = Readonly<Record<Call, (...args: (RawArg | string)[]) => number>>;
@@ -191,6 +229,5 @@ function bindLibc(driver: Driver): Libc {
 		return (...args: (RawArg | string)[]) =>
 			Number(raw(args.map((arg) => (typeof arg === 'string' ? Buffer.from(`${arg}\0`) : arg))));
 	};
-	const names: Call[] = ['setns', 'unshare', 'mount', 'umount2', 'socket', 'bind', 'listen', 'setsockopt'];
-	return Object.fromEntries(names.map((name) => [name, bind(name)])) as unknown as Libc;
+	return Object.fromEntries(CALLS.map((name) => [name, bind(name)])) as unknown as Libc;
 }

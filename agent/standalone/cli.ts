@@ -34,6 +34,10 @@ export function registerStandalone(program: Command): void {
 		.option('--prefix <name>', 'start of the names of namespaces, pins and cgroups', DEFAULT_PREFIX)
 		.option('--state <dir>', 'directory of kubeconfig, logs and state', DEFAULT_DIRECTORY)
 		.option('--families <list>', 'address families, the primary first', 'v4,v6')
+		.option(
+			'--lb-pool <ranges>',
+			"addresses of the client's network for Services of type LoadBalancer, or none",
+		)
 		.option('--port <port>', "the API server's port on 127.0.0.1; 0: any free one", '0')
 		.option('--no-net', 'no namespaces: API server and controllers only, pods are described as ready')
 		.option('--no-agents', 'nodes and pods without agents: Services have no addresses that answer')

@@ -9,14 +9,15 @@ export function familyOf(address: string): Family | undefined {
 	return address.includes(':') && !address.includes('%') && ipaddr.IPv6.isValid(address) ? 'IPv6' : undefined;
 }
 
-function toNumber(address: string): bigint {
+/** An address as one number, whatever its family. */
+export function toNumber(address: string): bigint {
 	return ipaddr
 		.parse(address)
 		.toByteArray()
 		.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
 }
 
-function toText(value: bigint, family: Family): string {
+export function toText(value: bigint, family: Family): string {
 	const length = family === 'IPv4' ? 4 : 16;
 	const bytes = Array.from({ length }, (_, at) => Number((value >> BigInt((length - 1 - at) * 8)) & 0xffn));
 	const address = ipaddr.fromByteArray(bytes);

@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 import { NetnsSwitcher } from '../../bpf/netns.ts';
 import { createApiServer } from '../api/http/listen.ts';
 import { type Api, createApi } from '../api/index.ts';
-import { startControllers } from '../controllers/start.ts';
+import { type ControllersOptions, startControllers } from '../controllers/start.ts';
 import { CLUSTER_DNS, CLUSTER_ZONE, nodeAddresses, SERVICE_CIDRS } from '../net/addresses.ts';
 import { clientNamespace, nodeName, nodeNamespace } from '../net/names.ts';
 import { createTopology } from '../net/topology.ts';
@@ -21,6 +21,7 @@ import { agentArguments } from './agent-arguments.ts';
 import { Cgroups } from './cgroups.ts';
 import { createClusterDns } from './cluster-dns.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
+import { loadBalancing } from './load-balancing.ts';
 import { cgroup2Mount } from './mounts.ts';
 import { type ClusterOptions, type DaemonOptions, zoneOf } from './options.ts';
 import type { Paths } from './paths.ts';
@@ -75,7 +76,12 @@ export async function startControlPlane(
 	}
 	const addresses = names.flatMap((_, i) => options.families.map((family) => nodeAddresses(i + 1)[family]));
 	const apiAddress = { addresses, port: NODE_API_PORT };
-	startControllers(api.objects, { log, ...(switcher ? { apiAddress } : {}) }, stopping.signal);
+	const controllers: ControllersOptions = {
+		log,
+		...(switcher ? { apiAddress } : {}),
+		...loadBalancing(options, switcher, log, stopping.signal),
+	};
+	startControllers(api.objects, controllers, stopping.signal);
 
 	const server = switcher
 		? new PodServer({

@@ -1,5 +1,6 @@
 /** What a standalone cluster is asked to be. */
-import { MAX_NODES } from '../net/addresses.ts';
+import { checkPool } from '../lb/check-pool.ts';
+import { LB_POOLS, MAX_NODES } from '../net/addresses.ts';
 import { checkPrefix } from '../net/names.ts';
 import type { Family } from '../node/pod-runner.ts';
 
@@ -18,6 +19,8 @@ export interface ClusterOptions {
 	readonly network: boolean;
 	/** An agent on every node. */
 	readonly agents: boolean;
+	/** Addresses for Services of type LoadBalancer; without, none are given. */
+	readonly lbPool?: string;
 }
 
 /** What the control plane's process is told. */
@@ -47,17 +50,20 @@ export function parseOptions(flags: {
 	port: string;
 	net: boolean;
 	agents: boolean;
+	lbPool?: string;
 }): ClusterOptions {
 	const nodes = wholeNumber('--nodes', flags.nodes, 1, MAX_NODES);
+	const families = parseFamilies(flags.families);
 	return {
 		prefix: checkPrefix(flags.prefix),
 		nodes,
 		zones: flags.zones === undefined ? DEFAULT_ZONES : parseZones(flags.zones, nodes),
-		families: parseFamilies(flags.families),
+		families,
 		directory: flags.state,
 		port: wholeNumber('--port', flags.port, 0, 65_535),
 		network: flags.net,
 		agents: flags.net && flags.agents,
+		...(flags.lbPool === 'none' ? {} : { lbPool: parseLbPool(flags.lbPool, families) }),
 	};
 }
 
@@ -90,4 +96,19 @@ function parseFamilies(text: string): Family[] {
 	const valid = families.every((family) => family === 'v4' || family === 'v6');
 	if (valid && new Set(families).size === families.length) return families as Family[];
 	throw new RangeError(`Cannot use --families ${text}: expected v4, v6, v4,v6 or v6,v4`);
+}
+
+/** A piece of the client's network for each family. */
+export function defaultLbPool(families: readonly Family[]): string {
+	return families.map((family) => LB_POOLS[family]).join(',');
+}
+
+function parseLbPool(text: string | undefined, families: readonly Family[]): string {
+	const pool = text ?? defaultLbPool(families);
+	try {
+		checkPool(pool);
+	} catch (cause) {
+		throw new RangeError(`Cannot use --lb-pool ${pool}: ${(cause as Error).message}`, { cause });
+	}
+	return pool;
 }

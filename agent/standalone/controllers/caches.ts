@@ -1,3 +1,4 @@
+import { canonicalIp, familyOf } from '../alloc/ip-range.ts';
 import type { KubeObject, ObjectApi } from '../port.ts';
 import type { Cache } from './cache.ts';
 import { createCache, labelValue } from './cache.ts';
@@ -20,7 +21,11 @@ export interface Caches {
 export function createCaches(api: ObjectApi): Caches {
 	return {
 		pods: createCache(api, 'pods', { label: labelsOf, owner: ownersOf, node: nodeOf }),
-		services: createCache(api, 'services', { selector: selectorTermOf }),
+		services: createCache(api, 'services', {
+			selector: selectorTermOf,
+			type: typeOf,
+			ingress: ingressOf,
+		}),
 		nodes: createCache(api, 'nodes'),
 		deployments: createCache(api, 'deployments', { selector: selectorTermOf }),
 		replicasets: createCache(api, 'replicasets', {
@@ -45,6 +50,17 @@ function* labelsOf(object: KubeObject): Iterable<string> {
 function ownersOf(object: KubeObject): string[] {
 	const owner = controllerOf(object);
 	return owner ? [owner.uid] : [];
+}
+
+function typeOf(service: KubeObject): string[] {
+	return [service.spec?.type ?? ''];
+}
+
+/** Addresses in the status of a LoadBalancer Service, in one written form. */
+function ingressOf({ spec, status }: KubeObject): string[] {
+	if (spec?.type !== 'LoadBalancer') return [];
+	const ingress: { ip?: string }[] = status?.loadBalancer?.ingress ?? [];
+	return ingress.flatMap(({ ip }) => (ip && familyOf(ip) ? [canonicalIp(ip)] : []));
 }
 
 function nodeOf(pod: KubeObject): string[] {

@@ -1,5 +1,8 @@
 import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
+import { startAllocation } from '../lb/allocation.ts';
+import { type Announcer, type NodeHealth, startPlacement } from '../lb/placement.ts';
+import type { AddressPool } from '../lb/pool.ts';
 import type { ObjectApi } from '../port.ts';
 import type { Cache } from './cache.ts';
 import { createCaches } from './caches.ts';
@@ -25,6 +28,10 @@ export interface ControllersOptions {
 	suffix?: () => string;
 	/** When given, default/kubernetes gets these as its endpoints; else they are somebody else's. */
 	apiAddress?: ApiAddress;
+	/** Where Services of type LoadBalancer get their addresses; without, they wait as on a cluster without a cloud. */
+	pool?: AddressPool;
+	/** Makes nodes answer for those addresses. */
+	announcing?: { announcer: Announcer; health: NodeHealth };
 }
 
 export interface Controllers {
@@ -34,7 +41,7 @@ export interface Controllers {
 
 /**
  * Starts the controllers behind Services: Deployment, ReplicaSet, StatefulSet and DaemonSet to Pods, the scheduler, Endpoints and
- * EndpointSlices, and pods of lost nodes. They run in this process until the signal aborts.
+ * EndpointSlices, addresses of LoadBalancers, and pods of lost nodes. They run in this process until the signal aborts.
  */
 export function startControllers(
 	api: ObjectApi,
@@ -44,7 +51,7 @@ export function startControllers(
 	// Every queue and every cache listens to it.
 	const signal = AbortSignal.any([stop]);
 	setMaxListeners(0, signal);
-	const { log, clock = systemClock, suffix = randomSuffix, apiAddress } = options;
+	const { log, clock = systemClock, suffix = randomSuffix, apiAddress, pool, announcing } = options;
 	const caches = createCaches(api);
 	const ctx: ControllerContext = {
 		caches,
@@ -63,6 +70,8 @@ export function startControllers(
 		startEndpoints(ctx),
 		startMirroring(ctx),
 		startLostNodes(ctx),
+		...(pool ? [startAllocation(ctx, pool)] : []),
+		...(pool && announcing ? [startPlacement(ctx, pool, announcing)] : []),
 		...(apiAddress ? [startMasterService(ctx, apiAddress)] : []),
 	];
 	for (const cache of Object.values(caches) as Cache[]) cache.start(signal);

@@ -3,6 +3,7 @@
  * IPv4 (node 11 is 192.168.10.21 and fd00:10::21), so that a reader matches the two at a glance.
  */
 export const CLIENT_ADDRESSES = { v4: '192.168.10.100', v6: 'fd00:10::100' } as const;
+/** The network of the client and the nodes. */
 export const NODE_PREFIX = { v4: 24, v6: 64 } as const;
 /** Addresses of the node side of every pod's link: the pod's gateway, the same everywhere. */
 export const POD_GATEWAY = { v4: '169.254.1.1', v6: 'fe80::1' } as const;
@@ -11,6 +12,11 @@ export const SERVICE_CIDRS = { v4: '10.96.0.0/16', v6: 'fd00:10:96::/112' } as c
 export const CLUSTER_DNS = { v4: '10.96.0.10', v6: 'fd00:10:96::a' } as const;
 /** The agent's --dns-domain, which stays as it is by default. */
 export const CLUSTER_ZONE = 'cluster.local';
+/** For Services of type LoadBalancer, in the client's network: behind the client's own address. */
+export const LB_POOLS = {
+	v4: '192.168.10.200-192.168.10.250',
+	v6: 'fd00:10::200-fd00:10::2ff',
+} as const;
 /** Node numbers end where their addresses would meet the client's .100. */
 export const MAX_NODES = 89;
 /** Pods of a node: .2 to .254 of its /24. */

@@ -19,6 +19,12 @@ export async function ipBatch(netns: string, commands: readonly string[]): Promi
 	throw new Error(`Cannot run "ip ${command}" in ${netns}: ${said.split('\n')[0] || `status ${status}`}`);
 }
 
+/** What a command of ip(8) shows inside a namespace, as JSON. */
+export async function ipJson(netns: string, command: readonly string[]): Promise<unknown> {
+	const text = await run('ip', ['-j', '-n', netns, ...command]);
+	return text.trim() === '' ? [] : JSON.parse(text);
+}
+
 /** Runs a program to its end. @throws Error with its error output when the status is not 0. */
 export async function run(program: string, args: readonly string[]): Promise<string> {
 	const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });

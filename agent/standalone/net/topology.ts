@@ -5,6 +5,7 @@
 import type { NetnsSwitcher } from '../../bpf/netns.ts';
 import { netnsPath } from '../../bpf/netns.ts';
 import { CLIENT_ADDRESSES, NODE_PREFIX, nodeAddresses, podSubnets, SERVICE_CIDRS } from './addresses.ts';
+import { prepareAnnouncing } from './announcing.ts';
 import { ipBatch, run } from './ip.ts';
 import { clientNamespace, nodeName, nodeNamespace } from './names.ts';
 import { configureNamespace } from './sysctl.ts';
@@ -62,6 +63,7 @@ async function createNode(switcher: NetnsSwitcher, topology: Topology, node: num
 		...otherPodSubnets(topology, node),
 	]);
 	await behaveLikeWire(client, name);
+	await prepareAnnouncing(switcher, netns);
 }
 
 function otherPodSubnets(topology: Topology, node: number): string[] {

@@ -17,6 +17,8 @@ export const maglane = (...args: string[]) => run(process.execPath, [MAIN, 'stan
 export interface StandaloneDriver extends Driver {
 	/** Of the cluster's state. */
 	readonly directory: string;
+	/** Of the node's running agent. */
+	agentPid(node: string): Promise<number>;
 }
 
 /** A cluster of its own, which close() removes together with its directory. */
@@ -37,8 +39,15 @@ export async function startStandalone(prefix: string, ...options: string[]): Pro
 
 /** A cluster that is up. */
 export function openStandalone(kubeconfig: string, directory: string): StandaloneDriver {
+	const agentPid = async (node: string) => {
+		const { pid } = await agentOf(directory, node);
+		if (pid === undefined)
+			throw new Error(`Cannot find the process of the agent of ${node}: it does not run`);
+		return pid;
+	};
 	return {
 		directory,
+		agentPid,
 		kind: 'standalone',
 		kubeconfig,
 		convergenceMs: 1000,
@@ -64,11 +73,7 @@ export function openStandalone(kubeconfig: string, directory: string): Standalon
 			const args = ['standalone', 'exec', '--state', directory, 'client', '--', 'ip', '-batch', '-'];
 			await run(process.execPath, [MAIN, ...args], lines.join(''));
 		},
-		killAgent: async (node) => {
-			const { pid } = await agentOf(directory, node);
-			if (pid === undefined) throw new Error(`Cannot kill the agent of ${node}: it does not run`);
-			process.kill(pid, 'SIGKILL');
-		},
+		killAgent: async (node) => void process.kill(await agentPid(node), 'SIGKILL'),
 		agentReady: async (node) => {
 			const isReady = async () => ((await agentOf(directory, node)).ready ? true : undefined);
 			await eventually(`the agent of ${node} is ready`, isReady, 30_000);

@@ -1,0 +1,170 @@
+import { execFileSync } from 'node:child_process';
+import { isIPv6 } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { capture } from './support/capture.ts';
+import { Environment } from './support/environment.ts';
+import { client, DUAL_STACK, deployment, service } from './support/objects.ts';
+import { type StandaloneDriver, startStandalone } from './support/standalone-cluster.ts';
+import { eventually } from './support/wait.ts';
+
+const PREFIX = 'e2ebalancer';
+const POOL = '192.168.10.210-192.168.10.219,fd00:10::210-fd00:10::219';
+
+let env: Environment;
+let driver: StandaloneDriver;
+
+const ip = (netns: string, ...args: string[]) =>
+	execFileSync('ip', ['-n', `${PREFIX}-${netns}`, ...args], { encoding: 'utf8' });
+const macOf = (node: string) => JSON.parse(ip(node, '-j', 'link', 'show', 'eth0'))[0].address as string;
+const answering = (node: string, address: string) =>
+	ip(node, 'neigh', 'show', 'proxy').split(/\s+/).includes(address);
+const holders = (address: string) =>
+	env.nodes.map(({ name }) => name).filter((node) => answering(node, address));
+const heldBy = async (address: string, node: string) =>
+	(
+		await eventually(`${node} alone answers for ${address}`, async () =>
+			holders(address).join() === node ? true : undefined,
+		)
+	).ms;
+/** MAC that the client knows an address by. */
+const known = (address: string) => /lladdr (\S+)/.exec(ip('client', 'neigh', 'show', address))?.[1];
+const addressesOf = async (name: string): Promise<string[]> => {
+	const { value } = await eventually(`${name} has addresses`, async () => {
+		const { status } = await env.get('service', name);
+		return status.loadBalancer.ingress?.map((entry: { ip: string }) => entry.ip);
+	});
+	return value;
+};
+const other = (node: string) => env.nodes.map(({ name }) => name).find((name) => name !== node)!;
+
+/** The nodes and the client’s network are this machine's: a real cluster has its own load balancer. */
+describe('LoadBalancer addresses of the pool', { skip: process.env['KUBECONFIG'] !== undefined }, () => {
+	beforeAll(async () => {
+		driver = await startStandalone(PREFIX, '--lb-pool', POOL);
+		env = await Environment.open('load-balancer', driver);
+	});
+
+	afterAll(async () => env?.[Symbol.asyncDispose]());
+
+	it('answer to clients outside, to pods and to nodes, over both families', async () => {
+		await env.apply(
+			deployment('web', 2),
+			service('web', { type: 'LoadBalancer', ...DUAL_STACK }),
+			client('client'),
+		);
+		await env.podsReady('web', 2);
+		await env.podsReady('client', 1);
+		const addresses = await addressesOf('web');
+		expect(addresses).toEqual(['192.168.10.210', 'fd00:10::210']);
+		const backends = await env.podNames('web');
+		for (const host of addresses)
+			for (const from of ['outside', { pod: 'client' }, { node: 'node1' }, { node: 'node2' }] as const) {
+				await env.reaches(from, { host, port: 80 }, backends);
+				await env.reaches(from, { host, port: 90, udp: true }, backends);
+			}
+	});
+
+	it('are answered for by exactly one node, in ARP and NDP', async () => {
+		for (const address of await addressesOf('web')) {
+			const [holder, ...more] = holders(address);
+			expect(more).toEqual([]);
+			const v6 = isIPv6(address);
+			const answers = await capture(
+				`${PREFIX}-client`,
+				'br0',
+				v6 ? 'icmp6 and ip6[40] == 136' : 'arp[6:2] == 2',
+			);
+			ip('client', 'neigh', 'del', address, 'dev', 'br0');
+			const [answer] = await (await env.prober('outside')).http(address, 80);
+			expect(answer!.status).toBe(200);
+			await answers.stop();
+			const about = answers.lines.filter((line) =>
+				line.includes(v6 ? `tgt is ${address}` : `Reply ${address} is-at`),
+			);
+			expect(about.length).toBeGreaterThan(0);
+			expect([...new Set(about.map((line) => line.split(' ')[1]))]).toEqual([macOf(holder!)]);
+		}
+	});
+
+	it('move within seconds when the wire of their node is cut, told by gratuitous ARP and unsolicited NA, and come back', async () => {
+		const addresses = await addressesOf('web');
+		const holder = holders(addresses[0]!)[0]!;
+		const heir = other(holder);
+		await env.apply(deployment('web', 2, { node: heir }));
+		await env.kubectl('rollout', 'status', 'deployment/web', '--timeout=30s');
+		const mine = addresses.filter((address) => holders(address)[0] === holder);
+		const prober = await env.prober('outside');
+		for (const address of mine) expect((await prober.http(address, 80))[0]!.status).toBe(200);
+		const told = await capture(`${PREFIX}-client`, 'br0', 'arp or (icmp6 and ip6[40] == 136)');
+		try {
+			ip('client', 'link', 'set', holder, 'down');
+			for (const address of mine) {
+				await heldBy(address, heir);
+				await eventually(`the client finds ${address} at ${heir}`, async () =>
+					known(address) === macOf(heir) ? true : undefined,
+				);
+				expect((await prober.http(address, 80))[0]!.status).toBe(200);
+			}
+			await told.stop();
+			for (const address of mine) {
+				const words = isIPv6(address)
+					? `${address} > ff02::1: ICMP6, neighbor advertisement, tgt is ${address}`
+					: `Request who-has ${address} tell ${address}`;
+				expect(told.lines.filter((line) => line.includes(words)).map((line) => line.split(' ')[1])).toContain(
+					macOf(heir),
+				);
+			}
+		} finally {
+			ip('client', 'link', 'set', holder, 'up');
+		}
+		for (const address of mine) await heldBy(address, holder);
+	});
+
+	it('move when the agent of their node hangs, and stay when it only restarts', async () => {
+		const [address] = await addressesOf('web');
+		const holder = holders(address!)[0]!;
+		await driver.killAgent(holder);
+		await driver.agentReady(holder);
+		expect(holders(address!)).toEqual([holder]);
+		const pid = await driver.agentPid(holder);
+		process.kill(pid, 'SIGSTOP');
+		try {
+			await heldBy(address!, other(holder));
+			expect((await (await env.prober('outside')).http(address!, 80))[0]!.status).toBe(200);
+		} finally {
+			process.kill(pid, 'SIGCONT');
+		}
+		await heldBy(address!, holder);
+	});
+
+	it('are answered for by a node with an endpoint when externalTrafficPolicy is Local, and clients keep their address', async () => {
+		const [, second] = env.nodes;
+		for (const { name } of [second!, env.nodes[0]!]) {
+			await env.apply(
+				deployment('local', 1, { node: name }),
+				service('local', { type: 'LoadBalancer', externalTrafficPolicy: 'Local', ...DUAL_STACK }),
+			);
+			await env.kubectl('rollout', 'status', 'deployment/local', '--timeout=30s');
+			const prober = await env.prober('outside');
+			for (const address of await addressesOf('local')) {
+				await heldBy(address, name);
+				const { value } = await eventually(`${address} answers`, async () => {
+					const [answer] = await prober.http(address, 80, '/clientip', { timeoutMs: 500 });
+					return answer!.status === 200 ? answer!.body : undefined;
+				});
+				expect(value).toContain(isIPv6(address) ? 'fd00:10::100' : '192.168.10.100');
+			}
+		}
+	});
+
+	it('are given back with their Service, and answered for by nobody', async () => {
+		const addresses = await addressesOf('local');
+		await env.kubectl('delete', 'service', 'local');
+		for (const address of addresses)
+			await eventually(`nobody answers for ${address}`, async () =>
+				holders(address).length === 0 ? true : undefined,
+			);
+		await env.apply(service('next', { type: 'LoadBalancer', ...DUAL_STACK }));
+		expect(await addressesOf('next')).toEqual(addresses);
+	});
+});
