@@ -88,7 +88,13 @@ describe('an API with a database', () => {
 		objects.create('configmaps', config('inside', { namespace: 'n', finalizers: ['example.org/x'] }));
 		objects.delete('namespaces', undefined, 'n');
 		const owner = objects.create('configmaps', config('owner'));
-		const reference = { apiVersion: 'v1', kind: 'ConfigMap', name: 'owner', uid: owner.metadata.uid! };
+		const reference = {
+			apiVersion: 'v1',
+			kind: 'ConfigMap',
+			name: 'owner',
+			uid: owner.metadata.uid!,
+			blockOwnerDeletion: true,
+		};
 		objects.create(
 			'configmaps',
 			config('owned', { ownerReferences: [reference], finalizers: ['example.org/x'] }),

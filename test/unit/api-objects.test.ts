@@ -244,6 +244,7 @@ describe('Objects.delete()', () => {
 				name: owner.metadata.name,
 				uid: owner.metadata.uid!,
 				controller: true,
+				blockOwnerDeletion: true,
 			},
 		],
 	});

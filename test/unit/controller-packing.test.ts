@@ -24,7 +24,8 @@ function written(
 	const after = new Map(before.map(({ name, endpoints }) => [name, [...endpoints]]));
 	for (const [name, endpoints] of update) after.set(name, endpoints);
 	for (const name of remove) after.delete(name);
-	for (const [i, endpoints] of create.entries()) after.set(`${[...after.keys()].join('+')}#${i}`, endpoints);
+	const fresh = (i: number): string => (after.has(`slice-${i}`) ? fresh(i + 1) : `slice-${i}`);
+	for (const endpoints of create) after.set(fresh(0), endpoints);
 	return after;
 }
 

@@ -3,10 +3,15 @@ import { kindOf } from './kinds.ts';
 import type { Objects } from './objects.ts';
 import type { Store } from './store.ts';
 
-interface Held {
+interface Place {
 	resource: string;
 	namespace: string | undefined;
 	name: string;
+}
+
+interface Held extends Place {
+	/** The owner's foreground deletion waits for it (blockOwnerDeletion). */
+	blocks: boolean;
 }
 
 /** Milliseconds. */
@@ -21,23 +26,22 @@ export class Collector {
 	readonly #objects: Objects;
 	/** Owner uid -> dependent uid -> where the dependent is. */
 	readonly #dependents = new Map<string, Map<string, Held>>();
+	/** Dependent uid -> uids of the owners that it is listed under. */
+	readonly #owners = new Map<string, readonly string[]>();
 	/** uids of everything stored: an owner that is not among them is gone. */
 	readonly #uids = new Set<string>();
 	readonly #counts = new Map<string, number>();
 	/** Owners in foreground deletion, by uid. */
-	readonly #waiting = new Map<string, Held>();
+	readonly #waiting = new Map<string, Place>();
 
 	readonly #clock: () => number;
 	/** Events in the order of their last write, for their end of life. */
-	readonly #events = new Map<string, { held: Held; at: number }>();
+	readonly #events = new Map<string, { held: Place; at: number }>();
 
 	constructor(store: Store, objects: Objects, clock: () => number) {
 		this.#clock = clock;
 		this.#store = store;
 		this.#objects = objects;
-		store.subscribe((change) => {
-			if (change.type === 'MODIFIED') this.#index(change.resource, change.object);
-		});
 	}
 
 	stored(resource: string, object: KubeObject): void {
@@ -56,10 +60,8 @@ export class Collector {
 	removed(object: KubeObject): void {
 		const uid = object.metadata.uid!;
 		if (this.#uids.delete(uid)) this.#count(object, -1);
-		for (const owner of object.metadata.ownerReferences ?? []) {
-			this.#dependents.get(owner.uid)?.delete(uid);
-			this.#finishForeground(owner.uid);
-		}
+		const owners = this.#unlist(uid);
+		for (const owner of owners) this.#finishForeground(owner);
 		const dependents = [...(this.#dependents.get(uid)?.values() ?? [])];
 		this.#dependents.delete(uid);
 		for (const held of dependents) this.#deleteHeld(held, uid);
@@ -72,27 +74,35 @@ export class Collector {
 		if (!finalizers.includes('foregroundDeletion')) return;
 		const { uid, namespace, name } = object.metadata;
 		this.#waiting.set(uid!, { resource, namespace, name });
-		for (const held of this.blockers(object)) this.#deleteHeld(held, undefined, 'Foreground');
+		for (const held of this.blockers(object)) this.#deleteHeld(held, uid!, 'Foreground');
 		this.#finishForeground(uid!);
 	}
 
 	/** Dependents that hold up a foreground deletion. */
 	blockers(owner: KubeObject): Held[] {
-		return [...(this.#dependents.get(owner.metadata.uid!)?.values() ?? [])];
+		return this.#heldBy(owner.metadata.uid!).filter(({ blocks }) => blocks);
+	}
+
+	#heldBy(owner: string): Held[] {
+		return [...(this.#dependents.get(owner)?.values() ?? [])];
 	}
 
 	/** Takes the owner out of its dependents' references, so that they stay. */
 	orphan(owner: KubeObject): void {
-		for (const held of [...(this.#dependents.get(owner.metadata.uid!)?.values() ?? [])]) {
+		const { uid } = owner.metadata;
+		for (const held of this.#heldBy(uid!)) {
 			const dependent = this.#objects.get(held.resource, held.namespace, held.name);
-			if (!dependent) continue;
-			const object = structuredClone(dependent) as KubeObject;
-			const left = object.metadata.ownerReferences?.filter((entry) => entry.uid !== owner.metadata.uid) ?? [];
-			if (left.length > 0) object.metadata.ownerReferences = left;
-			else delete object.metadata.ownerReferences;
-			this.#store.put(held.resource, object);
+			if (dependent) this.#letGo(held.resource, dependent, uid!);
 		}
-		this.#dependents.delete(owner.metadata.uid!);
+	}
+
+	#letGo(resource: string, dependent: KubeObject, owner: string): void {
+		const object = structuredClone(dependent) as KubeObject;
+		const left = object.metadata.ownerReferences?.filter(({ uid }) => uid !== owner) ?? [];
+		if (left.length > 0) object.metadata.ownerReferences = left;
+		else delete object.metadata.ownerReferences;
+		this.#index(resource, this.#store.put(resource, object));
+		this.#finishForeground(owner);
 	}
 
 	isEmpty(namespace: string): boolean {
@@ -100,15 +110,28 @@ export class Collector {
 	}
 
 	#index(resource: string, object: KubeObject): void {
-		const { uid, namespace, name } = object.metadata;
-		for (const owner of object.metadata.ownerReferences ?? []) {
-			let held = this.#dependents.get(owner.uid);
-			if (!held) {
-				held = new Map();
-				this.#dependents.set(owner.uid, held);
-			}
-			held.set(uid!, { resource, namespace, name });
+		const { uid, namespace, name, ownerReferences = [] } = object.metadata;
+		const before = this.#unlist(uid!);
+		for (const { uid: owner, blockOwnerDeletion } of ownerReferences) {
+			const held = this.#dependents.get(owner) ?? new Map<string, Held>();
+			held.set(uid!, { resource, namespace, name, blocks: blockOwnerDeletion === true });
+			this.#dependents.set(owner, held);
 		}
+		const owners = ownerReferences.map((owner) => owner.uid);
+		if (owners.length > 0) this.#owners.set(uid!, owners);
+		for (const owner of before) if (!owners.includes(owner)) this.#finishForeground(owner);
+	}
+
+	/** @returns the owners that it was listed under. */
+	#unlist(uid: string): readonly string[] {
+		const owners = this.#owners.get(uid) ?? [];
+		this.#owners.delete(uid);
+		for (const owner of owners) {
+			const held = this.#dependents.get(owner);
+			held?.delete(uid);
+			if (held?.size === 0) this.#dependents.delete(owner);
+		}
+		return owners;
 	}
 
 	/** Events live for an hour after their last write, as with an API server's --event-ttl. */
@@ -137,17 +160,20 @@ export class Collector {
 		if (owners.every((owner) => !this.#uids.has(owner.uid))) this.#objects.remove(resource, namespace, name);
 	}
 
-	#deleteHeld(held: Held, gone: string | undefined, propagationPolicy?: 'Foreground'): void {
+	/** A dependent that has another owner, which stays, is only let go. @param owner that is gone or going. */
+	#deleteHeld(held: Held, owner: string, propagationPolicy?: 'Foreground'): void {
 		const current = this.#objects.get(held.resource, held.namespace, held.name);
-		if (!current || current.metadata.deletionTimestamp) return;
-		const others = current.metadata.ownerReferences?.filter((owner) => owner.uid !== gone) ?? [];
-		if (gone && others.some((owner) => this.#uids.has(owner.uid))) return;
-		this.#objects.remove(held.resource, held.namespace, held.name, { propagationPolicy });
+		const owners = current?.metadata.ownerReferences?.map(({ uid }) => uid) ?? [];
+		if (!current || !owners.includes(owner)) return;
+		const stays = (uid: string) => uid !== owner && this.#uids.has(uid) && !this.#waiting.has(uid);
+		if (owners.some(stays)) this.#letGo(held.resource, current, owner);
+		else if (!current.metadata.deletionTimestamp)
+			this.#objects.remove(held.resource, held.namespace, held.name, { propagationPolicy });
 	}
 
 	#finishForeground(ownerUid: string): void {
 		const held = this.#waiting.get(ownerUid);
-		if (!held || (this.#dependents.get(ownerUid)?.size ?? 0) > 0) return;
+		if (!held || this.#heldBy(ownerUid).some(({ blocks }) => blocks)) return;
 		this.#waiting.delete(ownerUid);
 		const owner = this.#objects.get(held.resource, held.namespace, held.name);
 		if (owner?.metadata.uid !== ownerUid) return;
