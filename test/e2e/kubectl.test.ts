@@ -209,6 +209,26 @@ describe('kubectl', { skip: !present }, () => {
 		);
 	});
 
+	test('ServiceCIDRs, IPAddresses, scales and reviews are shown', async () => {
+		await ok('apply -f -', MANIFEST);
+		expect(await ok('get servicecidrs')).toMatch(
+			/^NAME +CIDRS +AGE\nkubernetes +10\.96\.0\.0\/16,fd00:10:96::\/112 /,
+		);
+		expect(await ok('get ip 10.96.0.1')).toMatch(
+			/^NAME +PARENTREF +AGE\n10\.96\.0\.1 +services\/default\/kubernetes /,
+		);
+		expect(await ok('describe servicecidr kubernetes')).toMatch(
+			/CIDRs: +10\.96\.0\.0\/16, fd00:10:96::\/112/,
+		);
+		expect(await ok('describe ipaddress 10.96.0.1')).toMatch(/Resource: +services\n/);
+		expect(await ok('explain servicecidr.spec.cidrs')).toContain('FIELD: cidrs <[]string>');
+		expect(await ok('get deployment web --subresource=scale')).toMatch(
+			/^NAME +DESIRED +AVAILABLE +AGE\nweb +2 +0 +\S+\n$/,
+		);
+		expect(await ok('auth can-i delete services')).toBe('yes\n');
+		expect(await ok('auth whoami -o jsonpath={.status.userInfo.username}')).toBe('system:admin');
+	});
+
 	test('mistakes in a manifest are named', async () => {
 		const unknown = await kubectl(
 			'apply -f -',

@@ -4,8 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Api, createApi } from '../../agent/standalone/api/index.ts';
+import { startControllers } from '../../agent/standalone/controllers/start.ts';
 import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
 import { call, openWatch } from './api-client.ts';
 
@@ -150,6 +152,28 @@ describe('an API with a database', () => {
 		objects.delete('services', 'default', 'twin');
 		expect(objects.create('services', third).spec.clusterIP).toBe('10.96.0.9');
 	});
+});
+
+test('a malformed object that is stored keeps neither the others nor the controllers from starting', async () => {
+	const before = open();
+	const good = before.objects.create('services', service('good')).spec;
+	before.objects.unsafePut(
+		'services',
+		service('bad', { clusterIPs: 5, ports: [null, { nodePort: 'x' }], healthCheckNodePort: 'y' }),
+	);
+	before.objects.unsafePut('services', { metadata: { name: 'empty', namespace: 'default' } } as KubeObject);
+	before.objects.unsafePut('pods', config('pod', { ownerReferences: 'nobody', labels: 7 }));
+	before.objects.unsafePut('endpointslices', config('slice', { labels: null }));
+	const faults: unknown[] = [];
+	const { objects } = await reopen({ onListenerError: (error) => faults.push(error) });
+	const stop = new AbortController();
+	startControllers(objects, { log: pino({ level: 'silent' }) }, stop.signal);
+	expect(objects.get('services', 'default', 'good')?.spec).toEqual(good);
+	expect(objects.create('services', service('more')).spec.clusterIP).not.toBe(good.clusterIP);
+	await expect
+		.poll(() => objects.list('endpointslices').map(({ metadata }) => metadata.name.replace(/-[^-]*$/, '')))
+		.toContain('more');
+	stop.abort();
 });
 
 describe('a write that is acknowledged', () => {

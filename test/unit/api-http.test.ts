@@ -25,7 +25,7 @@ const patch = (path: string, type: string, body: unknown) =>
 	ask(path, { method: 'PATCH', body, headers: { 'content-type': `application/${type}` } });
 const names = (body: Fields): string[] => body.items.map((item: Fields) => item.metadata.name);
 
-describe('errors are Status bodies', () => {
+describe('errors are Status bodies (R-A10)', () => {
 	test.each([
 		['/api/v1/nonsense', 404, 'NotFound', 'the server could not find the requested resource'],
 		[`${CONFIGS}/nope`, 404, 'NotFound', 'configmaps "nope" not found'],
@@ -184,7 +184,7 @@ describe('list', () => {
 });
 
 describe('write', () => {
-	test('PUT with a stale resourceVersion is a conflict, the same again changes nothing', async () => {
+	test('PUT with a stale resourceVersion is a conflict, the same again changes nothing (R-A10)', async () => {
 		const { body } = await post(CONFIGS, config('a'));
 		const put = (data: Fields) => ask(`${CONFIGS}/a`, { method: 'PUT', body: { ...body, data } });
 		expect((await put({ k: 'v' })).code).toBe(200);
@@ -274,8 +274,35 @@ describe('write', () => {
 			reason: 'R',
 		};
 		await post('/api/v1/namespaces/default/events', event);
-		const { body } = await ask('/apis/events.k8s.io/v1/namespaces/default/events/e');
+		const path = '/apis/events.k8s.io/v1/namespaces/default/events/e';
+		const { body } = await ask(path);
 		expect(body).toMatchObject({ apiVersion: 'events.k8s.io/v1', regarding: { name: 'p' }, note: 'hello' });
+		const changed = await patch(path, 'merge-patch+json', { note: 'bye' });
+		expect(changed.body).toMatchObject({ regarding: { name: 'p' }, note: 'bye' });
+		expect(api.objects.get('events', 'default', 'e')).toMatchObject({
+			apiVersion: 'v1',
+			involvedObject: { name: 'p' },
+			message: 'bye',
+		});
+	});
+
+	test('ServiceCIDRs are one store in two versions', async () => {
+		const [v1, beta] = ['v1', 'v1beta1'].map((version) => `/apis/networking.k8s.io/${version}/servicecidrs`);
+		const apiVersion = 'networking.k8s.io/v1beta1';
+		const made = await post(beta!, {
+			apiVersion,
+			metadata: { name: 'more' },
+			spec: { cidrs: ['10.97.0.0/24'] },
+		});
+		expect([made.code, made.body.apiVersion]).toEqual([201, apiVersion]);
+		expect((await ask(`${v1}/more`)).body).toMatchObject({
+			apiVersion: 'networking.k8s.io/v1',
+			spec: { cidrs: ['10.97.0.0/24'] },
+		});
+		expect((await ask('/apis/networking.k8s.io')).body).toMatchObject({
+			versions: [{ version: 'v1' }, { version: 'v1beta1' }],
+			preferredVersion: { version: 'v1' },
+		});
 	});
 
 	test('an invalid object can be stored where the server allows it', async () => {
@@ -286,7 +313,7 @@ describe('write', () => {
 	});
 });
 
-describe('watch', () => {
+describe('watch (R-A10)', () => {
 	test('A-44: life of an Endpoints object by label', async () => {
 		const stream = openWatch(port, `${ENDPOINTS}?watch=1&labelSelector=test%3Dy`);
 		await post(ENDPOINTS, { metadata: { name: 'e', labels: { test: 'y' } } });

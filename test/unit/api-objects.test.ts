@@ -268,6 +268,17 @@ describe('Objects.delete()', () => {
 		expect(objects.list('configmaps')[0]!.metadata.ownerReferences).toBeUndefined();
 	});
 
+	test('a dry run takes nothing away, not even references', () => {
+		const { objects } = open();
+		const owner = objects.create('configmaps', config('owner'));
+		const reference = { apiVersion: 'v1', kind: 'ConfigMap', name: 'owner', uid: owner.metadata.uid! };
+		objects.create('configmaps', config('owned', { ownerReferences: [reference] }));
+		const { revision } = objects.store;
+		for (const propagationPolicy of ['Orphan', 'Foreground', 'Background'] as const)
+			objects.remove('configmaps', 'default', 'owner', { propagationPolicy, dryRun: true });
+		expect(objects.store.revision).toBe(revision);
+	});
+
 	test('Foreground keeps the owner until its dependents are gone', () => {
 		const { objects } = open();
 		const top = objects.create('configmaps', config('top'));

@@ -34,9 +34,11 @@ function refused(service: KubeObject, error: unknown, fault: FieldError): unknow
 	return fail(service, [fault]);
 }
 
-/** Without `None` and what is no address. */
+/** Without `None` and what is no address, which a malformed Service may hold. */
 export const realIps = (spec: Fields | undefined): string[] =>
-	(spec?.clusterIPs ?? []).filter((ip: string) => familyOf(ip) !== undefined);
+	listOf(spec?.clusterIPs).filter((ip) => typeof ip === 'string' && familyOf(ip) !== undefined);
+
+const listOf = (value: unknown): Fields[] => (Array.isArray(value) ? value : []);
 
 /** An unrelated update of a PreferDualStack Service neither adds nor removes an address when the cluster changed. */
 function isUntouchedPreference(spec: Fields, before: Fields | undefined): boolean {
@@ -82,7 +84,9 @@ function takeIps(service: KubeObject, before: readonly string[], ranges: Ranges,
 }
 
 const nodePortsOf = (spec: Fields | undefined): number[] =>
-	(spec?.ports ?? []).map((port: Fields) => port.nodePort).filter((port: number | undefined) => port);
+	listOf(spec?.ports)
+		.map((port: Fields) => port?.nodePort)
+		.filter((port: unknown) => Number.isInteger(port) && port !== 0);
 
 function takePort(
 	service: KubeObject,
@@ -218,8 +222,11 @@ export function adoptService(service: KubeObject, ranges: Ranges): Conflict[] {
 			if (!range) throw new AllocationError('out-of-range', `the cluster has no ${familyOf(ip)} range`);
 			if (range.holder(ip) !== holder) range.take(ip, holder);
 		});
-	const health: number[] = service.spec?.healthCheckNodePort ? [service.spec.healthCheckNodePort] : [];
-	for (const port of new Set([...nodePortsOf(service.spec), ...health]))
+	const health: unknown = service.spec?.healthCheckNodePort;
+	const ports = nodePortsOf(service.spec).concat(
+		Number.isInteger(health) && health !== 0 ? (health as number) : [],
+	);
+	for (const port of new Set(ports))
 		claim('port', port, () => {
 			if (ranges.ports.holder(port) !== holder) ranges.ports.take(port, holder);
 		});

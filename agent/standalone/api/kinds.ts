@@ -13,7 +13,7 @@ export interface Kind {
 	scale: boolean;
 	/** A spec whose changes raise metadata.generation. */
 	generation: boolean;
-	/** The resource that holds the objects when this is a second view of them (events.k8s.io). */
+	/** The resource that holds the objects when this is a second view of them: another group or version. */
 	storedAs?: string;
 }
 
@@ -59,6 +59,17 @@ export const KINDS: readonly Kind[] = [
 	kind('discovery.k8s.io/v1', 'EndpointSlice', 'endpointslices', { generation: true }),
 	kind('networking.k8s.io/v1', 'IPAddress', 'ipaddresses', { shortNames: ['ip'], namespaced: false }),
 	kind('networking.k8s.io/v1', 'ServiceCIDR', 'servicecidrs', { namespaced: false, status: true }),
+	// What kubectl 1.32 describes them by
+	kind('networking.k8s.io/v1beta1', 'IPAddress', 'ipaddresses', {
+		shortNames: ['ip'],
+		namespaced: false,
+		storedAs: 'ipaddresses',
+	}),
+	kind('networking.k8s.io/v1beta1', 'ServiceCIDR', 'servicecidrs', {
+		namespaced: false,
+		status: true,
+		storedAs: 'servicecidrs',
+	}),
 	kind('events.k8s.io/v1', 'Event', 'events', { shortNames: ['ev'], storedAs: 'events' }),
 ];
 

@@ -164,6 +164,7 @@ export class Objects implements ObjectApi {
 		checkPreconditions(kind, old, options.preconditions);
 		if (resource === 'namespaces' && IMMORTAL.has(name))
 			throw forbidden(kind, name, 'this namespace may not be deleted');
+		if (options.propagationPolicy === 'Orphan' && !options.dryRun) this.#collector.orphan(old);
 		const finalizers = this.#finalizers(old, options);
 		const grace = this.#grace(resource, old, options.gracePeriodSeconds);
 		const waits = finalizers.length > 0 || grace > 0 || resource === 'namespaces';
@@ -183,7 +184,8 @@ export class Objects implements ObjectApi {
 		const stop = this.store.subscribe((change) => {
 			if (change.resource === resource) listener({ type: change.type, object: change.object });
 		});
-		for (const object of this.store.list(resource)) listener({ type: 'ADDED', object });
+		for (const object of this.store.list(resource))
+			this.store.guard(() => listener({ type: 'ADDED', object }));
 		return stop;
 	}
 
@@ -199,8 +201,7 @@ export class Objects implements ObjectApi {
 		object.metadata.creationTimestamp = old?.metadata.creationTimestamp ?? timestamp(this.#deps.clock());
 		if (old) this.#strategy(resource).release?.(old);
 		const stored = this.store.put(resource, object);
-		this.#collector.stored(resource, stored);
-		this.#adopt(resource, stored);
+		this.#takeIn(resource, stored);
 		return stored;
 	}
 
@@ -213,8 +214,7 @@ export class Objects implements ObjectApi {
 		// Of two objects that name the same address, the older keeps it; ranges come before what is in them
 		known.sort((a, b) => (ageKey(a) < ageKey(b) ? -1 : 1));
 		for (const { resource, object } of known) this.store.restore(resource, object);
-		for (const { resource, object } of known) this.#collector.stored(resource, object);
-		for (const { resource, object } of known) this.#adopt(resource, object);
+		for (const { resource, object } of known) this.#takeIn(resource, object);
 		for (const { resource, object } of known)
 			if (object.metadata.deletionTimestamp && this.#isStored(resource, object))
 				this.#collector.deleting(resource, object, finalizersOf(object));
@@ -223,6 +223,14 @@ export class Objects implements ObjectApi {
 	/** Removes from the store at once; for the collector, which has seen to finalizers. */
 	removeStored(resource: string, old: KubeObject): void {
 		this.#remove(resource, old);
+	}
+
+	/** An object that was stored unseen. One that is malformed (unsafePut) must not keep others from being served. */
+	#takeIn(resource: string, object: KubeObject): void {
+		this.store.guard(() => {
+			this.#collector.stored(resource, object);
+			this.#adopt(resource, object);
+		});
 	}
 
 	/** What a stored object cannot have, because another has it or it is in no range, is told in an Event. */
@@ -299,7 +307,6 @@ export class Objects implements ObjectApi {
 
 	#finalizers(old: KubeObject, options: DeleteOptions): string[] {
 		const kept = finalizersOf(old).filter((entry) => entry !== FOREGROUND && entry !== ORPHAN);
-		if (options.propagationPolicy === 'Orphan') this.#collector.orphan(old);
 		if (options.propagationPolicy === 'Foreground' && this.#collector.blockers(old).length > 0)
 			kept.push(FOREGROUND);
 		return kept;

@@ -157,6 +157,15 @@ export class Store {
 		return () => void this.#listeners.delete(own);
 	}
 
+	/** Runs a listener: its fault must neither undo a write nor reach the writer. */
+	guard(listener: () => void): void {
+		try {
+			listener();
+		} catch (error) {
+			this.#onListenerError(error);
+		}
+	}
+
 	/** Forgets past changes: a watch from an older resourceVersion answers 410, as after etcd's compaction. */
 	compact(): void {
 		this.#history = [];
@@ -208,20 +217,11 @@ export class Store {
 			for (let change = this.#queue.shift(); change; change = this.#queue.shift()) {
 				for (const [listener, from] of [...this.#listeners]) {
 					if (change.revision <= from || !this.#listeners.has(listener)) continue;
-					this.#call(listener, change);
+					this.guard(() => listener(change));
 				}
 			}
 		} finally {
 			this.#delivering = false;
-		}
-	}
-
-	#call(listener: Listener, change: Change): void {
-		try {
-			listener(change);
-		} catch (error) {
-			// A listener's fault must neither undo the write nor reach the writer
-			this.#onListenerError(error);
 		}
 	}
 }

@@ -68,10 +68,14 @@ function resourceList(kinds: readonly Kind[]): object {
 
 const groups = (): string[] => [...new Set(KINDS.map((of) => of.group).filter((group) => group !== ''))];
 
+/** The preferred one first. */
+const versionsOf = (group: string): string[] => [
+	...new Set(KINDS.filter((of) => of.group === group).map((of) => of.version)),
+];
+
 function groupOf(group: string): object {
-	const version = KINDS.find((of) => of.group === group)!.version;
-	const entry = { groupVersion: `${group}/${version}`, version };
-	return { name: group, versions: [entry], preferredVersion: entry };
+	const versions = versionsOf(group).map((version) => ({ groupVersion: `${group}/${version}`, version }));
+	return { name: group, versions, preferredVersion: versions[0] };
 }
 
 function aggregatedResource(of: Kind): object {
@@ -93,15 +97,14 @@ function aggregatedResource(of: Kind): object {
 }
 
 function aggregated(names: readonly string[]): object {
-	const items = names.map((group) => {
-		const kinds = KINDS.filter((of) => of.group === group);
-		return {
-			metadata: { name: group, creationTimestamp: null },
-			versions: [
-				{ version: kinds[0]!.version, resources: kinds.map(aggregatedResource), freshness: 'Current' },
-			],
-		};
-	});
+	const items = names.map((group) => ({
+		metadata: { name: group, creationTimestamp: null },
+		versions: versionsOf(group).map((version) => ({
+			version,
+			resources: KINDS.filter((of) => of.group === group && of.version === version).map(aggregatedResource),
+			freshness: 'Current',
+		})),
+	}));
 	return { kind: 'APIGroupDiscoveryList', apiVersion: 'apidiscovery.k8s.io/v2', metadata: {}, items };
 }
 

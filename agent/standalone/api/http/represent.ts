@@ -1,7 +1,7 @@
 import type { KubeObject } from '../../port.ts';
 import { apiVersionOf, type Kind } from '../kinds.ts';
 import { tableOf } from '../table/table.ts';
-import { toEventsView } from './event-view.ts';
+import { viewOf } from './view.ts';
 
 /** How the client wants objects: as they are, as rows of a table, or their metadata alone. */
 export interface Representation {
@@ -32,10 +32,6 @@ const partial = (object: KubeObject): object => ({
 	apiVersion: 'meta.k8s.io/v1',
 	metadata: object.metadata,
 });
-
-/** The stored object in the version of the kind that was asked for. */
-export const viewOf = (kind: Kind, object: KubeObject): KubeObject =>
-	kind.storedAs ? toEventsView(object) : object;
 
 /** One object in the form asked for. `now` is for ages in tables. */
 export function represent(

@@ -6,7 +6,6 @@ import type { DeleteOptions, WriteOptions } from '../objects.ts';
 import { applyPatch, checkPatchType } from '../patch/patch.ts';
 import { checkFields } from '../schema/strict.ts';
 import { mediaType, parseJson, parseObject, readBody, readBytes } from './body.ts';
-import { fromEventsView } from './event-view.ts';
 import type { HandlerDeps } from './handler.ts';
 import { listPage, numberOf, selectorOf } from './listing.ts';
 import { servePodLog } from './pod-log.ts';
@@ -15,6 +14,7 @@ import { sendJson } from './respond.ts';
 import type { Route } from './route.ts';
 import { serveScale } from './scale.ts';
 import { STREAMING } from './upgrade.ts';
+import { storedOf, viewOf } from './view.ts';
 import { serveWatch } from './watch.ts';
 
 export interface ResourceRequest extends Route {
@@ -77,7 +77,7 @@ function checked({ deps, asked, response }: Exchange, object: KubeObject): KubeO
 
 /** The stored form of what came in, with the namespace and name of the path. */
 function locate({ asked }: Exchange, object: KubeObject): KubeObject {
-	const stored = asked.kind.storedAs ? fromEventsView(object) : object;
+	const stored = storedOf(asked.kind, object);
 	const metadata = { ...stored.metadata };
 	const { namespace } = asked;
 	if (namespace !== undefined) {
@@ -163,7 +163,7 @@ async function patch(exchange: Exchange): Promise<void> {
 	checkPatchType(mediaType(request));
 	const text = await readBody(request);
 	const current = deps.objects.mustGet(resource, asked.namespace, asked.name);
-	const patched = applyPatch(mediaType(request), text, current);
+	const patched = applyPatch(mediaType(request), text, viewOf(asked.kind, current));
 	const object = checked(exchange, patched);
 	const options = writeOptions(asked.query, asked.subresource);
 	await sendObject(exchange, 200, deps.objects.update(resource, locate(exchange, object), options));

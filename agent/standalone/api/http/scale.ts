@@ -1,7 +1,9 @@
 import type { Fields, KubeObject } from '../../port.ts';
 import { badRequest, conflict, methodNotAllowed } from '../errors.ts';
+import type { Kind } from '../kinds.ts';
 import { applyPatch } from '../patch/patch.ts';
 import { mediaType, parseObject, readBody } from './body.ts';
+import { represent, representationOf } from './represent.ts';
 import { type Exchange, writeOptions } from './resource.ts';
 import { sendJson } from './respond.ts';
 
@@ -15,6 +17,21 @@ function selectorText(selector: Fields): string {
 	});
 	return [...exact, ...sets].join(',');
 }
+
+/** What a Scale is shown as; it is stored nowhere. */
+const SCALE: Kind = {
+	group: 'autoscaling',
+	version: 'v1',
+	kind: 'Scale',
+	resource: 'scales',
+	singular: 'scale',
+	shortNames: [],
+	categories: [],
+	namespaced: true,
+	status: false,
+	scale: false,
+	generation: false,
+};
 
 /** autoscaling/v1 Scale of a workload. */
 function scaleOf(object: KubeObject): KubeObject {
@@ -33,7 +50,8 @@ export async function serveScale({ deps, asked, request, response, resource }: E
 	const { kind, namespace, name = '', query } = asked;
 	const object = deps.objects.mustGet(resource, namespace, name);
 	if (request.method === 'GET') {
-		sendJson(response, 200, scaleOf(object));
+		const form = representationOf(request.headers.accept, query);
+		sendJson(response, 200, represent(SCALE, scaleOf(object), form, deps.clock()));
 		return;
 	}
 	if (request.method !== 'PUT' && request.method !== 'PATCH') throw methodNotAllowed();

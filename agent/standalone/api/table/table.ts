@@ -3,7 +3,7 @@ import type { Kind } from '../kinds.ts';
 import type { Column } from './column.ts';
 import { endpoints, endpointslices, ipaddresses, servicecidrs, services } from './network.ts';
 import { configmaps, events, leases, namespaces, plain, secrets, serviceaccounts } from './others.ts';
-import { daemonsets, deployments, nodes, pods, replicasets, statefulsets } from './workloads.ts';
+import { daemonsets, deployments, nodes, pods, replicasets, scales, statefulsets } from './workloads.ts';
 
 const COLUMNS: Record<string, Column[]> = {
 	configmaps,
@@ -18,6 +18,7 @@ const COLUMNS: Record<string, Column[]> = {
 	nodes,
 	pods,
 	replicasets,
+	scales,
 	secrets,
 	serviceaccounts,
 	servicecidrs,

@@ -137,3 +137,10 @@ export const nodes: Column[] = [
 	wide('Kernel-Version', infoOf('kernelVersion')),
 	wide('Container-Runtime', infoOf('containerRuntimeVersion')),
 ];
+
+export const scales: Column[] = [
+	NAME,
+	count('Desired', (scale) => scale.spec?.replicas ?? 0),
+	count('Available', (scale) => scale.status?.replicas ?? 0),
+	AGE,
+];
