@@ -37,6 +37,8 @@ const volatile __u32 timeout_tcp_syn = 20;
 const volatile __u32 timeout_tcp = 7200;
 const volatile __u32 timeout_tcp_closed = 10;
 const volatile __u32 timeout_udp = 60;
+/* Of a TCP handshake, after which its port may go to a flow that finds no other. */
+const volatile __u32 timeout_handshake = 3;
 /* Of a datagram's fragments, the kernel's own (net.ipv4.ipfrag_time). */
 const volatile __u32 timeout_fragment = 30;
 

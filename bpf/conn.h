@@ -96,7 +96,7 @@ static __always_inline void conn_mirror(const struct tuple *key,
 	other->port_diff = csum_port_diff(other_key, &other->nat);
 }
 
-/* FIN and RST are told to the other half, so that either knows the end. */
+/* What one half has learnt is told to the other, so that either knows its age. */
 static __always_inline void conn_tell_mirror(const struct conn *c, __u32 flags)
 {
 	struct tuple key;
@@ -138,10 +138,10 @@ static __always_inline void conn_touch(struct conn *c, const struct packet *p)
 			flags |= CONN_RST;
 	}
 	if (flags != c->flags) {
-		if ((flags ^ c->flags) & CONN_FIN)
-			conn_tell_mirror(c, CONN_PEER_FIN);
-		if ((flags ^ c->flags) & CONN_RST)
-			conn_tell_mirror(c, CONN_RST);
+		__u32 fresh = flags & ~c->flags;
+
+		conn_tell_mirror(c, (fresh & (CONN_ESTABLISHED | CONN_RST)) |
+					    (fresh & CONN_FIN ? CONN_PEER_FIN : 0));
 		c->flags = flags;
 		c->last_seen = now;
 	} else if (now - c->last_seen > hz) {
@@ -151,18 +151,33 @@ static __always_inline void conn_touch(struct conn *c, const struct packet *p)
 }
 
 /*
+ * May the key of `taken` be given to another flow? It is dead, or, where free
+ * ones are hard to find, nobody has completed its handshake for seconds: so a
+ * flood of SYNs does not keep the ports of a backend from others.
+ */
+static __always_inline int conn_forsaken(const struct conn *taken, __u8 proto,
+					 int pressed)
+{
+	if (conn_expired(taken, proto))
+		return 1;
+	return pressed && proto == IPPROTO_TCP &&
+	       !(taken->flags & CONN_ESTABLISHED) &&
+	       conn_now() - taken->last_seen > timeout_handshake * hz;
+}
+
+/*
  * Writes the reverse entry under a key that nobody uses: taken over if it is
- * this flow's own or a dead one's. 0, or -1 when somebody lives there.
+ * this flow's own or a forsaken one's. 0, or -1 when somebody lives there.
  */
 static __always_inline int conn_claim(const struct tuple *key,
-				      const struct conn *reverse)
+				      const struct conn *reverse, int pressed)
 {
 	struct conn *taken;
 
 	if (!bpf_map_update_elem(&connections, key, reverse, BPF_NOEXIST))
 		return 0;
 	taken = conn_lookup(key);
-	if (taken && !conn_expired(taken, key->proto) &&
+	if (taken && !conn_forsaken(taken, key->proto, pressed) &&
 	    !(addr_equal(&taken->nat.daddr, &reverse->nat.daddr) &&
 	      addr_equal(&taken->nat.saddr, &reverse->nat.saddr) &&
 	      taken->nat.dport == reverse->nat.dport &&
@@ -208,12 +223,12 @@ static __always_inline int conn_port_in_use(ctx_t *ctx, const struct conn *c,
 /* Claims the reverse entry of `c` with the source port that it has. 0 or -1. */
 static __always_inline int conn_claim_port(const struct packet *p,
 					   const struct conn *c,
-					   struct tuple *reverse_key)
+					   struct tuple *reverse_key, int pressed)
 {
 	struct conn reverse;
 
 	conn_mirror(&p->tuple, c, reverse_key, &reverse);
-	return conn_claim(reverse_key, &reverse);
+	return conn_claim(reverse_key, &reverse, pressed);
 }
 
 /*
@@ -230,7 +245,7 @@ static __always_inline int conn_yield_port(ctx_t *ctx, const struct packet *p,
 				       (snat_port_max - snat_port_min + 1));
 	if (conn_port_in_use(ctx, c, p->v4))
 		return -1;
-	return conn_claim_port(p, c, reverse_key);
+	return conn_claim_port(p, c, reverse_key, 0);
 }
 
 /*
@@ -257,7 +272,7 @@ static __always_inline int conn_create(ctx_t *ctx, const struct packet *p,
 			c->nat.sport = (__u16)(snat_port_min + hash % range);
 			hash = mix3(hash, (__u32)i, hash_seed);
 		}
-		if (!conn_claim_port(p, c, &reverse_key))
+		if (!conn_claim_port(p, c, &reverse_key, i >= SNAT_ATTEMPTS / 2))
 			break;
 	}
 	if (i == SNAT_ATTEMPTS)

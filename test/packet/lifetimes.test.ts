@@ -137,6 +137,57 @@ describe('how long a flow is remembered', () => {
 	);
 });
 
+describe('the source port of a flow to another node, where there is one only', () => {
+	let plane: Dataplane;
+	let second: number;
+	const PORT = 10_300;
+	beforeAll(async () => {
+		const hz = await measureHz(openNative('koffi'));
+		const jiffies = Math.floor(hz / 100);
+		second = (jiffies * 1000) / hz;
+		plane = await Dataplane.open('mlpp', { hz: jiffies, snat_port_min: PORT, snat_port_max: PORT });
+	});
+	afterEach(() => plane.clear());
+	afterAll(() => plane?.close());
+	/** One backend: both clients need the port. */
+	const start = (family: FamilyName) => {
+		const { node, remote } = ADDR[family];
+		const backends = [{ address: remote, port: TARGET_PORT }];
+		plane.services.add({ proto: 'tcp', frontends: [{ address: node, port: NODEPORT }], backends });
+	};
+	const other = (family: FamilyName) => frameOf(toNode(family, { src: ADDR[family].client2 }));
+
+	it.each(TCP)(
+		'$name IP$family: is kept by a connection on which nobody has said anything yet (F R-4, F R-5)',
+		async ({ hook, family }) => {
+			start(family);
+			const first = plane.run(hook, frameOf(toNode(family))).bytes;
+			expect(left(first).port).toBe(PORT);
+			plane.run(hook, answer(toNode(family), first, 'SA'));
+			plane.run(hook, frameOf(toNode(family, { flags: 'A' })));
+			await sleep(30 * second);
+			const { result, reasons } = plane.counting(() => plane.run(hook, other(family)));
+			expect(dropped(hook, result.action)).toBe(true);
+			expect(reasons).toEqual({ DROP_NO_PORT: 1 });
+			const reply = plane.run(hook, answer(toNode(family), first, 'PA'));
+			expect(decode(reply.bytes).ip!.dst).toBe(ADDR[family].client);
+		},
+	);
+
+	it.each(TCP)(
+		'$name IP$family: is taken from a handshake that nobody has completed for seconds (F R-4)',
+		async ({ hook, family }) => {
+			start(family);
+			plane.run(hook, frameOf(toNode(family)));
+			expect(dropped(hook, plane.run(hook, other(family)).action)).toBe(true);
+			await sleep(5 * second);
+			const { action, bytes } = plane.run(hook, other(family));
+			expect(redirected(hook, action)).toBe(true);
+			expect(left(bytes).port).toBe(PORT);
+		},
+	);
+});
+
 describe('UDP when backends go and come', () => {
 	let plane: Dataplane;
 	beforeAll(async () => {
