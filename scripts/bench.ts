@@ -1,20 +1,21 @@
 /**
  * Measures the dataplane on this machine: nanoseconds a packet of each path, then connections, datagrams and bytes
- * through Services beside the same without a Service. All figures are medians of rounds that are taken in turn.
+ * through Services beside the same without a Service, then DNS beside dnsmasq. All figures are medians of rounds that are taken in turn.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { measureDns } from '../test/bench/dns.ts';
 import { measurePackets, type PacketReport } from '../test/bench/packets.ts';
 import { openPlane } from '../test/bench/plane.ts';
 import { measureSockets } from '../test/bench/sockets.ts';
-import { packetTable, socketTable } from '../test/bench/tables.ts';
+import { dnsTable, packetTable, socketTable } from '../test/bench/tables.ts';
 import { bpf, cgroup2, command, type Need, root } from './machine.ts';
 
 const USAGE = `Usage: bench [options]
   -o, --output table|json   what is written to standard output (table)
-      --only packets|sockets  one of the two parts
+      --only packets|sockets|dns  one of the parts
       --rounds N            rounds of each part (3)
       --runs N              packets a measurement (100000)
       --seconds S           of each socket measurement (0.3)`;
@@ -34,6 +35,7 @@ const stop = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
 
 const needs: readonly Need[] = [root, bpf, cgroup2, command('clang'), command('ip'), command('nsenter')];
+const dnsNeeds: readonly Need[] = [command('dnsmasq'), command('taskset')];
 
 async function main(): Promise<number> {
 	if (options.help) {
@@ -82,12 +84,26 @@ async function measureAll(directory: string): Promise<void> {
 				signal,
 			})
 		: undefined;
+	const lacks = dnsNeeds.flatMap((need) => need() ?? []);
+	if (lacks.length > 0) console.error(`dns: not measured: ${lacks.join('; ')}`);
+	const dns =
+		wanted('dns') && lacks.length === 0
+			? await measureDns({
+					directory,
+					rounds,
+					seconds: Math.max(1, Number(options.seconds)),
+					progress: say('dns'),
+					signal,
+				})
+			: undefined;
 	const machine = { kernel: release(), cpu: cpus()[0]?.model ?? 'unknown', cpus: cpus().length, rounds };
-	if (options.output === 'json') console.log(JSON.stringify({ machine, packets, sockets }, undefined, '\t'));
+	if (options.output === 'json')
+		console.log(JSON.stringify({ machine, packets, sockets, dns }, undefined, '\t'));
 	else {
 		console.log(`Linux ${machine.kernel}, ${machine.cpus} x ${machine.cpu}, medians of ${rounds} rounds\n`);
 		if (packets) console.log(packetTable(packets));
 		if (sockets) console.log(socketTable(sockets));
+		if (dns) console.log(dnsTable(dns));
 	}
 }
 

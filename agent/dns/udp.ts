@@ -28,9 +28,9 @@ export async function listenUdp({ host, port }: ListenAddress, resolver: Resolve
 	}
 	let open = true;
 	const send = (answer: Buffer, client: dgram.RemoteInfo): void => {
-		// a client that cannot be reached is no concern of the others
-		if (open) socket.send(answer, client.port, client.address, ignore);
+		if (open) socket.send(answer, client.port, client.address);
 	};
+	// a client that cannot be reached is no concern of the others
 	socket.on('error', ignore);
 	socket.on('message', (message, client) => {
 		const answer = resolver.handle(message, 'udp');

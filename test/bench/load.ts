@@ -26,8 +26,8 @@ export interface Counted {
 export type Way = 'crr' | 'rr' | 'stream';
 
 /** @returns the path of the compiled program. */
-export async function compileLoad(directory: string): Promise<string> {
-	const out = join(directory, 'load');
+export async function compileLoad(directory: string, name = 'load'): Promise<string> {
+	const out = join(directory, name);
 	await run('clang', [
 		'-O2',
 		'-Wall',
@@ -35,7 +35,7 @@ export async function compileLoad(directory: string): Promise<string> {
 		'-Werror',
 		'-o',
 		out,
-		join(REPOSITORY, 'test/bench/load.c'),
+		join(REPOSITORY, `test/bench/${name}.c`),
 	]);
 	return out;
 }
