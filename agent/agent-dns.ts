@@ -3,6 +3,7 @@ import type { Registry } from 'prom-client';
 import type { AgentOptions } from './agent.ts';
 import { Feed, type FeedSink } from './dns/feed.ts';
 import { Forwarder } from './dns/forwarder.ts';
+import type { ListenAddress } from './dns/listener.ts';
 import { dnsMetrics } from './dns/metrics.ts';
 import { resolvConfServers } from './dns/resolv-conf.ts';
 import { Resolver } from './dns/resolver.ts';
@@ -23,7 +24,7 @@ export interface AgentDns {
 	readonly namespaces: FeedSink;
 	/** The same sink; the names of Services follow it. */
 	services(sink: RawSink): RawSink;
-	/** The node's own addresses, at which it answers unless an address was chosen. */
+	/** The node's own addresses, at which it answers unless others were chosen. */
 	setNodeAddresses(addresses: readonly string[]): void;
 	/** First nothing points to it any more, then it ends. */
 	close(withdrawn: () => void): Promise<void>;
@@ -40,7 +41,7 @@ export function startDns(
 	own: (server: OwnServer) => void,
 ): AgentDns | undefined {
 	const { dns, dnsDomain, dnsService, dnsReverse } = config;
-	if (!dns) return undefined;
+	if (dns.length === 0) return undefined;
 	const reverse = dnsReverse.flatMap((text) => parseCidr(text) ?? []);
 	const zone = new Zone({ name: dnsDomain, server: dnsService, reverse });
 	const feed = new Feed(zone, () => announce());
@@ -82,9 +83,9 @@ export function startDns(
 		);
 	}
 
-	let hosts = isUnspecified(dns.host) ? [] : [dns.host];
+	let node: readonly string[] = [];
 	const listen = (): void => {
-		void server.setAddresses(hosts.map((host) => ({ host, port: dns.port })));
+		void server.setAddresses(dns.flatMap((address) => specified(address, node)));
 	};
 	listen();
 	return {
@@ -102,8 +103,8 @@ export function startDns(
 			listed: () => sink.listed(),
 		}),
 		setNodeAddresses(addresses) {
-			if (!isUnspecified(dns.host) || addresses.join() === hosts.join()) return;
-			hosts = [...addresses];
+			if (addresses.join() === node.join()) return;
+			node = addresses;
 			listen();
 		},
 		async close(unpoint) {
@@ -115,8 +116,12 @@ export function startDns(
 	};
 }
 
-function isUnspecified(host: string): boolean {
-	return host === '::' || host === '0.0.0.0';
+/** An unspecified address stands for the node's: what is sent from another would not look like the Service's answer. */
+function specified({ host, port }: ListenAddress, node: readonly string[]): ListenAddress[] {
+	if (host === '::') return node.map((each) => ({ host: each, port }));
+	if (host === '0.0.0.0')
+		return node.filter((each) => !each.includes(':')).map((each) => ({ host: each, port }));
+	return [{ host, port }];
 }
 
 async function upstreams(chosen: AgentOptions['config']['dnsUpstream']) {

@@ -30,8 +30,8 @@ export interface Config {
 	readonly endpointsSource: 'auto' | 'endpointslices' | 'endpoints';
 	/** Where NodePorts are served: at the node's primary addresses, or at all of its own in these CIDRs. */
 	readonly nodeportAddresses: 'primary' | readonly string[];
-	/** Where the agent answers DNS queries; an unspecified host: at the node's addresses. Absent: it does not. */
-	readonly dns?: ListenAddress;
+	/** Where the agent answers DNS queries; an unspecified host: at the node's addresses. Empty: it does not. */
+	readonly dns: readonly ListenAddress[];
 	readonly dnsDomain: string;
 	/** namespace/name of the Service by which pods reach DNS. */
 	readonly dnsService: string;
@@ -90,7 +90,7 @@ export const SETTINGS: readonly Setting[] = [
 	setting('devices', '<list>', 'auto, or devices that face other nodes: eth0,eth1', 'auto'),
 	setting('endpointsSource', '<kind>', 'auto, endpointslices or endpoints', 'auto'),
 	setting('nodeportAddresses', '<list>', 'primary, or CIDRs of the addresses where NodePorts are', 'primary'),
-	setting('dns', '<host:port>', "serve DNS here; :10253 is at the node's addresses; off: do not", 'off'),
+	setting('dns', '<list>', "serve DNS at these address:port; :10253 is at the node's addresses; off", 'off'),
 	setting('dnsDomain', '<name>', "the cluster's domain", 'cluster.local'),
 	setting(
 		'dnsService',
@@ -120,17 +120,24 @@ const LARGEST_TABLE = 131_071;
 
 const path = z.string().startsWith('/', 'expected an absolute path');
 
-const listenAddress = z.string().transform((text, context): ListenAddress | undefined => {
-	if (text === 'off' || text === '') return undefined;
+function parseListen(text: string): ListenAddress | undefined {
 	const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
 	const port = Number(match?.[3]);
-	if (match === null || port > 65_535) return fail(context, 'expected host:port, [ipv6]:port or off');
-	return { host: match[1] ?? (match[2] || '::'), port };
+	return match && port <= 65_535 ? { host: match[1] ?? (match[2] || '::'), port } : undefined;
+}
+
+const listenAddress = z.string().transform((text, context): ListenAddress | undefined => {
+	if (text === 'off' || text === '') return undefined;
+	return parseListen(text) ?? fail(context, 'expected host:port, [ipv6]:port or off');
 });
 
-const dnsAddress = listenAddress.transform((address, context): ListenAddress | undefined => {
-	if (address === undefined || parseIp(address.host)) return address;
-	return fail(context, 'expected an IP address with a port, :port or off');
+const dns = z.string().transform((text, context): readonly ListenAddress[] => {
+	if (text === 'off' || text === '') return [];
+	return text.split(',').map((item) => {
+		const address = parseListen(item.trim());
+		if (address && parseIp(address.host)) return address;
+		return fail(context, `"${item.trim()}" is no address; expected :port, address:port, [ipv6]:port or off`);
+	});
 });
 
 const dnsUpstream = z.string().transform((text, context): 'auto' | 'off' | readonly ListenAddress[] => {
@@ -206,7 +213,7 @@ const schema = z.object({
 	devices,
 	endpointsSource: z.enum(['auto', 'endpointslices', 'endpoints']),
 	nodeportAddresses,
-	dns: dnsAddress,
+	dns,
 	dnsDomain: z
 		.string()
 		.regex(

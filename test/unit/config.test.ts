@@ -28,6 +28,7 @@ describe('loadConfig()', () => {
 			xdp: 'auto',
 			devices: 'auto',
 			endpointsSource: 'auto',
+			dns: [],
 			dnsDomain: 'cluster.local',
 			dnsService: 'kube-system/kube-dns',
 			dnsUpstream: 'auto',
@@ -65,7 +66,7 @@ describe('loadConfig()', () => {
 			dnsReverse: '10.0.0.0/8,fc00::/7',
 		};
 		expect(await loadConfig(flags, {})).toMatchObject({
-			dns: { host: '::', port: 10_253 },
+			dns: [{ host: '::', port: 10_253 }],
 			dnsUpstream: [
 				{ host: '192.0.2.1', port: 53 },
 				{ host: 'fd00::1', port: 5353 },
@@ -76,7 +77,7 @@ describe('loadConfig()', () => {
 	});
 
 	it.each([
-		['dns', 'localhost:53', 'IP address'],
+		['dns', '[::1]:53,localhost:53', '"localhost:53" is no address'],
 		['dnsUpstream', '192.0.2.1,dns.example', '"dns.example" is no address'],
 		['dnsReverse', '10.0.0.0', '"10.0.0.0" is no CIDR'],
 		['dnsDomain', 'Cluster.local', 'lower case'],
