@@ -14,11 +14,18 @@ export interface Listener {
 	close(): Promise<void>;
 }
 
+/** Of a port that the kernel chooses for UDP, TCP may be taken: then it chooses again. */
+const CHOICES = 10;
+
 /**
  * Answers at one address by UDP and by TCP.
  * @throws the system's error when one of the two cannot be bound; then neither is
  */
-export async function listen(address: ListenAddress, resolver: Resolver): Promise<Listener> {
+export async function listen(
+	address: ListenAddress,
+	resolver: Resolver,
+	choices = CHOICES,
+): Promise<Listener> {
 	const udp = await listenUdp(address, resolver);
 	try {
 		const tcp = await listenTcp({ host: address.host, port: udp.port }, resolver);
@@ -30,6 +37,8 @@ export async function listen(address: ListenAddress, resolver: Resolver): Promis
 		};
 	} catch (error) {
 		await udp.close();
+		const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+		if (taken && address.port === 0 && choices > 1) return listen(address, resolver, choices - 1);
 		throw error;
 	}
 }
