@@ -44,6 +44,7 @@ export function metricSources({ dataplane, clock }: AgentOptions, parts: Parts):
 			}
 			return [...counts].map(([kind, count]) => ({ kind, count }));
 		},
+		noLocalEndpoints: () => parts.reconciler?.noLocalEndpoints() ?? { internal: 0, external: 0 },
 		degradations: () => dataplane.status().degradations.length,
 	};
 }

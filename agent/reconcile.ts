@@ -12,7 +12,7 @@ import { REST_MS } from './plan/ids.ts';
 import { type KernelState, readKernel } from './plan/kernel.ts';
 import { countPlan, type Plan, planSize, printPlan } from './plan/plan.ts';
 import { Planner } from './plan/planner.ts';
-import { type ServiceView, serviceViews } from './plan/view.ts';
+import { type NoLocalEndpoints, noLocalEndpoints, type ServiceView, serviceViews } from './plan/view.ts';
 import type {
 	RawSink,
 	RawSinks,
@@ -179,6 +179,11 @@ export class Reconciler {
 	/** Whether some Service has this backend, `10.0.0.1:80/tcp`. */
 	hasBackend(name: string): boolean {
 		return this.#planner.image.backends.has(name);
+	}
+
+	/** How many Services only other nodes can serve, as their policies want it. */
+	noLocalEndpoints(): NoLocalEndpoints {
+		return noLocalEndpoints(this.#planner);
 	}
 
 	/** What the healthCheckNodePorts answer (KEP-1669: ready endpoints only). */

@@ -22,6 +22,8 @@ export interface MetricSources {
 	watches(): Iterable<{ readonly resource: string; readonly staleSeconds: number }>;
 	/** Parts of objects that are not served, by kind. */
 	problems(): Iterable<{ readonly kind: string; readonly count: number }>;
+	/** Services that policy Local leaves to other nodes, by traffic policy. */
+	noLocalEndpoints(): Readonly<Record<'internal' | 'external', number>>;
 	/** 1: working as configured; 0: working, but not all of it. */
 	degradations(): number;
 }
@@ -219,6 +221,16 @@ function addSources(registry: Registry, sources: MetricSources, build: BuildInfo
 		collect() {
 			this.reset();
 			for (const { kind, count } of sources.problems()) this.inc({ kind }, count);
+		},
+	});
+	new Gauge({
+		name: 'kubeproxy_sync_proxy_rules_no_local_endpoints_total',
+		help: 'Services with policy Local that have endpoints on other nodes only',
+		labelNames: ['traffic_policy'],
+		registers,
+		collect() {
+			for (const [policy, count] of Object.entries(sources.noLocalEndpoints()))
+				this.set({ traffic_policy: policy }, count);
 		},
 	});
 	new Gauge({

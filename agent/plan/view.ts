@@ -29,6 +29,20 @@ export interface ServiceView {
 	readonly frontends: readonly FrontendView[];
 }
 
+/** Services of which a policy Local allows no endpoint here, though others have some, by that policy. */
+export interface NoLocalEndpoints {
+	readonly internal: number;
+	readonly external: number;
+}
+
+export function noLocalEndpoints(planner: Planner): NoLocalEndpoints {
+	const count = (clusterIp: boolean) =>
+		[...planner.translations.values()].filter(({ frontends }) =>
+			frontends.some(({ drop, kind }) => drop && (kind === 'clusterip') === clusterIp),
+		).length;
+	return { internal: count(true), external: count(false) };
+}
+
 /** Every Service that is served, by key. */
 export function serviceViews(planner: Planner): ServiceView[] {
 	return [...planner.translations.keys()].sort().map((key) => serviceView(planner, key));

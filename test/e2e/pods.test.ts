@@ -262,17 +262,17 @@ test.each([
 			`search ${ns}.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.96.0.10\noptions ndots:5\n`,
 	],
 	[
-		'None (A-116)',
+		'None',
 		{ dnsPolicy: 'None', dnsConfig: { nameservers: ['1.1.1.1'], searches: ['resolv.conf.local'] } },
 		() => 'search resolv.conf.local\nnameserver 1.1.1.1\n',
 	],
 	[
-		'ndots:2 (A-117)',
+		'ndots:2',
 		{ dnsConfig: { options: [{ name: 'ndots', value: '2' }] } },
 		(ns: string) =>
 			`search ${ns}.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.96.0.10\noptions ndots:2\n`,
 	],
-])('/etc/resolv.conf is that of dnsPolicy %s', async (what, spec, expected) => {
+])('/etc/resolv.conf is that of dnsPolicy %s (A-116, A-117)', async (what, spec, expected) => {
 	const name = `dns-${what
 		.slice(0, 4)
 		.toLowerCase()

@@ -39,6 +39,7 @@ describe('the servers of the agent', () => {
 				maps: () => [{ map: 'frontends', entries: 3, capacity: 10 }],
 				watches: () => [{ resource: 'services', staleSeconds: 12 }],
 				problems: () => [{ kind: 'Service', count: 2 }],
+				noLocalEndpoints: () => ({ internal: 1, external: 3 }),
 				degradations: () => 1,
 			},
 			{ version: '0.1.0', abi: '1', node: 'v24' },
@@ -103,6 +104,9 @@ describe('the servers of the agent', () => {
 		expect(first).toContain('maglane_watch_stale_seconds{resource="services"} 12');
 		expect(first).toContain('maglane_object_problems{kind="Service"} 2');
 		expect(first).toContain('maglane_build_info{version="0.1.0",abi="1",node_version="v24"} 1');
+		expect(first).toContain(
+			'kubeproxy_sync_proxy_rules_no_local_endpoints_total{traffic_policy="external"} 3',
+		);
 		expect(first).toMatch(/^process_resident_memory_bytes \d+/m);
 		counts = [{ reason: 'to_local', packets: 7n, bytes: 700n }];
 		const second = await (await get(1, '/metrics')).text();

@@ -16,12 +16,12 @@ test.each([
 	['ClusterFirstWithHostNet', { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }, CLUSTER],
 	['Default', { dnsPolicy: 'Default' }, MACHINE],
 	[
-		'None with dnsConfig, exactly that (A-116)',
+		'None with dnsConfig, exactly that',
 		{ dnsPolicy: 'None', dnsConfig: { nameservers: ['1.1.1.1'], searches: ['resolv.conf.local'] } },
 		'search resolv.conf.local\nnameserver 1.1.1.1\n',
 	],
 	[
-		"dnsConfig's ndots in place of the policy's (A-117)",
+		"dnsConfig's ndots in place of the policy's",
 		{ dnsConfig: { options: [{ name: 'ndots', value: '2' }, { name: 'edns0' }] } },
 		CLUSTER.replace('ndots:5', 'ndots:2 edns0'),
 	],
@@ -30,7 +30,7 @@ test.each([
 		{ dnsConfig: { nameservers: ['10.96.0.10', '1.1.1.1'], searches: ['cluster.local', 'my.lan'] } },
 		'search shop.svc.cluster.local svc.cluster.local cluster.local my.lan\nnameserver 10.96.0.10\nnameserver 1.1.1.1\noptions ndots:5\n',
 	],
-])('resolvConf() of %s', (_what, spec, text) => {
+])('resolvConf() of %s (A-116, A-117)', (_what, spec, text) => {
 	expect(conf(spec)).toBe(text);
 });
 

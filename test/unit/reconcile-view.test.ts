@@ -98,6 +98,38 @@ describe('Reconciler.healthChecks()', () => {
 	});
 });
 
+describe('Reconciler.noLocalEndpoints()', () => {
+	const PORTS = [{ port: 80, protocol: 'TCP', nodePort: 30080 }];
+	const here = { ip: '10.244.1.2', node: 'node1' };
+	const counts = (spec: object, endpoints: Parameters<typeof slice>[1]) => {
+		const web = service('ns/web', { ports: PORTS, spec: { type: 'NodePort', ...spec } });
+		const rig = new Rig()
+			.add({ 'ns/web': web }, { 'ns/web-x': slice('web', endpoints) })
+			.listed()
+			.sync();
+		return rig.reconciler.noLocalEndpoints();
+	};
+	const INTERNAL = { internalTrafficPolicy: 'Local' };
+	const EXTERNAL = { externalTrafficPolicy: 'Local' };
+
+	it.each([
+		['internal policy Local with remote endpoints only', INTERNAL, ['10.244.2.2'], [1, 0]],
+		['external policy Local with remote endpoints only', EXTERNAL, ['10.244.2.2'], [0, 1]],
+		['both', { ...INTERNAL, ...EXTERNAL }, ['10.244.2.2'], [1, 1]],
+		['policy Local with a local endpoint', { ...INTERNAL, ...EXTERNAL }, [here, '10.244.2.2'], [0, 0]],
+		['policy Local without any endpoint', { ...INTERNAL, ...EXTERNAL }, [], [0, 0]],
+		['policy Cluster with remote endpoints only', {}, ['10.244.2.2'], [0, 0]],
+		[
+			'external policy Local that nothing outside reaches',
+			{ ...EXTERNAL, type: 'ClusterIP' },
+			['10.244.2.2'],
+			[0, 0],
+		],
+	])('counts a Service of %s (B-57)', (_what, spec, endpoints, [internal, external]) => {
+		expect(counts(spec, endpoints)).toEqual({ internal, external });
+	});
+});
+
 describe('printPlan()', () => {
 	it('says what will be written, in order', () => {
 		const planner = new Planner({ frontends: 100, backends: 100, chunks: 1024, segments: 1 });
