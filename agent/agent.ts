@@ -15,6 +15,7 @@ import type { ApiTarget } from './kube/kubeconfig.ts';
 import { watchApi } from './kube/source.ts';
 import { openTransport } from './kube/transport.ts';
 import { type Cidr, parseCidr } from './model/cidr.ts';
+import { parseIp } from './model/ip.ts';
 import { parseNode } from './model/node.ts';
 import { Observer } from './observer.ts';
 import { Reconciler } from './reconcile.ts';
@@ -64,7 +65,6 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 	const observer = new Observer(metrics);
 	const staleSockets = endStaleSockets(options, observer, (name) => reconciler.hasBackend(name));
 	ends.defer(() => staleSockets.close());
-	const nodePortCidrs = cidrsOf(config);
 	const dns = startDns(options, metrics.registry, (server) => reconciler.setOwnServer(server));
 	const reconciler = new Reconciler({
 		maps: dataplane.maps,
@@ -73,14 +73,17 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 		clock,
 		random,
 		tableSize: config.tableSize === 'auto' ? undefined : config.tableSize,
-		nodePortCidrs,
+		nodePortCidrs: cidrsOf(config.nodeportAddresses),
+		externalCidrs: cidrsOf(config.externalIps),
+		serviceCidrs: cidrsOf(config.serviceCidrs),
+		apiServers: [parseIp(target.server.hostname.replace(/^\[|\]$/g, ''))].filter((ip) => ip !== undefined),
 		...(dns && { changed: dns.changed }),
 		started: () => staleSockets.adopt(dataplane.sockets),
 		backendsGone: (backends) => staleSockets.gone(backends),
 	});
 	// the last sync of all: what points to a server that ends would be lost
 	if (dns) ends.defer(() => dns.close(() => reconciler.sync()));
-	if (nodePortCidrs) dataplane.followAddresses((addresses) => reconciler.setLocalAddresses(addresses));
+	dataplane.followAddresses((addresses) => reconciler.setLocalAddresses(addresses));
 	const transport = openTransport(target, (sample) => observer.request(sample));
 	ends.defer(() => transport.close());
 	const tell = eventWriter({
@@ -109,6 +112,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 			if (!dns) return { ...sinks, ...pods, node, services };
 			return { ...sinks, ...pods, node, services: dns.services(services), namespaces: dns.namespaces };
 		},
+		serviceCidrs: config.serviceCidrs === 'auto' ? reconciler.serviceCidrSink() : undefined,
 		log: log.child({ part: 'watch' }),
 		signal,
 		clock,
@@ -119,10 +123,10 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 	log.info({ node: config.nodeName }, 'agent.stopped');
 }
 
-/** undefined: the node's primary addresses. */
-function cidrsOf({ nodeportAddresses }: Config): Cidr[] | undefined {
-	if (nodeportAddresses === 'primary') return undefined;
-	return nodeportAddresses.flatMap((text) => parseCidr(text) ?? []);
+/** undefined: a word stands for them. */
+function cidrsOf(setting: string | readonly string[]): Cidr[] | undefined {
+	if (typeof setting === 'string') return undefined;
+	return setting.flatMap((text) => parseCidr(text) ?? []);
 }
 
 function endStaleSockets(

@@ -30,6 +30,12 @@ export interface Config {
 	readonly endpointsSource: 'auto' | 'endpointslices' | 'endpoints';
 	/** Where NodePorts are served: at the node's primary addresses, or at all of its own in these CIDRs. */
 	readonly nodeportAddresses: 'primary' | readonly string[];
+	/** Where externalIPs may lie: anywhere but at addresses of somebody else, or in these CIDRs only. */
+	readonly externalIps: 'any' | readonly string[];
+	/** Ranges of ClusterIPs, outside of which nothing is dropped: as the API server has them, or these. */
+	readonly serviceCidrs: 'auto' | readonly string[];
+	/** Whether ICMP echo requests to service addresses are answered. */
+	readonly answerEcho: boolean;
 	/** Where the agent answers DNS queries; an unspecified host: at the node's addresses. Empty: it does not. */
 	readonly dns: readonly ListenAddress[];
 	readonly dnsDomain: string;
@@ -90,6 +96,14 @@ export const SETTINGS: readonly Setting[] = [
 	setting('devices', '<list>', 'auto, or devices that face other nodes: eth0,eth1', 'auto'),
 	setting('endpointsSource', '<kind>', 'auto, endpointslices or endpoints', 'auto'),
 	setting('nodeportAddresses', '<list>', 'primary, or CIDRs of the addresses where NodePorts are', 'primary'),
+	setting('externalIps', '<list>', 'any, none, or CIDRs in which externalIPs are served', 'any'),
+	setting(
+		'serviceCidrs',
+		'<list>',
+		'auto, none, or ranges in which ClusterIPs nobody has are dropped',
+		'auto',
+	),
+	setting('answerEcho', '<on|off>', 'answer ping of service addresses that have a backend', 'off'),
 	setting('dns', '<list>', "serve DNS at these address:port; :10253 is at the node's addresses; off", 'off'),
 	setting('dnsDomain', '<name>', "the cluster's domain", 'cluster.local'),
 	setting(
@@ -182,22 +196,29 @@ const devices = z.string().transform((text, context): 'auto' | readonly string[]
 	return wrong === undefined ? names : fail(context, `"${wrong}" is no device name`);
 });
 
-const cidrs = z.string().transform((text, context): readonly string[] => {
-	const list = text === '' ? [] : text.split(',').map((cidr) => cidr.trim());
-	const wrong = list.find((cidr) => !parseCidr(cidr));
-	return wrong === undefined
-		? list
-		: fail(context, `"${wrong}" is no CIDR; expected for example 10.96.0.0/12`);
-});
+/** CIDRs, or a word that stands for something else: the first one is told in errors. */
+const cidrsOr = <W extends string>(words: ReadonlyMap<string, W | readonly string[]>) =>
+	z.string().transform((text, context): W | readonly string[] => {
+		const meant = words.get(text);
+		if (meant !== undefined) return meant;
+		const cidrs = text.split(',').map((cidr) => cidr.trim());
+		const wrong = cidrs.find((cidr) => !parseCidr(cidr));
+		if (wrong === undefined) return cidrs;
+		const word = [...words.keys()].find((key) => key !== '');
+		const expected = `${word ? `${word}, or ` : ''}for example 192.168.0.0/16,fd00::/8`;
+		return fail(context, `"${wrong}" is no CIDR; expected ${expected}`);
+	});
 
-const nodeportAddresses = z.string().transform((text, context): 'primary' | readonly string[] => {
-	// an empty list: kube-proxy's default
-	if (text === 'primary' || text === '') return 'primary';
-	const cidrs = text.split(',').map((cidr) => cidr.trim());
-	const wrong = cidrs.find((cidr) => !parseCidr(cidr));
-	if (wrong === undefined) return cidrs;
-	return fail(context, `"${wrong}" is no CIDR; expected primary, or for example 192.168.0.0/16,fd00::/8`);
-});
+const orNone = <W extends string>(word: W) =>
+	cidrsOr(
+		new Map<string, W | readonly string[]>([
+			[word, word],
+			['none', []],
+			['', []],
+		]),
+	);
+
+const onOff = z.enum(['on', 'off']).transform((text) => text === 'on');
 
 const schema = z.object({
 	nodeName: z.string().regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'expected a DNS subdomain in lower case'),
@@ -212,7 +233,16 @@ const schema = z.object({
 	xdp: z.enum(['auto', 'native', 'generic', 'off']),
 	devices,
 	endpointsSource: z.enum(['auto', 'endpointslices', 'endpoints']),
-	nodeportAddresses,
+	// an empty list: kube-proxy's default
+	nodeportAddresses: cidrsOr<'primary'>(
+		new Map([
+			['primary', 'primary'],
+			['', 'primary'],
+		]),
+	),
+	externalIps: orNone('any'),
+	serviceCidrs: orNone('auto'),
+	answerEcho: onOff,
 	dns,
 	dnsDomain: z
 		.string()
@@ -222,8 +252,8 @@ const schema = z.object({
 		),
 	dnsService: z.string().regex(/^[-a-z0-9]+\/[-a-z0-9]+$/, 'expected namespace/name of a Service'),
 	dnsUpstream,
-	dnsReverse: cidrs,
-	hostPorts: z.enum(['on', 'off']).transform((text) => text === 'on'),
+	dnsReverse: cidrsOr<never>(new Map([['', []]])),
+	hostPorts: onOff,
 	healthAddress: listenAddress,
 	metricsAddress: listenAddress,
 	snatPorts: portRange,

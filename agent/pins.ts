@@ -5,7 +5,7 @@ import { BpfError } from './bpf/error.ts';
 import type { Native } from './bpf/ffi/native.ts';
 import { type KernelMap, openPinnedMap } from './bpf/kernel-map.ts';
 import { checkPinnedLayout } from './bpf/layout-check.ts';
-import type { BpfMap, TableSegments } from './bpf/port.ts';
+import { type BpfMap, serviceMaps, type TableSegments } from './bpf/port.ts';
 import type { PinnedMaps } from './cli/context.ts';
 
 /** The directory of this ABI's pins: two ABIs never share a map. */
@@ -32,12 +32,9 @@ export function openPins(native: Native, pinPath: string): PinnedMaps {
 	};
 	try {
 		const maps = {
-			frontends: open('frontends'),
-			backends: open('backends'),
-			settings: open('node_settings'),
+			...serviceMaps(open, readSegments(directory, open)),
 			connections: open('connections'),
 			counters: open('counters'),
-			tables: readSegments(directory, open),
 		};
 		const links = readdirSync(directory).filter((name) => name.startsWith(LINK));
 		return { ...maps, links: links.map((name) => name.slice(LINK.length)).sort(), [Symbol.dispose]: close };

@@ -1,6 +1,7 @@
 import type { Backend } from './abi/layout.ts';
 import type { ServiceMaps } from './bpf/port.ts';
 import type { Cidr } from './model/cidr.ts';
+import type { Ip } from './model/ip.ts';
 import type { EndpointSource, Problem } from './model/types.ts';
 import type { PlanCounts } from './plan/plan.ts';
 
@@ -47,6 +48,12 @@ export interface ReconcilerOptions {
 	readonly minIntervalMs?: number;
 	/** Where NodePorts are served, of the addresses that setLocalAddresses() tells; undefined: the primary ones. */
 	readonly nodePortCidrs?: readonly Cidr[] | undefined;
+	/** Where externalIPs may lie; undefined: anywhere but at what is somebody's. */
+	readonly externalCidrs?: readonly Cidr[] | undefined;
+	/** Addresses at which the agent reaches the API server. */
+	readonly apiServers?: readonly Ip[] | undefined;
+	/** Ranges of ClusterIPs, beside those that serviceCidrSink() is told. */
+	readonly serviceCidrs?: readonly Cidr[] | undefined;
 	/** Time between two full reads of the kernel's maps, ms. */
 	readonly verifyIntervalMs?: number;
 	/** Told when the first sync is done. */

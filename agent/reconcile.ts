@@ -1,4 +1,4 @@
-import type { Settings } from './abi/layout.ts';
+import { SERVICE_CIDRS_MAX, type Settings } from './abi/layout.ts';
 import { matchesAll } from './model/cidr.ts';
 import { type HealthCheckService, healthChecks } from './model/health.ts';
 import { parseIp } from './model/ip.ts';
@@ -9,7 +9,7 @@ import { translate } from './model/translate.ts';
 import type { EndpointSource, Service } from './model/types.ts';
 import { acknowledge, applyPlan } from './plan/apply.ts';
 import { REST_MS } from './plan/ids.ts';
-import { type KernelState, readKernel } from './plan/kernel.ts';
+import { type KernelState, readKernel, serviceCidrsOf } from './plan/kernel.ts';
 import { countPlan, type Plan, planSize, printPlan } from './plan/plan.ts';
 import { Planner } from './plan/planner.ts';
 import { type NoLocalEndpoints, noLocalEndpoints, type ServiceView, serviceViews } from './plan/view.ts';
@@ -49,11 +49,12 @@ export class Reconciler {
 	constructor(options: ReconcilerOptions) {
 		const { maps, tableSize, nodePortCidrs } = options;
 		this.#options = options;
-		this.#store = new Store(options.nodeName, nodePortCidrs);
+		this.#store = new Store({ ...options, serviceCidrLimit: SERVICE_CIDRS_MAX });
 		if (nodePortCidrs) this.#missing.add('addresses');
 		this.#planner = new Planner({
 			frontends: maps.frontends.maxEntries,
 			backends: maps.backends.maxEntries,
+			sourceRanges: maps.sourceRanges.maxEntries,
 			chunks: maps.tables.chunks,
 			segments: maps.tables.limit,
 			tableSize,
@@ -85,7 +86,7 @@ export class Reconciler {
 		};
 	}
 
-	/** All addresses of the node's devices. Needed where ranges of them were chosen for NodePorts. */
+	/** All addresses of the node's devices. Waited for where ranges of them were chosen for NodePorts. */
 	setLocalAddresses(addresses: readonly string[]): void {
 		this.#store.setLocalAddresses(addresses.flatMap((text) => parseIp(text) ?? []));
 		this.#missing.delete('addresses');
@@ -97,6 +98,15 @@ export class Reconciler {
 		this.#own = own;
 		this.#store.touch(own.service);
 		this.#changed();
+	}
+
+	/** Where a watch delivers the ranges that ClusterIPs are given out of. Nothing waits for them. */
+	serviceCidrSink(): RawSink {
+		const set = (key: string, raw: unknown): void => {
+			this.#store.setServiceCidr(key, raw);
+			this.#changed();
+		};
+		return { upsert: set, remove: (key) => set(key, undefined), listed: () => {} };
 	}
 
 	/** Syncs whenever something changed, until the signal aborts. Nothing is undone then. */
@@ -207,7 +217,11 @@ export class Reconciler {
 		for (const key of dirty) this.#translate(key);
 		const full = this.#kernel === undefined;
 		const kernel = this.#kernel ?? this.#read();
-		const plan = this.#planner.plan(this.#settings(kernel), kernel, start, full);
+		const node = {
+			settings: this.#settings(kernel),
+			serviceCidrs: serviceCidrsOf(this.#store.serviceCidrs),
+		};
+		const plan = this.#planner.plan(node, kernel, start, full);
 		if (log.isLevelEnabled?.('debug') && planSize(plan) > 0)
 			log.debug({ plan: printPlan(plan) }, 'sync.plan');
 		// until all of it is acknowledged, what the kernel has is not known

@@ -51,6 +51,8 @@ enum frontend_flag {
 	FRONTEND_LOOPBACK = 1 << 4,
 	/* no backend here, but elsewhere (a Local policy): drop, not reject */
 	FRONTEND_DROP = 1 << 5,
+	/* only for sources in the service's ranges (loadBalancerSourceRanges) */
+	FRONTEND_RANGES = 1 << 6,
 };
 
 struct frontend {
@@ -64,6 +66,51 @@ struct frontend {
 };
 
 MAGLANE_STATIC_ASSERT(sizeof(struct frontend) == 24);
+
+/*
+ * Who may use the frontends of a service that have FRONTEND_RANGES: the longest
+ * prefix that matches. An IPv4 range is one of ::ffff:0:0/96.
+ */
+struct source_range_key {
+	__u32 prefix_len; /* bits of what follows: 32 of the id, then the range's */
+	__u32 service_id;
+	struct addr addr; /* bits behind the range's are 0 */
+};
+
+MAGLANE_STATIC_ASSERT(sizeof(struct source_range_key) == 24);
+
+/* An address of Services, by what its ports that are no frontend's get. */
+enum service_address_flag {
+	ADDRESS_CLUSTERIP = 1 << 0, /* the cluster's own: nothing else lives there */
+	/* some frontend has a backend, reached from that scope */
+	ADDRESS_USABLE_EXTERNAL = 1 << 1,
+	ADDRESS_USABLE_INTERNAL = 1 << 2,
+};
+
+struct service_address {
+	__u32 flags; /* enum service_address_flag */
+};
+
+/*
+ * A bit for each service address, at its hash: a packet to another address
+ * finds it clear, and needs no look into the hash map.
+ */
+#define ADDRESS_WORDS 4096 /* of 64 bits: 32 KiB */
+
+/* Ranges of ClusterIPs (ServiceCIDR): what is not given out of them is dropped. */
+#define SERVICE_CIDRS_MAX 8
+
+struct service_cidr {
+	struct addr net;
+	struct addr mask;
+};
+
+struct service_cidrs {
+	__u32 count;
+	struct service_cidr cidr[SERVICE_CIDRS_MAX];
+};
+
+MAGLANE_STATIC_ASSERT(sizeof(struct service_cidrs) == 260);
 
 enum backend_flag {
 	BACKEND_VALID = 1 << 0, /* clear: the id is free, or its backend is gone */
@@ -258,7 +305,12 @@ enum reason {
 	REASON_FRAGMENT_RELEASED, /* the first has come: both begin anew */
 	REASON_REJECT_NO_BACKEND, /* RST or ICMP port unreachable */
 	REASON_REJECT_TOO_BIG,    /* fragmentation needed, or packet too big */
+	REASON_REJECT_NO_PORT,    /* a port that a service address does not have */
 	REASON_DROP_NO_BACKEND,   /* Local policy, backends elsewhere */
+	REASON_DROP_NO_ADDRESS,   /* not given out, in the range of ClusterIPs */
+	REASON_DROP_PROTOCOL,     /* to a service address, neither TCP nor UDP */
+	REASON_DROP_SOURCE_RANGE, /* a source that the Service does not allow */
+	REASON_ECHO,              /* an ICMP echo request, answered */
 	REASON_DROP_MALFORMED,
 	REASON_DROP_MARTIAN,      /* to a frontend, from where nobody can be */
 	REASON_DROP_FRAGMENT,     /* before its first, and no room to wait */

@@ -32,6 +32,8 @@ const volatile __u32 have_csum_ipv6 = 0;
  * (drivers/net/veth.c, veth_xdp_flush); a redirect needs just NAPI there (GRO on).
  */
 const volatile __u32 xdp_tx_by_redirect = 0;
+/* 1: answer ICMP echo requests to service addresses that have a backend. */
+const volatile __u32 answer_echo = 0;
 /* Seconds without a packet after which a flow is forgotten. */
 const volatile __u32 timeout_tcp_syn = 20;
 const volatile __u32 timeout_tcp = 7200;

@@ -28,13 +28,18 @@ static __always_inline int finish(const struct packet *p, int reason)
 	case REASON_TO_CLIENT:
 	case REASON_TO_SELF:
 	case REASON_FRAGMENT_RELEASED:
+	case REASON_ECHO:
 	case REASON_REJECT_NO_BACKEND:
+	case REASON_REJECT_NO_PORT:
 	case REASON_REJECT_TOO_BIG:
 		return (int)p->action;
 	case REASON_DROP_NO_BACKEND:
 	case REASON_DROP_FRAGMENT:
 	case REASON_FRAGMENT_HELD:
 	case REASON_DROP_MARTIAN:
+	case REASON_DROP_NO_ADDRESS:
+	case REASON_DROP_PROTOCOL:
+	case REASON_DROP_SOURCE_RANGE:
 	case REASON_DROP_TTL:
 	case REASON_DROP_NO_PORT:
 	case REASON_DROP_NO_ROUTE:

@@ -10,9 +10,11 @@
 
 #define NEXTHDR_ICMPV6 58
 
+#define ICMP_ECHOREPLY 0
 #define ICMP_DEST_UNREACH 3
 #define ICMP_PORT_UNREACH 3
 #define ICMP_FRAG_NEEDED 4
+#define ICMP_ECHO 8
 #define ICMP_TIME_EXCEEDED 11
 #define ICMP_PARAMETERPROB 12
 #define ICMPV6_DEST_UNREACH 1
@@ -20,6 +22,8 @@
 #define ICMPV6_PKT_TOOBIG 2
 /* Types below are errors, which quote the packet in error (RFC 4443 section 2.1). */
 #define ICMPV6_INFO_FIRST 128
+#define ICMPV6_ECHO_REQUEST 128
+#define ICMPV6_ECHO_REPLY 129
 
 struct icmp_header {
 	__u8 type;

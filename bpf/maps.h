@@ -62,6 +62,51 @@ struct {
 } tables SEC(".maps");
 
 /*
+ * Written by the agent; read for a new flow to a frontend with FRONTEND_RANGES.
+ * Full: the agent refuses whole Services before it writes.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct source_range_key);
+	__type(value, __u32); /* 1 */
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} source_ranges SEC(".maps");
+
+/*
+ * Written by the agent, behind the frontends; read for what is no frontend's.
+ * Not the node's own addresses: their other ports are the node's. Full: as
+ * frontends, of which each address has one at least.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, struct addr);
+	__type(value, struct service_address);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} service_addresses SEC(".maps");
+
+/* Written by the agent, read before service_addresses: address_hash() -> bit. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ADDRESS_WORDS);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} address_bits SEC(".maps");
+
+/* Written by the agent, read for what is no frontend's. One entry, index 0. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct service_cidrs);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} service_cidrs SEC(".maps");
+
+/*
  * Written and read by the packet programs; two entries a flow. Full: the least
  * recently used goes; the other half makes it anew with the next packet.
  */

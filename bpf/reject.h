@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * reject.h - answers to the sender by the device that the packet came from,
- * with the packet's destination as source: for a frontend without a backend a
- * TCP RST (RFC 9293 section 3.10.7.1) or ICMP port unreachable (RFC 792, RFC
- * 4443); for what the way out does not take, the size it takes (RFC 1191, 8201).
+ * with the packet's destination as source: for a frontend without a backend, and
+ * a port that a service address does not have, a TCP RST (RFC 9293 section
+ * 3.10.7.1) or ICMP port unreachable (RFC 792, RFC 4443); for what the way out
+ * does not take, the size it takes (RFC 1191, 8201).
  *
  * The checksums are written whole. Where the incoming skb was CHECKSUM_PARTIAL
  * its sender is on this machine behind a veth, and takes them unread.
@@ -228,23 +229,27 @@ static __always_inline int reject_too_big(ctx_t *ctx, struct packet *p,
 }
 
 /*
- * Turns the packet into its own refusal and sends it. Where that cannot be
- * done (options before UDP, GSO, an RST) the packet is dropped.
+ * Turns the packet into its own refusal and sends it, if `reason` is to refuse
+ * it. Where that cannot be done (options before UDP, GSO, an RST) the packet is
+ * dropped.
  */
-static __always_inline int reject(ctx_t *ctx, struct packet *p)
+static __always_inline int reject(ctx_t *ctx, struct packet *p, int reason)
 {
 	int failed;
 
+	if (reason != REASON_REJECT_NO_BACKEND &&
+	    reason != REASON_REJECT_NO_PORT)
+		return reason;
 	p->action = TC_ACT_SHOT;
 	if (p->fragment == FRAGMENT_LATER)
-		return REASON_REJECT_NO_BACKEND;
+		return reason;
 	if (p->tuple.proto == IPPROTO_TCP)
 		failed = reject_tcp(ctx, p);
 	else
 		failed = reject_unreachable(ctx, p);
 	if (!failed)
 		p->action = (__u32)bpf_redirect(ctx->ifindex, 0);
-	return REASON_REJECT_NO_BACKEND;
+	return reason;
 }
 
 #endif

@@ -11,6 +11,7 @@
 #include "forward.h"
 #include "frontend.h"
 #include "select.h"
+#include "source.h"
 
 /*
  * What XDP leaves to TC: a checksum that its sender has not finished holds
@@ -68,15 +69,18 @@ static __always_inline __u32 service_backend(const struct packet *p,
 
 /*
  * Can nobody be the client? A source of this host, of a group, or the
- * destination itself (the land attack): an answer would go round in here.
+ * destination itself (the land attack): an answer would go round in here. But
+ * a load balancer may send with its own address what came to it from a node.
  * Asked for new flows only, so it costs the others nothing.
  */
-static __always_inline int service_martian(const struct packet *p)
+static __always_inline int service_martian(const struct packet *p,
+					   const struct frontend *f)
 {
 	const __u8 *b = p->tuple.saddr.b;
 	const __u32 *x = (const __u32 *)b;
 
-	if (addr_equal(&p->tuple.saddr, &p->tuple.daddr))
+	if (addr_equal(&p->tuple.saddr, &p->tuple.daddr) &&
+	    !(f->flags & FRONTEND_LOADBALANCER))
 		return 1;
 	if (p->v4) /* 0/8, 127/8, 224/4 and all above */
 		return b[12] == 0 || b[12] == 127 || b[12] >= 224;
@@ -159,8 +163,10 @@ static __always_inline int service_forward(ctx_t *ctx, struct packet *p,
 		conn_touch(found, p);
 		return service_send(ctx, p, found, scope);
 	}
-	if (service_martian(p))
+	if (service_martian(p, f))
 		return REASON_DROP_MARTIAN;
+	if (!source_allowed(p, f))
+		return REASON_DROP_SOURCE_RANGE;
 	if (!f->table_size)
 		return f->flags & FRONTEND_DROP ? REASON_DROP_NO_BACKEND :
 						  REASON_REJECT_NO_BACKEND;

@@ -12,6 +12,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "address.h"
 #include "affinity.h"
 #include "config.h"
 #include "count.h"
@@ -162,6 +163,15 @@ static __always_inline int sock_refuse(void)
 	return SOCK_REFUSE;
 }
 
+/* Nothing else lives at a ClusterIP: a port that no Service has is refused. */
+static __always_inline int sock_no_port(const struct dialled *d)
+{
+	struct service_address *a = address_lookup(&d->addr);
+
+	return a && (a->flags & ADDRESS_CLUSTERIP) ? sock_refuse() :
+						     SOCK_PROCEED;
+}
+
 /*
  * Exchanges *d for a backend. SOCK_REFUSE when there is none; *changed tells
  * whether *d is to be written back.
@@ -176,6 +186,9 @@ static __always_inline int sock_translate(sock_t *ctx, struct dialled *d,
 	*changed = 0;
 	f = frontend_lookup(&d->addr, d->port, d->proto, SCOPE_INTERNAL);
 	if (!f)
+		return sock_no_port(d);
+	/* ranges are of a packet's source: tc.bpf.c sees that. The node may always */
+	if ((f->flags & FRONTEND_RANGES) && !sock_of_host(ctx))
 		return SOCK_PROCEED;
 	/* a pod's 127.0.0.1 is its own */
 	if ((f->flags & FRONTEND_LOOPBACK) && !sock_of_host(ctx))

@@ -9,6 +9,8 @@
  *                   sockets are not this kernel's
  *   ml_to_pod       into a pod: the replies to that
  */
+#include "address.h"
+#include "echo.h"
 #include "finish.h"
 #include "parse.h"
 #include "reject.h"
@@ -19,15 +21,25 @@ static __always_inline int tc_frontend(ctx_t *ctx, struct packet *p,
 				       __u8 scope)
 {
 	struct frontend *f;
-	int step;
 
 	f = frontend_lookup(&p->tuple.daddr, p->tuple.dport, p->tuple.proto,
 			    scope);
 	/* 127.0.0.1 in a packet is never the node's own */
 	if (!f || (f->flags & FRONTEND_LOOPBACK))
 		return STEP_NEXT;
-	step = service_forward(ctx, p, f, scope);
-	return step == REASON_REJECT_NO_BACKEND ? reject(ctx, p) : step;
+	return service_forward(ctx, p, f, scope);
+}
+
+/* Neither TCP nor UDP, and no error about a flow of ours. */
+static __always_inline int tc_other(ctx_t *ctx, struct packet *p, __u8 scope)
+{
+	int step;
+
+	/* the tuple of an error is the quoted packet's */
+	if (p->related)
+		return REASON_PASS_PROTOCOL;
+	step = echo_step(ctx, p, scope);
+	return step == REASON_PASS_NOT_SERVICE ? REASON_PASS_PROTOCOL : step;
 }
 
 /* An ICMP error that came in by a device of the node. */
@@ -36,7 +48,7 @@ static __always_inline int from_netdev_related(ctx_t *ctx, struct packet *p)
 	struct conn *c = service_related(ctx, p);
 
 	if (!c)
-		return REASON_PASS_PROTOCOL;
+		return tc_other(ctx, p, SCOPE_EXTERNAL);
 	if (c->flags & CONN_FORWARD)
 		return service_send(ctx, p, c, SCOPE_EXTERNAL);
 	if (!(c->flags & CONN_SNAT) || (c->flags & (CONN_HAIRPIN | CONN_LOCAL)))
@@ -59,10 +71,10 @@ static __always_inline int from_netdev_step(ctx_t *ctx, struct packet *p)
 		return step;
 	service_forget(p, 0);
 	if (!service_snat_port(p))
-		return REASON_PASS_NOT_SERVICE;
+		return address_step(p, SCOPE_EXTERNAL);
 	c = service_reply(p);
 	if (!c || (c->flags & (CONN_HAIRPIN | CONN_LOCAL)))
-		return REASON_PASS_NOT_SERVICE;
+		return address_step(p, SCOPE_EXTERNAL);
 	conn_touch(c, p);
 	return forward(ctx, p, c, REASON_TO_CLIENT);
 }
@@ -73,7 +85,7 @@ static __always_inline int from_pod_related(ctx_t *ctx, struct packet *p)
 	struct conn *c = service_related(ctx, p);
 
 	if (!c)
-		return REASON_PASS_PROTOCOL;
+		return tc_other(ctx, p, SCOPE_INTERNAL);
 	if (c->flags & CONN_FORWARD)
 		return service_send(ctx, p, c, SCOPE_INTERNAL);
 	return c->flags & CONN_HAIRPIN ? forward_hairpin(ctx, p, c) :
@@ -95,10 +107,10 @@ static __always_inline int from_pod_step(ctx_t *ctx, struct packet *p)
 		return step;
 	service_forget(p, 1);
 	if (!service_snat_port(p))
-		return REASON_PASS_NOT_SERVICE;
+		return address_step(p, SCOPE_INTERNAL);
 	c = service_reply(p);
 	if (!c || !(c->flags & CONN_HAIRPIN))
-		return REASON_PASS_NOT_SERVICE;
+		return address_step(p, SCOPE_INTERNAL);
 	conn_touch(c, p);
 	return forward_hairpin(ctx, p, c);
 }
@@ -131,7 +143,7 @@ int ml_from_netdev(struct __sk_buff *ctx)
 {
 	struct packet p = {};
 
-	return finish(&p, from_netdev_step(ctx, &p));
+	return finish(&p, reject(ctx, &p, from_netdev_step(ctx, &p)));
 }
 
 SEC("tc")
@@ -147,7 +159,7 @@ int ml_from_pod(struct __sk_buff *ctx)
 {
 	struct packet p = {};
 
-	return finish(&p, from_pod_step(ctx, &p));
+	return finish(&p, reject(ctx, &p, from_pod_step(ctx, &p)));
 }
 
 SEC("tc")

@@ -12,6 +12,8 @@ export interface LayoutSource {
 	readonly constants: readonly (readonly [string, number])[];
 }
 
+/** What the formatter takes on a line. */
+const LINE = 110;
 const pascal = (name: string) =>
 	name.replace(/(?:^|_)([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 const camel = (name: string) => name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
@@ -40,13 +42,14 @@ function structText(shape: StructLayout): string {
 	const name = pascal(shape.type);
 	const codec = `export const ${camel(shape.type)}Codec: StructCodec<${name}>`;
 	const open = `${codec} = struct<${name}>('${shape.type}', ${shape.size}, {`;
+	const short = pads.length === 0 && open.length <= LINE;
 	return [
 		`/** struct ${shape.type}, ${shape.size} bytes. */`,
 		`export interface ${name} {`,
 		...fields.map((field) => `\t${camel(field.name)}: ${typeScript(field.type)[0]};`),
 		'}',
 		'',
-		...(pads.length > 0 ? padded(codec, name, shape, fields, pads) : plain(open, fields)),
+		...(short ? plain(open, fields) : wrapped(codec, name, shape, fields, pads)),
 		'',
 	].join('\n');
 }
@@ -56,7 +59,7 @@ const specLine = (indent: string) => (field: FieldLayout) =>
 
 const plain = (open: string, fields: readonly FieldLayout[]) => [open, ...fields.map(specLine('\t')), '});'];
 
-function padded(
+function wrapped(
 	codec: string,
 	name: string,
 	shape: StructLayout,
@@ -71,7 +74,7 @@ function padded(
 		'\t{',
 		...fields.map(specLine('\t\t')),
 		'\t},',
-		`\t[${padList}],`,
+		...(pads.length > 0 ? [`\t[${padList}],`] : []),
 		');',
 	];
 }

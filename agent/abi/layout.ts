@@ -7,6 +7,8 @@ import type { MapShape } from './shape.ts';
 import { type StructCodec, type StructLayout, struct } from './struct.ts';
 
 export const MAGLANE_ABI = 1;
+export const ADDRESS_WORDS = 4096;
+export const SERVICE_CIDRS_MAX = 8;
 export const TABLE_CHUNK_SLOTS = 16;
 export const TABLE_SEGMENT_CHUNKS = 16384;
 export const TABLE_SEGMENTS = 256;
@@ -28,8 +30,17 @@ export const FrontendFlag = {
 	EXTERNALIP: 8,
 	LOOPBACK: 16,
 	DROP: 32,
+	RANGES: 64,
 } as const;
 export type FrontendFlag = (typeof FrontendFlag)[keyof typeof FrontendFlag];
+
+/** enum service_address_flag: ADDRESS_* in C. */
+export const ServiceAddressFlag = {
+	CLUSTERIP: 1,
+	USABLE_EXTERNAL: 2,
+	USABLE_INTERNAL: 4,
+} as const;
+export type ServiceAddressFlag = (typeof ServiceAddressFlag)[keyof typeof ServiceAddressFlag];
 
 /** enum backend_flag: BACKEND_* in C. */
 export const BackendFlag = {
@@ -73,23 +84,28 @@ export const Reason = {
 	FRAGMENT_RELEASED: 16,
 	REJECT_NO_BACKEND: 17,
 	REJECT_TOO_BIG: 18,
-	DROP_NO_BACKEND: 19,
-	DROP_MALFORMED: 20,
-	DROP_MARTIAN: 21,
-	DROP_FRAGMENT: 22,
-	DROP_TTL: 23,
-	DROP_NO_PORT: 24,
-	DROP_NO_ROUTE: 25,
-	DROP_NO_SNAT_ADDR: 26,
-	DROP_STALE: 27,
-	DROP_REWRITE: 28,
-	SOCK_CONNECT: 29,
-	SOCK_SENDMSG: 30,
-	SOCK_REFUSED: 31,
-	CONN_NEW: 32,
-	CONN_RESUMED: 33,
-	CONN_EVICTED_HALF: 34,
-	COUNT: 35,
+	REJECT_NO_PORT: 19,
+	DROP_NO_BACKEND: 20,
+	DROP_NO_ADDRESS: 21,
+	DROP_PROTOCOL: 22,
+	DROP_SOURCE_RANGE: 23,
+	ECHO: 24,
+	DROP_MALFORMED: 25,
+	DROP_MARTIAN: 26,
+	DROP_FRAGMENT: 27,
+	DROP_TTL: 28,
+	DROP_NO_PORT: 29,
+	DROP_NO_ROUTE: 30,
+	DROP_NO_SNAT_ADDR: 31,
+	DROP_STALE: 32,
+	DROP_REWRITE: 33,
+	SOCK_CONNECT: 34,
+	SOCK_SENDMSG: 35,
+	SOCK_REFUSED: 36,
+	CONN_NEW: 37,
+	CONN_RESUMED: 38,
+	CONN_EVICTED_HALF: 39,
+	COUNT: 40,
 } as const;
 export type Reason = (typeof Reason)[keyof typeof Reason];
 
@@ -125,6 +141,54 @@ export const frontendCodec: StructCodec<Frontend> = struct<Frontend>('frontend',
 	tableSize: ['table_size', 12, u32],
 	backends: ['backends', 16, u32],
 	affinitySeconds: ['affinity_seconds', 20, u32],
+});
+
+/** struct source_range_key, 24 bytes. */
+export interface SourceRangeKey {
+	prefixLen: number;
+	serviceId: number;
+	addr: Uint8Array;
+}
+
+export const sourceRangeKeyCodec: StructCodec<SourceRangeKey> = struct<SourceRangeKey>(
+	'source_range_key',
+	24,
+	{
+		prefixLen: ['prefix_len', 0, u32],
+		serviceId: ['service_id', 4, u32],
+		addr: ['addr', 8, bytes(16)],
+	},
+);
+
+/** struct service_address, 4 bytes. */
+export interface ServiceAddress {
+	flags: number;
+}
+
+export const serviceAddressCodec: StructCodec<ServiceAddress> = struct<ServiceAddress>('service_address', 4, {
+	flags: ['flags', 0, u32],
+});
+
+/** struct service_cidr, 32 bytes. */
+export interface ServiceCidr {
+	net: Uint8Array;
+	mask: Uint8Array;
+}
+
+export const serviceCidrCodec: StructCodec<ServiceCidr> = struct<ServiceCidr>('service_cidr', 32, {
+	net: ['net', 0, bytes(16)],
+	mask: ['mask', 16, bytes(16)],
+});
+
+/** struct service_cidrs, 260 bytes. */
+export interface ServiceCidrs {
+	count: number;
+	cidr: readonly ServiceCidr[];
+}
+
+export const serviceCidrsCodec: StructCodec<ServiceCidrs> = struct<ServiceCidrs>('service_cidrs', 260, {
+	count: ['count', 0, u32],
+	cidr: ['cidr', 4, array(serviceCidrCodec, 8)],
 });
 
 /** struct backend, 28 bytes. */
@@ -377,6 +441,10 @@ export const counterCodec: StructCodec<Counter> = struct<Counter>('counter', 16,
 export const STRUCTS: readonly StructLayout[] = [
 	frontendKeyCodec,
 	frontendCodec,
+	sourceRangeKeyCodec,
+	serviceAddressCodec,
+	serviceCidrCodec,
+	serviceCidrsCodec,
 	backendCodec,
 	tableChunkCodec,
 	affinityKeyCodec,
@@ -426,6 +494,50 @@ export const MAPS = {
 		keySize: 4,
 		valueSize: 4,
 		maxEntries: 256,
+		flags: 0,
+		pinned: true,
+	},
+	source_ranges: {
+		name: 'source_ranges',
+		key: 'source_range_key',
+		value: 'u32',
+		type: 11,
+		keySize: 24,
+		valueSize: 4,
+		maxEntries: 65536,
+		flags: 1,
+		pinned: true,
+	},
+	service_addresses: {
+		name: 'service_addresses',
+		key: 'u8[16]',
+		value: 'service_address',
+		type: 1,
+		keySize: 16,
+		valueSize: 4,
+		maxEntries: 262144,
+		flags: 1,
+		pinned: true,
+	},
+	address_bits: {
+		name: 'address_bits',
+		key: 'u32',
+		value: 'u64',
+		type: 2,
+		keySize: 4,
+		valueSize: 8,
+		maxEntries: 4096,
+		flags: 0,
+		pinned: true,
+	},
+	service_cidrs: {
+		name: 'service_cidrs',
+		key: 'u32',
+		value: 'service_cidrs',
+		type: 2,
+		keySize: 4,
+		valueSize: 260,
+		maxEntries: 1,
 		flags: 0,
 		pinned: true,
 	},
@@ -524,7 +636,7 @@ export const MAPS = {
 		type: 6,
 		keySize: 4,
 		valueSize: 16,
-		maxEntries: 35,
+		maxEntries: 40,
 		flags: 0,
 		pinned: true,
 	},

@@ -19,6 +19,8 @@ export interface DataplaneOptions {
 	readonly xdp: 'auto' | XdpMode | 'off';
 	readonly devices: 'auto' | readonly string[];
 	readonly snatPorts: PortRange;
+	/** Whether ICMP echo requests to service addresses are answered; not when absent. */
+	readonly answerEcho?: boolean;
 	readonly ffi: FfiName;
 	/** Default: .cache/bpf of the installation. */
 	readonly bpfCache?: string;

@@ -16,10 +16,9 @@ import { type LoadedObjects, loadObjects } from './load.ts';
 import { type Lock, lockPins } from './lock.ts';
 import { cgroup2Mount } from './mounts.ts';
 import { Netlink } from './netlink.ts';
-import type { BpfMap, ServiceMaps } from './port.ts';
+import { type BpfMap, type ServiceMaps, serviceMaps } from './port.ts';
 import { keepPortsReserved } from './port-memo.ts';
 import { type Features, measureHz, netnsCookie, probe } from './probe.ts';
-import type { PortRange } from './reserved-ports.ts';
 import type { RodataValues } from './rodata.ts';
 import { type BackendGroup, type Destroyed, SocketDestroyer } from './sock-destroy.ts';
 import { KernelTableSegments } from './table-segments.ts';
@@ -92,14 +91,15 @@ function configOf(
 	native: Native,
 	features: Features,
 	hz: number,
-	ports: PortRange,
+	{ snatPorts, answerEcho = false }: DataplaneOptions,
 	redirect: boolean,
 ): RodataValues {
 	return {
 		host_netns_cookie: netnsCookie(native),
 		hz,
-		snat_port_min: ports.min,
-		snat_port_max: ports.max,
+		snat_port_min: snatPorts.min,
+		snat_port_max: snatPorts.max,
+		answer_echo: Number(answerEcho),
 		have_set_retval: Number(features.setRetval.ok),
 		have_csum_ipv6: Number(features.checksumIpv6.ok),
 		xdp_tx_by_redirect: Number(redirect),
@@ -154,12 +154,7 @@ class KernelDataplane implements Dataplane {
 		this.#objects = this.#load(native);
 		const { tc, sock, xdpRefused } = this.#objects;
 		this.#tables = new KernelTableSegments(native, tc.map('tables'), directory);
-		this.maps = {
-			frontends: tc.map('frontends'),
-			backends: tc.map('backends'),
-			settings: tc.map('node_settings'),
-			tables: this.#tables,
-		};
+		this.maps = serviceMaps((name) => tc.map(name), this.#tables);
 		this.connections = tc.map('connections');
 		this.counters = tc.map('counters');
 		this.sockets = sock.map('sockets');
@@ -242,7 +237,7 @@ class KernelDataplane implements Dataplane {
 			return loadObjects(native, {
 				files: files.files,
 				directory,
-				config: configOf(native, features, hz, options.snatPorts, redirect),
+				config: configOf(native, features, hz, options, redirect),
 				...(options.mapEntries && { mapEntries: options.mapEntries }),
 				xdp: options.xdp !== 'off',
 				hostSock: options.hostCgroup !== undefined,

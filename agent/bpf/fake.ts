@@ -1,9 +1,11 @@
 /** Maps in memory with the kernel's semantics, for tests and for a run without BPF. */
 import { MAPS, TABLE_SEGMENT_CHUNKS, TABLE_SEGMENTS, tableChunkCodec } from '../abi/layout.ts';
+import type { MapShape } from '../abi/shape.ts';
 import { BpfError } from './error.ts';
 import { FakeKernel } from './fake-kernel.ts';
 import { FakeArray, FakeHash } from './fake-map.ts';
-import type { BpfMap, ServiceMaps, TableSegments } from './port.ts';
+import { type BpfMap, type ServiceMaps, serviceMaps, type TableSegments } from './port.ts';
+import { MapType } from './uapi.ts';
 
 /** Segments of Maglev tables in memory. */
 export class FakeTableSegments implements TableSegments {
@@ -45,6 +47,7 @@ export class FakeTableSegments implements TableSegments {
 export interface FakeLimits {
 	readonly frontends?: number;
 	readonly backends?: number;
+	readonly sourceRanges?: number;
 	/** Chunks in a segment. */
 	readonly chunks?: number;
 	/** Segments. */
@@ -59,14 +62,18 @@ export interface FakeServiceMaps extends ServiceMaps {
 /** Fresh empty maps that share one journal. */
 export function fakeServiceMaps(limits: FakeLimits = {}): FakeServiceMaps {
 	const kernel = new FakeKernel();
-	const { frontends, backends, node_settings } = MAPS;
-	return {
-		kernel,
-		frontends: new FakeHash(kernel, { ...frontends, maxEntries: limits.frontends ?? frontends.maxEntries }),
-		backends: new FakeArray(kernel, { ...backends, maxEntries: limits.backends ?? backends.maxEntries }),
-		settings: new FakeArray(kernel, node_settings),
-		tables: new FakeTableSegments(kernel, limits.chunks, limits.segments),
+	const sizes = new Map<string, number | undefined>([
+		['frontends', limits.frontends],
+		['backends', limits.backends],
+		['source_ranges', limits.sourceRanges],
+	]);
+	// user space writes, deletes and dumps prefixes whole: a hash does as well
+	const make = (name: string): BpfMap => {
+		const shape: MapShape = MAPS[name as keyof typeof MAPS];
+		const spec = { ...shape, maxEntries: sizes.get(name) ?? shape.maxEntries };
+		return shape.type === MapType.ARRAY ? new FakeArray(kernel, spec) : new FakeHash(kernel, spec);
 	};
+	return { kernel, ...serviceMaps(make, new FakeTableSegments(kernel, limits.chunks, limits.segments)) };
 }
 
 export { FakeKernel, type FakeWrite } from './fake-kernel.ts';

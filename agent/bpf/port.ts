@@ -49,4 +49,23 @@ export interface ServiceMaps {
 	readonly backends: BpfMap;
 	readonly settings: BpfMap;
 	readonly tables: TableSegments;
+	/** Longest prefix match: a Service port's id and a source -> 1. */
+	readonly sourceRanges: BpfMap;
+	readonly addresses: BpfMap;
+	readonly addressBits: BpfMap;
+	readonly serviceCidrs: BpfMap;
+}
+
+/** The maps of an object or a pin directory by their names in bpf/maps.h. */
+export function serviceMaps(map: (name: string) => BpfMap, tables: TableSegments): ServiceMaps {
+	return {
+		frontends: map('frontends'),
+		backends: map('backends'),
+		settings: map('node_settings'),
+		tables,
+		sourceRanges: map('source_ranges'),
+		addresses: map('service_addresses'),
+		addressBits: map('address_bits'),
+		serviceCidrs: map('service_cidrs'),
+	};
 }

@@ -16,7 +16,14 @@ export interface RawMeta {
 
 export interface Resource {
 	/** Lower-case plural, as in the path. */
-	readonly name: 'services' | 'endpointslices' | 'endpoints' | 'nodes' | 'namespaces' | 'pods';
+	readonly name:
+		| 'services'
+		| 'endpointslices'
+		| 'endpoints'
+		| 'nodes'
+		| 'namespaces'
+		| 'pods'
+		| 'servicecidrs';
 	readonly path: string;
 	/** labelSelector or fieldSelector of every list and watch. */
 	readonly selector: Readonly<Record<string, string>>;
@@ -96,6 +103,13 @@ export function podsOfNode(name: string): Resource {
 export function everyOne(resource: Resource): Resource {
 	return { ...resource, selector: {} };
 }
+
+export const SERVICE_CIDRS: Resource = {
+	name: 'servicecidrs',
+	path: '/apis/networking.k8s.io/v1/servicecidrs',
+	selector: {},
+	trim: trimMeta,
+};
 
 /** The node that the agent runs on, and no other: the agent's rights need no more, and 5000 nodes cost nothing. */
 export function ownNode(name: string): Resource {

@@ -1,4 +1,4 @@
-import { type Ip, parseIp, unusable } from './ip.ts';
+import { type Ip, ipOfBytes, parseIp, parseStoredIp, unusable } from './ip.ts';
 
 /** A range of addresses of one family. */
 export interface Cidr {
@@ -9,17 +9,46 @@ export interface Cidr {
 
 /** Reads `10.0.0.0/8`; an address within the range may stand for it. @returns undefined for everything else */
 export function parseCidr(text: string): Cidr | undefined {
+	return read(text, parseIp);
+}
+
+/** Reads a range of a stored object, which may have spaces around it, and leading zeros as in parseStoredIp(). */
+export function parseStoredCidr(text: string): Cidr | undefined {
+	return read(text.trim(), parseStoredIp);
+}
+
+function read(text: string, parse: (text: string) => Ip | undefined): Cidr | undefined {
 	const [address = '', length = '', ...rest] = text.split('/');
-	const ip = parseIp(address);
+	const ip = parse(address);
 	if (!ip || rest.length > 0 || !/^(0|[1-9]\d{0,2})$/.test(length)) return undefined;
 	const bits = Number(length);
 	return bits <= (ip.family === 4 ? 32 : 128) ? { ip, bits } : undefined;
 }
 
+/** The range's first address, and the bits that all of its addresses share: 16 bytes each, as maps hold them. */
+export function cidrBytes({ ip, bits }: Cidr): { readonly net: Uint8Array; readonly mask: Uint8Array } {
+	const length = mappedBits({ ip, bits });
+	const mask = Uint8Array.from(
+		{ length: 16 },
+		(_, i) => (0xff00 >> Math.min(Math.max(length - 8 * i, 0), 8)) & 0xff,
+	);
+	return { net: ip.bytes.map((byte, i) => byte & mask[i]!), mask };
+}
+
+/** Bits of the prefix of 16 bytes, where an IPv4 range is one of ::ffff:0:0/96. */
+export function mappedBits({ ip, bits }: Cidr): number {
+	return bits + (ip.family === 4 ? 96 : 0);
+}
+
+/** `10.0.0.0/8`: equal for equal ranges. */
+export function cidrText(cidr: Cidr): string {
+	return `${ipOfBytes(cidrBytes(cidr).net).text}/${cidr.bits}`;
+}
+
 /** Whether an address is in the range: never one of the other family. */
 export function contains(cidr: Cidr, ip: Ip): boolean {
 	if (cidr.ip.family !== ip.family) return false;
-	const bits = cidr.bits + (ip.family === 4 ? 96 : 0);
+	const bits = mappedBits(cidr);
 	const whole = bits >> 3;
 	for (let i = 0; i < whole; i++) if (cidr.ip.bytes[i] !== ip.bytes[i]) return false;
 	const mask = (0xff00 >> (bits & 7)) & 0xff;

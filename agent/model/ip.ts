@@ -22,6 +22,14 @@ export function parseIp(text: string): Ip | undefined {
 	return v4 && { family: 4, text, bytes: Uint8Array.from([...MAPPED, ...v4]) };
 }
 
+/**
+ * Reads an address of a stored object. Old API servers took IPv4 addresses with leading zeros; they are decimal
+ * (ParseIPSloppy of k8s.io/utils/net).
+ */
+export function parseStoredIp(text: string): Ip | undefined {
+	return parseIp(text.includes(':') ? text : text.replace(/\b0+(?=\d)/g, ''));
+}
+
 /** The address that a map holds. */
 export function ipOfBytes(bytes: Uint8Array): Ip {
 	if (!isMapped(bytes)) return { family: 6, text: formatV6(bytes), bytes };

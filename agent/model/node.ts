@@ -7,7 +7,7 @@ const LEAVING_TAINT = 'ToBeDeletedByClusterAutoscaler';
 
 /** A node of which nothing is known yet. */
 export function unknownNode(name: string): Node {
-	return { name, zone: '', addresses: [], nodePortAddresses: [], leaving: false };
+	return { name, zone: '', addresses: [], localAddresses: [], nodePortAddresses: [], leaving: false };
 }
 
 /** Reads a Node (core/v1). NodePorts are at its primary addresses. */
@@ -33,6 +33,7 @@ export function parseNode(raw: unknown, name: string): Parsed<Node> {
 		name,
 		zone: reader.text(child(meta, 'labels'), ZONE, `metadata.labels["${ZONE}"]`),
 		addresses: unique([...internal, ...external]),
+		localAddresses: [],
 		nodePortAddresses: unique([...internal, ...external.filter((ip) => !hasFamily(internal, ip.family))]),
 		leaving: meta['deletionTimestamp'] != null || taints.some(([taint]) => taint['key'] === LEAVING_TAINT),
 	};

@@ -1,4 +1,4 @@
-import { type Ip, parseIp, unusable } from './ip.ts';
+import { type Ip, parseStoredIp, unusable } from './ip.ts';
 import type { Problem, Protocol } from './types.ts';
 
 /** Anything of JSON that is no array and no scalar. Fields are read by own name only, so `__proto__` is a name. */
@@ -91,8 +91,8 @@ export class Reader {
 
 	/** An address that a Service or an endpoint may have. */
 	ip(text: string, path: string): Ip | undefined {
-		const ip = parseIp(text);
-		if (!ip) return this.report(path, `${show(text)} is no IP address (no leading zeros, no zone)`);
+		const ip = parseStoredIp(text);
+		if (!ip) return this.report(path, `${show(text)} is no IP address (no spaces, no zone)`);
 		const reason = unusable(ip);
 		return reason === undefined ? ip : this.report(path, `${text} ${reason}, use a routable unicast address`);
 	}

@@ -1,6 +1,7 @@
+import { type Cidr, cidrText, parseStoredCidr } from './cidr.ts';
 import type { Ip } from './ip.ts';
 import { child, isJson, type Json, Reader, show } from './read.ts';
-import type { Parsed, Service, ServicePort } from './types.ts';
+import type { Parsed, Service, ServicePort, SourceRanges } from './types.ts';
 
 /** Labels that take a Service away from this proxy (KEP-2447, and headless ones of EndpointSlice mirroring). */
 const NOT_OURS = ['service.kubernetes.io/service-proxy-name', 'service.kubernetes.io/headless'];
@@ -32,6 +33,7 @@ export function parseService(raw: unknown, key: string): Parsed<Service> {
 		externalIps: served ? ips(reader, spec, 'externalIPs') : [],
 		hostIps: ips(reader, spec, 'hostIPs'),
 		ingressIps: served && type === 'LoadBalancer' ? ingressIps(reader, child(json, 'status')) : [],
+		sourceRanges: sourceRanges(reader, spec),
 		internalLocal: isLocal(reader, spec, 'internalTrafficPolicy'),
 		externalLocal: isLocal(reader, spec, 'externalTrafficPolicy'),
 		affinitySeconds: affinity(reader, spec),
@@ -114,10 +116,11 @@ function clusterIps(reader: Reader, spec: Json): Ip[] {
 }
 
 function ips(reader: Reader, spec: Json, field: string): Ip[] {
-	return reader
+	const found = reader
 		.strings(spec, field, `spec.${field}`)
 		.filter(([text]) => text !== '')
 		.flatMap(([text, path]) => reader.ip(text, path) ?? []);
+	return [...new Map(found.map((ip) => [ip.text, ip])).values()];
 }
 
 function ingressIps(reader: Reader, status: Json): Ip[] {
@@ -127,6 +130,28 @@ function ingressIps(reader: Reader, status: Json): Ip[] {
 		if (text === '' || json['ipMode'] === 'Proxy') return [];
 		return reader.ip(text, `${at}.ip`) ?? [];
 	});
+}
+
+/** What cannot be read allows nobody, rather than everybody: it counts as a range of both families. */
+function sourceRanges(reader: Reader, spec: Json): SourceRanges {
+	const field = 'loadBalancerSourceRanges';
+	const allowed = new Map<string, Cidr>();
+	const families = new Set<4 | 6>();
+	const all = reader.list(spec, field, `spec.${field}`);
+	for (const [i, text] of all.entries()) {
+		const range = typeof text === 'string' ? parseStoredCidr(text) : undefined;
+		if (range) {
+			allowed.set(cidrText(range), range);
+			families.add(range.ip.family);
+		} else {
+			reader.report(
+				`spec.${field}[${i}]`,
+				`is ${show(text)}, expected a CIDR such as 192.0.2.0/24; it allows nobody`,
+			);
+			families.add(4).add(6);
+		}
+	}
+	return { allowed: [...allowed.values()], families: [...families].sort() };
 }
 
 function isLocal(reader: Reader, spec: Json, field: string): boolean {

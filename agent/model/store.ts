@@ -1,11 +1,30 @@
-import { type Cidr, nodePortAddresses } from './cidr.ts';
+import { type Cidr, cidrText, nodePortAddresses } from './cidr.ts';
 import { parseEndpointSlice, parseEndpoints } from './endpoints.ts';
+import { type Guard, guardAddresses, usableServiceCidrs } from './guard.ts';
 import type { Ip } from './ip.ts';
 import { parseNode, unknownNode } from './node.ts';
 import { parseService } from './service.ts';
+import { parseServiceCidr } from './service-cidr.ts';
 import type { EndpointSource, Node, Parsed, Problem, Service } from './types.ts';
 
 export type EndpointsKind = 'endpointslices' | 'endpoints';
+
+export interface StoreOptions {
+	readonly nodeName: string;
+	/** Where NodePorts are served; undefined: at the node's primary addresses. */
+	readonly nodePortCidrs?: readonly Cidr[] | undefined;
+	/** Where externalIPs may lie; undefined: anywhere but at what is somebody's. */
+	readonly externalCidrs?: readonly Cidr[] | undefined;
+	/** Addresses at which the agent reaches the API server. */
+	readonly apiServers?: readonly Ip[] | undefined;
+	/** Ranges of ClusterIPs that are known without the API server. */
+	readonly serviceCidrs?: readonly Cidr[] | undefined;
+	/** How many ranges of ClusterIPs there may be. */
+	readonly serviceCidrLimit: number;
+}
+
+/** The API server's own Service: its endpoints are API servers. */
+const API_SERVICE = 'default/kubernetes';
 
 /**
  * The objects that the API server has, and which of them changed since they were last asked for. Setting one keeps
@@ -18,21 +37,29 @@ export class Store {
 		sources: new Map<string, unknown>(),
 		node: undefined as { raw: unknown } | undefined,
 		local: undefined as readonly Ip[] | undefined,
+		cidrs: new Map<string, unknown>(),
 	};
 	readonly #touched = new Set<string>();
+	/** As they were read; #services has what is left of them when the guard has looked. */
+	readonly #parsed = new Map<string, Service>();
 	readonly #services = new Map<string, Service>();
 	readonly #sources = new Map<string, EndpointSource>();
 	/** Service key -> keys of its sources. */
 	readonly #sourcesOf = new Map<string, Set<string>>();
 	readonly #problems = new Map<string, readonly Problem[]>();
-	readonly #cidrs: readonly Cidr[] | undefined;
+	readonly #options: StoreOptions;
 	#local: readonly Ip[] = [];
+	/** Ranges of ClusterIPs by object. */
+	readonly #cidrs = new Map<string, readonly Cidr[]>();
 	#node: Node;
+	#guard: Guard;
+	/** What the guard was when all Services were last held against it. */
+	#guarded = '';
 
-	/** @param cidrs where NodePorts are served; undefined: at the node's primary addresses */
-	constructor(nodeName: string, cidrs?: readonly Cidr[]) {
-		this.#node = unknownNode(nodeName);
-		this.#cidrs = cidrs;
+	constructor(options: StoreOptions) {
+		this.#options = options;
+		this.#node = unknownNode(options.nodeName);
+		this.#guard = this.#newGuard();
 	}
 
 	/** @param raw the object as JSON; undefined: it is gone */
@@ -60,10 +87,15 @@ export class Store {
 		this.#pending.local = local;
 	}
 
+	/** @param raw undefined: it is gone */
+	setServiceCidr(key: string, raw: unknown): void {
+		this.#pending.cidrs.set(key, raw);
+	}
+
 	get dirty(): boolean {
-		const { services, sources, node, local } = this.#pending;
-		const touched = this.#touched.size > 0;
-		return touched || services.size > 0 || sources.size > 0 || node !== undefined || local !== undefined;
+		const { services, sources, node, local, cidrs } = this.#pending;
+		const keyed = [this.#touched, services, sources, cidrs].some(({ size }) => size > 0);
+		return keyed || node !== undefined || local !== undefined;
 	}
 
 	get node(): Node {
@@ -72,6 +104,11 @@ export class Store {
 
 	get services(): ReadonlyMap<string, Service> {
 		return this.#services;
+	}
+
+	/** Ranges of ClusterIPs in which nothing else lives. */
+	get serviceCidrs(): readonly Cidr[] {
+		return this.#guard.serviceCidrs;
 	}
 
 	/** Endpoint objects of a Service, in a stable order. */
@@ -89,13 +126,17 @@ export class Store {
 	take(): Set<string> {
 		const dirty = new Set(this.#touched);
 		this.#touched.clear();
-		const { services, sources, node, local } = this.#pending;
+		const { services, sources, node, local, cidrs } = this.#pending;
 		for (const [key, raw] of services) this.#readService(key, raw, dirty);
 		for (const [key, raw] of sources) this.#readSource(key, raw, dirty);
 		this.#local = local ?? this.#local;
+		for (const [key, raw] of cidrs) this.#readServiceCidr(key, raw);
 		if (node || local) this.#readNode(node, dirty);
+		if (node || local || cidrs.size > 0 || dirty.has(API_SERVICE)) this.#readGuard(dirty);
+		for (const key of dirty) this.#guardService(key);
 		services.clear();
 		sources.clear();
+		cidrs.clear();
 		this.#pending.node = undefined;
 		this.#pending.local = undefined;
 		return dirty;
@@ -104,11 +145,11 @@ export class Store {
 	#readService(key: string, raw: unknown, dirty: Set<string>): void {
 		dirty.add(key);
 		if (raw === undefined) {
-			this.#services.delete(key);
+			this.#parsed.delete(key);
 			this.#problems.delete(`Service ${key}`);
 			return;
 		}
-		this.#services.set(key, this.#keep(`Service ${key}`, parseService(raw, key)));
+		this.#parsed.set(key, this.#keep(`Service ${key}`, parseService(raw, key)));
 	}
 
 	#readSource(key: string, raw: unknown, dirty: Set<string>): void {
@@ -136,15 +177,59 @@ export class Store {
 	/** NodePorts are at the node's addresses; hints are read by the node's zone. @param node undefined: as it was */
 	#readNode(node: { readonly raw: unknown } | undefined, dirty: Set<string>): void {
 		const before = this.#node;
-		const after = node ? this.#keep('Node', parseNode(node.raw, before.name)) : before;
-		const chosen = this.#cidrs && nodePortAddresses(this.#cidrs, this.#local);
+		const after = {
+			...(node ? this.#keep('Node', parseNode(node.raw, before.name)) : before),
+			localAddresses: this.#local,
+		};
+		const { nodePortCidrs } = this.#options;
+		const chosen = nodePortCidrs && nodePortAddresses(nodePortCidrs, this.#local);
 		this.#node = chosen ? { ...after, nodePortAddresses: chosen } : after;
 		const text = ({ nodePortAddresses }: Node) => nodePortAddresses.map((ip) => ip.text).join();
 		const moved = before.zone !== this.#node.zone;
 		if (!moved && text(before) === text(this.#node)) return;
-		for (const [key, service] of this.#services) {
+		for (const [key, service] of this.#parsed) {
 			if (moved || service.ports.some((port) => port.nodePort !== 0)) dirty.add(key);
 		}
+	}
+
+	#readServiceCidr(key: string, raw: unknown): void {
+		const parsed = raw === undefined ? { value: [], problems: [] } : parseServiceCidr(raw, key);
+		this.#cidrs.set(key, this.#keep(`ServiceCIDR ${key}`, parsed));
+	}
+
+	#newGuard(): Guard {
+		const { externalCidrs, apiServers = [], serviceCidrs = [], serviceCidrLimit } = this.#options;
+		const cidrs = [...serviceCidrs, ...[...this.#cidrs.values()].flat()];
+		const behind = this.sources(API_SERVICE).flatMap(({ groups }) => groups.flatMap((g) => g.endpoints));
+		return {
+			node: this.#node,
+			apiServers: [...apiServers, ...behind.map(({ ip }) => ip)],
+			serviceCidrs: this.#keep('ServiceCIDR', usableServiceCidrs(cidrs, this.#node, serviceCidrLimit)),
+			externalCidrs,
+		};
+	}
+
+	/** Addresses that others gave a Service may have become the node's or the cluster's, or are so no more. */
+	#readGuard(dirty: Set<string>): void {
+		this.#guard = this.#newGuard();
+		const { node, apiServers, serviceCidrs } = this.#guard;
+		const ips = [node.addresses, node.localAddresses, apiServers].map((list) =>
+			list.map((ip) => ip.text).join(),
+		);
+		const text = [...ips, serviceCidrs.map(cidrText).join()].join(' ');
+		if (text === this.#guarded) return;
+		this.#guarded = text;
+		for (const [key, { externalIps, ingressIps }] of this.#parsed) {
+			if (externalIps.length > 0 || ingressIps.length > 0) dirty.add(key);
+		}
+	}
+
+	#guardService(key: string): void {
+		const service = this.#parsed.get(key);
+		const guarded = service ? guardAddresses(service, this.#guard) : { value: undefined, problems: [] };
+		const value = this.#keep(`addresses of Service ${key}`, guarded);
+		if (value) this.#services.set(key, value);
+		else this.#services.delete(key);
 	}
 
 	#keep<T>(object: string, parsed: Parsed<T>): T {

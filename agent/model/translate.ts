@@ -1,3 +1,4 @@
+import type { Cidr } from './cidr.ts';
 import { endpointText, type Ip, parseIp } from './ip.ts';
 import { type Candidate, decide, type Place, wantsLocal } from './policy.ts';
 import type { EndpointSource, Node, Protocol, Service, ServicePort } from './types.ts';
@@ -33,6 +34,10 @@ export interface Frontend {
 	readonly affinitySeconds: number;
 	/** Packets for it may reach any node, whatever node saw the connection's first. */
 	readonly shared: boolean;
+	/** Other ports of its address are refused: nobody but Services has any there. */
+	readonly closed: boolean;
+	/** Who may use it; undefined: everybody. */
+	readonly sources: readonly Cidr[] | undefined;
 	/** Sorted by key. */
 	readonly backends: readonly Backend[];
 }
@@ -133,13 +138,22 @@ interface Address {
 	readonly port: number;
 	readonly kind: FrontendKind;
 	readonly loopback: boolean;
+	readonly closed: boolean;
+	readonly sources: readonly Cidr[] | undefined;
 }
 
 /** A Service has the families of its ClusterIPs; addresses of another family are not served. */
 function addresses(service: Service, port: ServicePort, node: Node): Address[] {
 	const families = new Set([...service.clusterIps, ...service.hostIps].map((ip) => ip.family));
+	const own = new Set([...node.addresses, ...node.localAddresses].map((ip) => ip.text));
 	const at = (ips: readonly Ip[], kind: FrontendKind, number = port.port, loopback = false): Address[] =>
-		ips.filter((ip) => families.has(ip.family)).map((ip) => ({ ip, port: number, kind, loopback }));
+		ips
+			.filter((ip) => families.has(ip.family))
+			.map((ip) => {
+				const closed = kind !== 'nodeport' && !own.has(ip.text);
+				const sources = kind === 'loadbalancer' ? sourcesOf(service, ip.family) : undefined;
+				return { ip, port: number, kind, loopback, closed, sources };
+			});
 	return [
 		...at(service.clusterIps, 'clusterip'),
 		...at(service.ingressIps, 'loadbalancer'),
@@ -148,6 +162,12 @@ function addresses(service: Service, port: ServicePort, node: Node): Address[] {
 		...(port.nodePort === 0 ? [] : at(node.nodePortAddresses, 'nodeport', port.nodePort)),
 		...(port.nodePort === 0 ? [] : at(LOOPBACK, 'nodeport', port.nodePort, true)),
 	];
+}
+
+/** Ranges of the address's family; undefined: everybody. */
+function sourcesOf({ sourceRanges }: Service, family: 4 | 6): Cidr[] | undefined {
+	if (!sourceRanges.families.includes(family)) return undefined;
+	return sourceRanges.allowed.filter((range) => range.ip.family === family);
 }
 
 function frontendsOf(service: Service, port: ServicePort, found: readonly Found[], node: Node): Frontend[] {

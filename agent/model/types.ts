@@ -1,3 +1,4 @@
+import type { Cidr } from './cidr.ts';
 import type { Ip } from './ip.ts';
 
 /** Something that an object says and that cannot be used; the rest of the object is used. */
@@ -45,6 +46,8 @@ export interface Service {
 	readonly hostIps: readonly Ip[];
 	/** Those of status.loadBalancer that are served here: not hostnames, not ipMode Proxy. */
 	readonly ingressIps: readonly Ip[];
+	/** Who may use the ingressIps. */
+	readonly sourceRanges: SourceRanges;
 	/** internalTrafficPolicy and externalTrafficPolicy are Local. */
 	readonly internalLocal: boolean;
 	readonly externalLocal: boolean;
@@ -52,6 +55,13 @@ export interface Service {
 	readonly affinitySeconds: number;
 	/** 0: none; only load balancers ask. */
 	readonly healthCheckNodePort: number;
+}
+
+/** loadBalancerSourceRanges. */
+export interface SourceRanges {
+	readonly allowed: readonly Cidr[];
+	/** Families of which there is a range. Of the others every source is allowed, as with kube-proxy. */
+	readonly families: readonly (4 | 6)[];
 }
 
 export interface SlicePort {
@@ -96,6 +106,8 @@ export interface Node {
 	readonly zone: string;
 	/** InternalIPs, then ExternalIPs. */
 	readonly addresses: readonly Ip[];
+	/** Those of its devices, pods' veths left out; empty when unknown. */
+	readonly localAddresses: readonly Ip[];
 	/** Where NodePorts are served, beside loopback. */
 	readonly nodePortAddresses: readonly Ip[];
 	/** Deleted, or about to be by the cluster autoscaler: load balancers should look elsewhere. */

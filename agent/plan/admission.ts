@@ -1,3 +1,4 @@
+import { cidrText } from '../model/cidr.ts';
 import type { Translation } from '../model/translate.ts';
 import { byAge } from './claims.ts';
 import { tableChunks } from './kernel.ts';
@@ -9,9 +10,16 @@ interface Need {
 	readonly backends: readonly string[];
 	/** Chunks by table. */
 	readonly tables: ReadonlyMap<string, number>;
+	readonly sourceRanges: readonly string[];
 }
 
-const KINDS = ['frontends', 'backends', 'chunks'] as const;
+const KINDS = ['frontends', 'backends', 'chunks', 'sourceRanges'] as const;
+const NAMES: Readonly<Record<(typeof KINDS)[number], string>> = {
+	frontends: 'frontends',
+	backends: 'backends',
+	chunks: 'chunks of table memory',
+	sourceRanges: 'source ranges',
+};
 type Counts = Record<(typeof KINDS)[number], number>;
 
 /**
@@ -22,7 +30,7 @@ type Counts = Record<(typeof KINDS)[number], number>;
 export class Admission {
 	readonly #limits: Limits;
 	readonly #needs = new Map<string, Need>();
-	readonly #sum: Counts = { frontends: 0, backends: 0, chunks: 0 };
+	readonly #sum: Counts = { frontends: 0, backends: 0, chunks: 0, sourceRanges: 0 };
 
 	constructor(limits: Limits) {
 		this.#limits = limits;
@@ -41,23 +49,31 @@ export class Admission {
 		const refused = new Map<string, string>();
 		const room = this.#room();
 		if (KINDS.every((kind) => this.#sum[kind] <= room[kind])) return refused;
-		const seen = { frontends: new Set<string>(), backends: new Set<string>(), chunks: new Set<string>() };
-		const used: Counts = { frontends: 0, backends: 0, chunks: 0 };
+		const seen = {
+			frontends: new Set<string>(),
+			backends: new Set<string>(),
+			chunks: new Set<string>(),
+			sourceRanges: new Set<string>(),
+		};
+		const used: Counts = { frontends: 0, backends: 0, chunks: 0, sourceRanges: 0 };
 		for (const { key } of [...services.values()].sort(byAge)) {
 			const need = this.#needs.get(key)!;
 			const fresh = {
 				frontends: need.frontends.filter((name) => !seen.frontends.has(name)),
 				backends: need.backends.filter((name) => !seen.backends.has(name)),
 				chunks: [...need.tables.keys()].filter((name) => !seen.chunks.has(name)),
+				// a Service port's own
+				sourceRanges: need.sourceRanges,
 			};
 			const more: Counts = {
 				frontends: fresh.frontends.length,
 				backends: fresh.backends.length,
 				chunks: fresh.chunks.reduce((sum, name) => sum + need.tables.get(name)!, 0),
+				sourceRanges: fresh.sourceRanges.length,
 			};
 			const full = KINDS.find((kind) => more[kind] > 0 && used[kind] + more[kind] > room[kind]);
 			if (full) {
-				const what = full === 'chunks' ? 'chunks of table memory' : full;
+				const what = NAMES[full];
 				refused.set(
 					key,
 					`needs ${more[full]} ${what}, ${room[full] - used[full]} of ${room[full]} are left; older Services are kept`,
@@ -74,14 +90,15 @@ export class Admission {
 
 	/** Backend id 0 is never used. */
 	#room(): Counts {
-		const { frontends, backends, chunks, segments } = this.#limits;
-		return { frontends, backends: backends - 1, chunks: chunks * segments };
+		const { frontends, backends, chunks, segments, sourceRanges } = this.#limits;
+		return { frontends, backends: backends - 1, chunks: chunks * segments, sourceRanges };
 	}
 
 	#add(need: Need | undefined, sign: 1 | -1): void {
 		if (!need) return;
 		this.#sum.frontends += sign * need.frontends.length;
 		this.#sum.backends += sign * need.backends.length;
+		this.#sum.sourceRanges += sign * need.sourceRanges.length;
 		for (const chunks of need.tables.values()) this.#sum.chunks += sign * chunks;
 	}
 }
@@ -96,5 +113,8 @@ function needOf(service: Translation, limits: Limits): Need {
 		if (size > 0) tables.set(`${size} ${keys.join(' ')}`, tableChunks(size, keys.length));
 	}
 	const frontends = service.frontends.map((frontend) => `${frontend.claim} ${frontend.scope}`);
-	return { frontends, backends: [...backends], tables };
+	const sources = service.frontends.flatMap(({ portKey, sources: ranges = [] }) => {
+		return ranges.map((range) => `${portKey} ${cidrText(range)}`);
+	});
+	return { frontends, backends: [...backends], tables, sourceRanges: [...new Set(sources)] };
 }

@@ -1,6 +1,15 @@
-import { backendCodec, frontendCodec, frontendKeyCodec, settingsCodec } from '../abi/layout.ts';
+import {
+	backendCodec,
+	frontendCodec,
+	frontendKeyCodec,
+	serviceAddressCodec,
+	serviceCidrsCodec,
+	settingsCodec,
+	sourceRangeKeyCodec,
+} from '../abi/layout.ts';
 import type { BpfMap, ServiceMaps } from '../bpf/port.ts';
-import { frontendName, type KernelState, u32Key } from './kernel.ts';
+import { ipOfBytes } from '../model/ip.ts';
+import { frontendName, type KernelState, sourceRangeName, u32Key } from './kernel.ts';
 import type { Plan } from './plan.ts';
 
 /** Entries of one batch call: enough that the calls cost nothing, few enough that their memory does not either. */
@@ -9,9 +18,13 @@ const BATCH = 4096;
 /** Writes a plan, in its order. @throws BpfError when a write fails; those before it are done. */
 export function applyPlan(plan: Plan, maps: ServiceMaps): void {
 	if (plan.settings) maps.settings.update(u32Key(0), settingsCodec.encode(plan.settings));
+	if (plan.serviceCidrs) maps.serviceCidrs.update(u32Key(0), serviceCidrsCodec.encode(plan.serviceCidrs));
 	while (maps.tables.count < plan.segments) maps.tables.grow();
 	writeBackends(maps, plan.backends);
 	writeChunks(maps, plan);
+	for (const part of parts(plan.sourceRanges)) {
+		maps.sourceRanges.updateBatch(sourceRangeKeyCodec.encodeAll(part), ones(part.length));
+	}
 	// where the map has no room for both, what goes makes place first: it is going anyway
 	const crowded = plan.known + plan.frontends.length > maps.frontends.maxEntries;
 	if (crowded) deleteFrontends(maps, plan);
@@ -19,8 +32,30 @@ export function applyPlan(plan: Plan, maps: ServiceMaps): void {
 		const keys = frontendKeyCodec.encodeAll(part.map((f) => f.key));
 		maps.frontends.updateBatch(keys, frontendCodec.encodeAll(part.map((f) => f.value)));
 	}
+	writeAddresses(maps, plan);
 	if (!crowded) deleteFrontends(maps, plan);
+	for (const part of parts(plan.goneSourceRanges)) {
+		maps.sourceRanges.deleteBatch(sourceRangeKeyCodec.encodeAll(part));
+	}
 	writeBackends(maps, plan.goneBackends);
+}
+
+function writeAddresses(maps: ServiceMaps, plan: Plan): void {
+	for (const part of parts(plan.addresses)) {
+		maps.addresses.updateBatch(
+			Buffer.concat(part.map(({ addr }) => addr)),
+			serviceAddressCodec.encodeAll(part),
+		);
+	}
+	for (const part of parts(plan.addressWords)) {
+		const values = BigUint64Array.from(part, ({ value }) => value);
+		maps.addressBits.updateBatch(indexes(part.map(({ index }) => index)), new Uint8Array(values.buffer));
+	}
+	for (const part of parts(plan.goneAddresses)) maps.addresses.deleteBatch(Buffer.concat(part));
+}
+
+function ones(count: number): Uint8Array {
+	return new Uint8Array(new Uint32Array(count).fill(1).buffer);
 }
 
 function deleteFrontends(maps: ServiceMaps, plan: Plan): void {
@@ -79,6 +114,12 @@ function* parts<T>(items: readonly T[]): Iterable<readonly T[]> {
 /** Notes in the state that a plan has been written. */
 export function acknowledge(plan: Plan, kernel: KernelState): void {
 	if (plan.settings) kernel.settings = plan.settings;
+	if (plan.serviceCidrs) kernel.serviceCidrs = plan.serviceCidrs;
+	for (const key of plan.sourceRanges) kernel.sourceRanges.set(sourceRangeName(key), key);
+	for (const key of plan.goneSourceRanges) kernel.sourceRanges.delete(sourceRangeName(key));
+	for (const entry of plan.addresses) kernel.addresses.set(ipOfBytes(entry.addr).text, entry);
+	for (const addr of plan.goneAddresses) kernel.addresses.delete(ipOfBytes(addr).text);
+	for (const { index, value } of plan.addressWords) kernel.addressBits[index] = value;
 	for (const { id, value } of [...plan.backends, ...plan.goneBackends]) kernel.backends.set(id, value);
 	for (const { ref, size, table } of plan.tables) kernel.tables.set(ref, { size, written: table });
 	for (const { key, value } of plan.frontends) kernel.frontends.set(frontendName(key), { key, value });

@@ -1,7 +1,16 @@
-import { type Backend, BackendFlag, type Frontend, type FrontendKey, type Settings } from '../abi/layout.ts';
+import {
+	type Backend,
+	BackendFlag,
+	type Frontend,
+	type FrontendKey,
+	type ServiceCidrs,
+	type Settings,
+	serviceCidrsCodec,
+} from '../abi/layout.ts';
+import { addressBit, wordOf } from './address-bits.ts';
 import type { BackendEntry, TableEntry, Touched } from './entries.ts';
 import type { Image } from './image.ts';
-import { backendName, isValid, type KernelState, PROTOCOLS } from './kernel.ts';
+import { backendName, isValid, type KernelState, type NodeValues, PROTOCOLS } from './kernel.ts';
 import type { ChunkWrite, Plan, TableWrite } from './plan.ts';
 import { tableContent } from './table-content.ts';
 
@@ -11,7 +20,7 @@ const CHUNK = 64;
  * What must be written so that the kernel holds the image; nothing that it holds already.
  * @param touched look at these only: the rest is known to be equal. undefined: at everything
  */
-export function diff(image: Image, settings: Settings, kernel: KernelState, touched?: Touched): Plan {
+export function diff(image: Image, node: NodeValues, kernel: KernelState, touched?: Touched): Plan {
 	const names = touched ?? everything(image, kernel);
 	const backends: Plan['backends'][number][] = [];
 	const goneBackends: Plan['goneBackends'][number][] = [];
@@ -35,13 +44,68 @@ export function diff(image: Image, settings: Settings, kernel: KernelState, touc
 	}
 	return {
 		known: kernel.frontends.size,
-		settings: sameSettings(settings, kernel.settings) ? undefined : settings,
+		...differentValues(node, kernel),
 		segments: image.space.segments,
 		backends,
 		tables: tableWrites(image, kernel, names.tables),
 		frontends,
 		goneFrontends,
 		goneBackends,
+		...addressWrites(image, kernel, names.addresses, touched === undefined),
+		...sourceRangeWrites(image, kernel, names.sourceRanges),
+	};
+}
+
+function differentValues({ settings, serviceCidrs }: NodeValues, kernel: KernelState) {
+	const bytes = (cidrs: ServiceCidrs) => serviceCidrsCodec.encode(cidrs);
+	return {
+		settings: sameSettings(settings, kernel.settings) ? undefined : settings,
+		serviceCidrs: sameBytes(bytes(serviceCidrs), bytes(kernel.serviceCidrs)) ? undefined : serviceCidrs,
+	};
+}
+
+type AddressWrites = Pick<Plan, 'addresses' | 'goneAddresses' | 'addressWords'>;
+
+/** @param all look at every word of bits, not only at those of the names */
+function addressWrites(
+	image: Image,
+	kernel: KernelState,
+	names: ReadonlySet<string>,
+	all: boolean,
+): AddressWrites {
+	const addresses: AddressWrites['addresses'][number][] = [];
+	const goneAddresses: Uint8Array[] = [];
+	const words = new Set<number>(all ? kernel.addressBits.keys() : []);
+	for (const name of [...names].sort()) {
+		const now = kernel.addresses.get(name);
+		const entry = image.addresses.get(name);
+		const flags = entry && [...entry.users.values()].reduce((sum, one) => sum | one, 0);
+		if (entry && flags !== now?.flags) addresses.push({ addr: entry.addr, flags: flags! });
+		if (!entry && now) goneAddresses.push(now.addr);
+		const addr = entry?.addr ?? now?.addr;
+		if (addr) words.add(wordOf(addressBit(addr)));
+	}
+	const wanted = image.addressBits.words;
+	const addressWords = [...words]
+		.filter((index) => wanted[index] !== kernel.addressBits[index])
+		.sort((a, b) => a - b)
+		.map((index) => ({ index, value: wanted[index]! }));
+	return { addresses, goneAddresses, addressWords };
+}
+
+function sourceRangeWrites(
+	image: Image,
+	kernel: KernelState,
+	names: ReadonlySet<string>,
+): Pick<Plan, 'sourceRanges' | 'goneSourceRanges'> {
+	const sorted = [...names].sort();
+	return {
+		sourceRanges: sorted.flatMap((name) =>
+			kernel.sourceRanges.has(name) ? [] : (image.sourceRanges.get(name) ?? []),
+		),
+		goneSourceRanges: sorted.flatMap((name) =>
+			image.sourceRanges.has(name) ? [] : (kernel.sourceRanges.get(name) ?? []),
+		),
 	};
 }
 
@@ -50,6 +114,8 @@ function everything(image: Image, kernel: KernelState): Touched {
 		frontends: new Set([...image.frontends.keys(), ...kernel.frontends.keys()]),
 		backends: new Set([...image.backendsById.keys(), ...kernel.backends.keys()]),
 		tables: new Set(image.tablesByRef.keys()),
+		addresses: new Set([...image.addresses.keys(), ...kernel.addresses.keys()]),
+		sourceRanges: new Set([...image.sourceRanges.keys(), ...kernel.sourceRanges.keys()]),
 	};
 }
 

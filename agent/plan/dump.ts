@@ -1,6 +1,7 @@
-import { BackendFlag, FrontendFlag } from '../abi/layout.ts';
+import { BackendFlag, FrontendFlag, ServiceAddressFlag, type ServiceCidrs } from '../abi/layout.ts';
 import { ipOfBytes } from '../model/ip.ts';
-import { backendName, isValid, type KernelState } from './kernel.ts';
+import { AddressBits } from './address-bits.ts';
+import { backendName, isValid, type KernelState, sourceRangeName } from './kernel.ts';
 
 /**
  * What the maps hold, one line for each entry, sorted, ids as names: readable, and equal for equal content whatever
@@ -19,9 +20,36 @@ export function dumpKernel(kernel: KernelState, serviceName: (id: number) => str
 		if (!isValid(backend)) continue;
 		lines.push(`backend ${backendName(backend)}${backend.flags & BackendFlag.LOCAL ? ' local' : ''}`);
 	}
+	for (const key of kernel.sourceRanges.values()) {
+		const [range] = sourceRangeName(key).split(' ');
+		lines.push(`source ${range} service ${serviceName(key.serviceId) ?? key.serviceId}`);
+	}
+	lines.push(...addressLines(kernel), ...cidrLines(kernel.serviceCidrs));
 	const { snatV4, snatV6 } = kernel.settings;
 	lines.push(`settings snat ${ipOfBytes(snatV4).text} ${ipOfBytes(snatV6).text}`);
 	return `${lines.sort().join('\n')}\n`;
+}
+
+/** Addresses, and what their bits say of others. */
+function addressLines({ addresses, addressBits }: KernelState): string[] {
+	const expected = new AddressBits();
+	for (const { addr } of addresses.values()) expected.add(addr);
+	const wrong = expected.words.filter((word, index) => word !== addressBits[index]).length;
+	return [
+		...Array.from(
+			addresses,
+			([ip, { flags }]) => `address ${ip} ${flagNames(flags, ServiceAddressFlag) || '-'}`,
+		),
+		...(wrong === 0 ? [] : [`address bits: ${wrong} words are of other addresses`]),
+	];
+}
+
+function cidrLines({ count, cidr }: ServiceCidrs): string[] {
+	return cidr.slice(0, count).map(({ net, mask }) => {
+		const bits = mask.reduce((sum, byte) => sum + byte.toString(2).replaceAll('0', '').length, 0);
+		const ip = ipOfBytes(net);
+		return `settings service CIDR ${ip.text}/${bits - (ip.family === 4 ? 96 : 0)}`;
+	});
 }
 
 function flagNames(flags: number, names: Readonly<Record<string, number>>): string {

@@ -1,4 +1,12 @@
-import { type Frontend, FrontendFlag, type FrontendKey, FrontendScope } from '../abi/layout.ts';
+import {
+	type Frontend,
+	FrontendFlag,
+	type FrontendKey,
+	FrontendScope,
+	ServiceAddressFlag,
+	type SourceRangeKey,
+} from '../abi/layout.ts';
+import { type Cidr, cidrBytes, mappedBits } from '../model/cidr.ts';
 import type * as model from '../model/translate.ts';
 import { PROTOCOLS } from './kernel.ts';
 
@@ -27,12 +35,33 @@ export interface FrontendEntry {
 	readonly owner: string;
 }
 
+/** An address of Services, of which some port of each is served. */
+export interface AddressEntry {
+	readonly addr: Uint8Array;
+	/** enum service_address_flag by Service: what each of them says of it. */
+	readonly users: Map<string, number>;
+}
+
 /** What a Service has taken; it is given back in one piece. */
 export interface Held {
 	readonly frontends: Map<string, FrontendEntry>;
 	readonly tables: TableEntry[];
 	readonly backends: { readonly entry: BackendEntry; readonly local: boolean }[];
 	readonly ports: Set<string>;
+	/** By address: what this Service says of it. */
+	readonly addresses: Map<string, { readonly addr: Uint8Array; flags: number }>;
+	readonly sourceRanges: Map<string, SourceRangeKey>;
+}
+
+export function emptyHeld(): Held {
+	return {
+		frontends: new Map(),
+		tables: [],
+		backends: [],
+		ports: new Set(),
+		addresses: new Map(),
+		sourceRanges: new Map(),
+	};
 }
 
 /** There is no id or table memory left. The Service stays as it was. */
@@ -47,6 +76,8 @@ export interface Touched {
 	readonly backends: Set<number>;
 	/** References. */
 	readonly tables: Set<number>;
+	readonly addresses: Set<string>;
+	readonly sourceRanges: Set<string>;
 }
 
 const KIND_FLAGS = {
@@ -58,7 +89,19 @@ const KIND_FLAGS = {
 
 export function flagsOf(frontend: model.Frontend): number {
 	const loopback = frontend.loopback ? FrontendFlag.LOOPBACK : 0;
-	return KIND_FLAGS[frontend.kind] | loopback | (frontend.drop ? FrontendFlag.DROP : 0);
+	const drop = frontend.drop ? FrontendFlag.DROP : 0;
+	return KIND_FLAGS[frontend.kind] | loopback | drop | (frontend.sources ? FrontendFlag.RANGES : 0);
+}
+
+/** What a frontend says of its address. */
+export function addressFlags(frontend: model.Frontend): number {
+	const { CLUSTERIP, USABLE_EXTERNAL, USABLE_INTERNAL } = ServiceAddressFlag;
+	const usable = frontend.scope === 'external' ? USABLE_EXTERNAL : USABLE_INTERNAL;
+	return (frontend.kind === 'clusterip' ? CLUSTERIP : 0) | (frontend.backends.length > 0 ? usable : 0);
+}
+
+export function sourceRangeKey(serviceId: number, range: Cidr): SourceRangeKey {
+	return { prefixLen: 32 + mappedBits(range), serviceId, addr: cidrBytes(range).net };
 }
 
 export function frontendKey(frontend: model.Frontend): FrontendKey {

@@ -1,19 +1,24 @@
-import type { Frontend } from '../abi/layout.ts';
+import type { Frontend, SourceRangeKey } from '../abi/layout.ts';
 import type * as model from '../model/translate.ts';
+import { AddressBits } from './address-bits.ts';
 import {
+	type AddressEntry,
+	addressFlags,
 	adoptedName,
 	type BackendEntry,
 	CapacityError,
+	emptyHeld,
 	type FrontendEntry,
 	flagsOf,
 	frontendKey,
 	type Held,
+	sourceRangeKey,
 	type TableEntry,
 	type Touched,
 	tableName,
 } from './entries.ts';
 import { IdPool } from './ids.ts';
-import { backendName, isValid, type KernelState, tableChunks } from './kernel.ts';
+import { backendName, isValid, type KernelState, sourceRangeName, tableChunks } from './kernel.ts';
 import { type Limits, sizeFor } from './limits.ts';
 import { contentNames } from './table-content.ts';
 import { TableSpace } from './table-space.ts';
@@ -28,7 +33,16 @@ export class Image {
 	readonly backendsById = new Map<number, BackendEntry>();
 	readonly tables = new Map<string, TableEntry>();
 	readonly tablesByRef = new Map<number, TableEntry>();
-	readonly touched: Touched = { frontends: new Set(), backends: new Set(), tables: new Set() };
+	readonly addresses = new Map<string, AddressEntry>();
+	readonly addressBits = new AddressBits();
+	readonly sourceRanges = new Map<string, SourceRangeKey>();
+	readonly touched: Touched = {
+		frontends: new Set(),
+		backends: new Set(),
+		tables: new Set(),
+		addresses: new Set(),
+		sourceRanges: new Set(),
+	};
 	readonly space: TableSpace;
 	readonly #limits: Limits;
 	readonly #backendIds: IdPool;
@@ -87,7 +101,7 @@ export class Image {
 	 * @throws CapacityError and leaves it as it was
 	 */
 	place(service: model.Translation, owns: (claim: string) => boolean, now: number): void {
-		const held: Held = { frontends: new Map(), tables: [], backends: [], ports: new Set() };
+		const held = emptyHeld();
 		try {
 			this.#take(service, owns, held, now);
 		} catch (error) {
@@ -100,13 +114,18 @@ export class Image {
 			this.frontends.set(name, entry);
 			this.touched.frontends.add(name);
 		}
-		if (before) this.#drop(service.key, before, held.frontends);
+		for (const [name, key] of held.sourceRanges) {
+			this.sourceRanges.set(name, key);
+			this.touched.sourceRanges.add(name);
+		}
+		for (const [ip, { addr, flags }] of held.addresses) this.#say(ip, addr, service.key, flags);
+		if (before) this.#drop(service.key, before, held);
 	}
 
 	remove(service: string): void {
 		const before = this.#held.get(service);
 		this.#held.delete(service);
-		if (before) this.#drop(service, before, new Map());
+		if (before) this.#drop(service, before, emptyHeld());
 	}
 
 	/** Ends what nobody uses. Call when all changes of a sync are in. */
@@ -153,6 +172,14 @@ export class Image {
 			const name = `${frontend.claim} ${frontend.scope}`;
 			const value = this.#frontendValue(frontend, tables, held, now);
 			held.frontends.set(name, { key: frontendKey(frontend), value, owner: service.key });
+			for (const range of frontend.sources ?? []) {
+				const key = sourceRangeKey(value.serviceId, range);
+				held.sourceRanges.set(sourceRangeName(key), key);
+			}
+			if (!frontend.closed) continue;
+			const address = held.addresses.get(frontend.ip.text) ?? { addr: frontend.ip.bytes, flags: 0 };
+			address.flags |= addressFlags(frontend);
+			held.addresses.set(frontend.ip.text, address);
 		}
 	}
 
@@ -233,11 +260,35 @@ export class Image {
 		return id;
 	}
 
-	#drop(service: string, before: Held, kept: ReadonlyMap<string, unknown>): void {
+	/** A Service says something of an address. @param flags undefined: nothing any more */
+	#say(ip: string, addr: Uint8Array, service: string, flags: number | undefined): void {
+		let entry = this.addresses.get(ip);
+		if (!entry) {
+			entry = { addr, users: new Map() };
+			this.addresses.set(ip, entry);
+			this.addressBits.add(addr);
+		}
+		if (flags === undefined) entry.users.delete(service);
+		else entry.users.set(service, flags);
+		this.touched.addresses.add(ip);
+		if (entry.users.size > 0) return;
+		this.addresses.delete(ip);
+		this.addressBits.remove(addr);
+	}
+
+	#drop(service: string, before: Held, kept: Held): void {
 		for (const name of before.frontends.keys()) {
-			if (kept.has(name) || this.frontends.get(name)?.owner !== service) continue;
+			if (kept.frontends.has(name) || this.frontends.get(name)?.owner !== service) continue;
 			this.frontends.delete(name);
 			this.touched.frontends.add(name);
+		}
+		for (const name of before.sourceRanges.keys()) {
+			if (kept.sourceRanges.has(name)) continue;
+			this.sourceRanges.delete(name);
+			this.touched.sourceRanges.add(name);
+		}
+		for (const [ip, { addr }] of before.addresses) {
+			if (!kept.addresses.has(ip)) this.#say(ip, addr, service, undefined);
 		}
 		this.#give(before);
 	}

@@ -1,4 +1,5 @@
 import {
+	ADDRESS_WORDS,
 	type Backend,
 	BackendFlag,
 	backendCodec,
@@ -7,11 +8,18 @@ import {
 	FrontendScope,
 	frontendCodec,
 	frontendKeyCodec,
+	SERVICE_CIDRS_MAX,
+	type ServiceCidrs,
 	type Settings,
+	type SourceRangeKey,
+	serviceAddressCodec,
+	serviceCidrsCodec,
 	settingsCodec,
+	sourceRangeKeyCodec,
 	TABLE_CHUNK_SLOTS,
 } from '../abi/layout.ts';
 import type { ServiceMaps } from '../bpf/port.ts';
+import { type Cidr, cidrBytes } from '../model/cidr.ts';
 import { endpointText, ipOfBytes } from '../model/ip.ts';
 
 /** What the kernel has acknowledged, by the same names that the image uses. */
@@ -22,8 +30,17 @@ export interface KernelState {
 	readonly backends: Map<number, Backend>;
 	/** By reference: tables that frontends refer to, or that the image has. */
 	readonly tables: Map<number, KernelTable>;
+	/** By {@link sourceRangeName}. */
+	readonly sourceRanges: Map<string, SourceRangeKey>;
+	/** By address; the value is enum service_address_flag. */
+	readonly addresses: Map<string, { readonly addr: Uint8Array; readonly flags: number }>;
+	readonly addressBits: BigUint64Array;
 	settings: Settings;
+	serviceCidrs: ServiceCidrs;
 }
+
+/** What is the node's own, and no Service's. */
+export type NodeValues = Pick<KernelState, 'settings' | 'serviceCidrs'>;
 
 /** Where a table lies. */
 export interface TablePlace {
@@ -54,6 +71,12 @@ export function frontendName(key: FrontendKey): string {
 	return `${endpointText(ipOfBytes(key.addr), key.port)}/${protocolName(key.proto)} ${scope}`;
 }
 
+/** `10.0.0.0/8 of 3`: a range of a Service port's id. */
+export function sourceRangeName({ prefixLen, serviceId, addr }: SourceRangeKey): string {
+	const ip = ipOfBytes(addr);
+	return `${ip.text}/${prefixLen - 32 - (ip.family === 4 ? 96 : 0)} of ${serviceId}`;
+}
+
 /** `10.244.1.2:8080/tcp` */
 export function backendName(backend: Pick<Backend, 'addr' | 'port' | 'proto'>): string {
 	return `${endpointText(ipOfBytes(backend.addr), backend.port)}/${protocolName(backend.proto)}`;
@@ -73,13 +96,26 @@ export function tableChunks(size: number, backends: number): number {
 }
 
 export function emptyKernel(): KernelState {
-	const none = (): Uint8Array => new Uint8Array(16);
 	return {
 		frontends: new Map(),
 		backends: new Map(),
 		tables: new Map(),
+		sourceRanges: new Map(),
+		addresses: new Map(),
+		addressBits: new BigUint64Array(ADDRESS_WORDS),
 		settings: { snatV4: none(), snatV6: none() },
+		serviceCidrs: serviceCidrsOf([]),
 	};
+}
+
+const none = (): Uint8Array => new Uint8Array(16);
+
+/** @param cidrs as many as fit at most */
+export function serviceCidrsOf(cidrs: readonly Cidr[]): ServiceCidrs {
+	const cidr = Array.from({ length: SERVICE_CIDRS_MAX }, (_, i) => {
+		return cidrs[i] ? cidrBytes(cidrs[i]) : { net: none(), mask: none() };
+	});
+	return { count: cidrs.length, cidr };
 }
 
 /**
@@ -97,9 +133,25 @@ export function readKernel(maps: ServiceMaps, known: Iterable<TablePlace> = []):
 		state.backends.set(u32Of(rawKey), backendCodec.decode(rawValue));
 	}
 	readTables(maps, state, known);
+	readAddresses(maps, state);
 	const settings = maps.settings.lookup(u32Key(0));
 	if (settings) state.settings = settingsCodec.decode(settings);
+	const serviceCidrs = maps.serviceCidrs.lookup(u32Key(0));
+	if (serviceCidrs) state.serviceCidrs = serviceCidrsCodec.decode(serviceCidrs);
 	return state;
+}
+
+function readAddresses(maps: ServiceMaps, state: KernelState): void {
+	for (const [rawKey] of maps.sourceRanges.entries()) {
+		const key = sourceRangeKeyCodec.decode(rawKey);
+		state.sourceRanges.set(sourceRangeName(key), key);
+	}
+	for (const [addr, value] of maps.addresses.entries()) {
+		state.addresses.set(ipOfBytes(addr).text, { addr, flags: serviceAddressCodec.decode(value).flags });
+	}
+	for (const [key, value] of maps.addressBits.entries()) {
+		state.addressBits[u32Of(key)] = new DataView(value.buffer, value.byteOffset, 8).getBigUint64(0, true);
+	}
 }
 
 /** Segments are read from the start to the last chunk in use: one dump each is far cheaper than chunk by chunk. */

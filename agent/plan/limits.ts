@@ -6,6 +6,7 @@ export interface Limits {
 	/** Entries. */
 	readonly frontends: number;
 	readonly backends: number;
+	readonly sourceRanges: number;
 	/** Chunks in a segment, and segments. */
 	readonly chunks: number;
 	readonly segments: number;

@@ -1,6 +1,13 @@
-import type { Backend, Frontend, FrontendKey, Settings } from '../abi/layout.ts';
+import type {
+	Backend,
+	Frontend,
+	FrontendKey,
+	ServiceCidrs,
+	Settings,
+	SourceRangeKey,
+} from '../abi/layout.ts';
 import { ipOfBytes } from '../model/ip.ts';
-import { backendName, frontendName } from './kernel.ts';
+import { backendName, frontendName, sourceRangeName } from './kernel.ts';
 
 /** Chunks of one table, one after the other in one segment. */
 export interface ChunkWrite {
@@ -29,6 +36,7 @@ export interface Plan {
 	/** Frontends that the kernel has before it. */
 	readonly known: number;
 	readonly settings: Settings | undefined;
+	readonly serviceCidrs: ServiceCidrs | undefined;
 	/** Segments that must exist. */
 	readonly segments: number;
 	readonly backends: readonly { readonly id: number; readonly value: Backend }[];
@@ -37,6 +45,15 @@ export interface Plan {
 	readonly goneFrontends: readonly FrontendKey[];
 	/** Their ids name nothing any more. */
 	readonly goneBackends: readonly { readonly id: number; readonly value: Backend }[];
+	/** Written before the frontends that they are of; what is gone goes behind them. */
+	readonly sourceRanges: readonly SourceRangeKey[];
+	readonly goneSourceRanges: readonly SourceRangeKey[];
+	/**
+	 * Written behind the frontends, and gone before them: while an address has not all of its ports, none is refused.
+	 */
+	readonly addresses: readonly { readonly addr: Uint8Array; readonly flags: number }[];
+	readonly goneAddresses: readonly Uint8Array[];
+	readonly addressWords: readonly { readonly index: number; readonly value: bigint }[];
 }
 
 export interface PlanCounts {
@@ -46,16 +63,26 @@ export interface PlanCounts {
 	readonly frontends: number;
 	readonly goneFrontends: number;
 	readonly goneBackends: number;
+	readonly sourceRanges: number;
+	readonly goneSourceRanges: number;
+	readonly addresses: number;
+	readonly goneAddresses: number;
+	readonly addressWords: number;
 }
 
 export function countPlan(plan: Plan): PlanCounts {
 	return {
-		settings: plan.settings ? 1 : 0,
+		settings: (plan.settings ? 1 : 0) + (plan.serviceCidrs ? 1 : 0),
 		backends: plan.backends.length,
 		chunks: plan.tables.reduce((sum, t) => sum + t.chunks.reduce((n, c) => n + c.content.length / 64, 0), 0),
 		frontends: plan.frontends.length,
 		goneFrontends: plan.goneFrontends.length,
 		goneBackends: plan.goneBackends.length,
+		sourceRanges: plan.sourceRanges.length,
+		goneSourceRanges: plan.goneSourceRanges.length,
+		addresses: plan.addresses.length,
+		goneAddresses: plan.goneAddresses.length,
+		addressWords: plan.addressWords.length,
 	};
 }
 
@@ -71,19 +98,26 @@ export function printPlan(plan: Plan): string {
 		const { snatV4, snatV6 } = plan.settings;
 		lines.push(`set snat ${ipOfBytes(snatV4).text} ${ipOfBytes(snatV6).text}`);
 	}
+	if (plan.serviceCidrs) lines.push(`set ${plan.serviceCidrs.count} service CIDRs`);
 	for (const { id, value } of plan.backends) {
 		lines.push(`set backend ${id} ${backendName(value)} flags ${value.flags} generation ${value.generation}`);
 	}
 	for (const { segment, first, content } of plan.tables.flatMap((table) => table.chunks)) {
 		lines.push(`set table ${segment}:${first} ${content.length / 64} chunks`);
 	}
+	for (const key of plan.sourceRanges) lines.push(`set source range ${sourceRangeName(key)}`);
 	for (const { key, value } of plan.frontends) {
 		const table = value.tableSize === 0 ? 'none' : `${value.table >>> 16}:${value.table & 0xffff}`;
 		const { serviceId, flags, backends, tableSize, affinitySeconds } = value;
 		const rest = `table ${table} size ${tableSize} backends ${backends} affinity ${affinitySeconds}`;
 		lines.push(`set frontend ${frontendName(key)} service ${serviceId} flags ${flags} ${rest}`);
 	}
+	for (const { addr, flags } of plan.addresses)
+		lines.push(`set address ${ipOfBytes(addr).text} flags ${flags}`);
+	if (plan.addressWords.length > 0) lines.push(`set ${plan.addressWords.length} words of address bits`);
+	for (const addr of plan.goneAddresses) lines.push(`delete address ${ipOfBytes(addr).text}`);
 	for (const key of plan.goneFrontends) lines.push(`delete frontend ${frontendName(key)}`);
+	for (const key of plan.goneSourceRanges) lines.push(`delete source range ${sourceRangeName(key)}`);
 	for (const { id, value } of plan.goneBackends) {
 		lines.push(`clear backend ${id} ${backendName(value)} generation ${value.generation}`);
 	}

@@ -1,4 +1,3 @@
-import type { Settings } from '../abi/layout.ts';
 import type { Translation } from '../model/translate.ts';
 import type { Problem } from '../model/types.ts';
 import { Admission } from './admission.ts';
@@ -6,7 +5,7 @@ import { Claims } from './claims.ts';
 import { diff } from './diff.ts';
 import { CapacityError } from './entries.ts';
 import { Image } from './image.ts';
-import type { KernelState } from './kernel.ts';
+import type { KernelState, NodeValues } from './kernel.ts';
 import type { Limits } from './limits.ts';
 import type { Plan } from './plan.ts';
 
@@ -46,7 +45,7 @@ export class Planner {
 	 * Brings the image up to date and says what to write.
 	 * @param everything compare all of it, not only what changed since the last settled plan
 	 */
-	plan(settings: Settings, kernel: KernelState, now: number, everything: boolean): Plan {
+	plan(node: NodeValues, kernel: KernelState, now: number, everything: boolean): Plan {
 		const before = this.#refused;
 		this.#refused = this.#admission.refused(this.translations);
 		for (const key of [...before.keys(), ...this.#refused.keys()]) {
@@ -59,7 +58,7 @@ export class Planner {
 		for (const key of new Set(stale)) this.#place(key, now);
 		this.#stale.clear();
 		this.image.collect();
-		return diff(this.image, settings, kernel, everything ? undefined : this.image.touched);
+		return diff(this.image, node, kernel, everything ? undefined : this.image.touched);
 	}
 
 	/** Services, or addresses of them, that are not served though they are valid. */

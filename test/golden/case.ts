@@ -1,9 +1,10 @@
 import { parseAllDocuments } from 'yaml';
 import type { ServiceMaps } from '../../agent/bpf/port.ts';
 import { parseCidr } from '../../agent/model/cidr.ts';
+import { parseIp } from '../../agent/model/ip.ts';
 import { dumpKernel } from '../../agent/plan/dump.ts';
 import { readKernel } from '../../agent/plan/kernel.ts';
-import { type RawSink, type RawSinks, Reconciler } from '../../agent/reconcile.ts';
+import { type RawSink, type RawSinks, Reconciler, type ReconcilerOptions } from '../../agent/reconcile.ts';
 
 /** A Kubernetes object of a case. */
 export interface Manifest {
@@ -62,7 +63,7 @@ export class Golden {
 			log: { debug: silent, info: silent, warn: silent, error: silent },
 			clock: { now: () => performance.now(), after: () => silent },
 			random: () => 0.5,
-			nodePortCidrs: agent && strings(agent, 'nodeportAddresses').flatMap((cidr) => parseCidr(cidr) ?? []),
+			...(agent && configured(agent)),
 		});
 		if (agent) this.#reconciler.setLocalAddresses(strings(agent, 'localAddresses'));
 		this.#sinks = this.#reconciler.sinks(
@@ -102,6 +103,16 @@ export class Golden {
 			dumpKernel(readKernel(this.#maps), (id) => this.#reconciler.serviceName(id)) + problems.sort().join('')
 		);
 	}
+}
+
+function configured(agent: Manifest): Partial<ReconcilerOptions> {
+	const cidrs = (field: string) => strings(agent, field).flatMap((cidr) => parseCidr(cidr) ?? []);
+	return {
+		...(agent['nodeportAddresses'] !== undefined && { nodePortCidrs: cidrs('nodeportAddresses') }),
+		...(agent['externalIps'] !== undefined && { externalCidrs: cidrs('externalIps') }),
+		serviceCidrs: cidrs('serviceCidrs'),
+		apiServers: strings(agent, 'apiServers').flatMap((ip) => parseIp(ip) ?? []),
+	};
 }
 
 const strings = (manifest: Manifest, field: string): string[] => (manifest[field] ?? []) as string[];

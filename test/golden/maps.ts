@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { bpfObjects } from '../../agent/bpf/compile.ts';
 import type { Native } from '../../agent/bpf/ffi/native.ts';
 import { BpfObject } from '../../agent/bpf/object.ts';
-import type { ServiceMaps } from '../../agent/bpf/port.ts';
+import { type ServiceMaps, serviceMaps } from '../../agent/bpf/port.ts';
 import { KernelTableSegments } from '../../agent/bpf/table-segments.ts';
 
 const SIZES = { frontends: 4096, backends: 4096, connections: 64, sockets: 64 } as const;
@@ -47,12 +47,7 @@ export function openKernelMaps(
 		object.pinMapsUnder(pins);
 		object.load();
 		const tables = undo.use(new KernelTableSegments(native, object.map('tables'), pins));
-		const maps: ServiceMaps = {
-			frontends: object.map('frontends'),
-			backends: object.map('backends'),
-			settings: object.map('node_settings'),
-			tables,
-		};
+		const maps = serviceMaps((name) => object.map(name), tables);
 		const all = undo.move();
 		return { maps, [Symbol.dispose]: () => all.dispose() };
 	} catch (error) {

@@ -6,7 +6,7 @@ import { bpfObjects } from '../../agent/bpf/compile.ts';
 import { type Native, openNative } from '../../agent/bpf/ffi/native.ts';
 import type { KernelMap } from '../../agent/bpf/kernel-map.ts';
 import { BpfObject } from '../../agent/bpf/object.ts';
-import type { ServiceMaps } from '../../agent/bpf/port.ts';
+import { type ServiceMaps, serviceMaps } from '../../agent/bpf/port.ts';
 import type { Program as KernelProgram } from '../../agent/bpf/program.ts';
 import type { RodataValues } from '../../agent/bpf/rodata.ts';
 import { KernelTableSegments } from '../../agent/bpf/table-segments.ts';
@@ -44,12 +44,7 @@ export class Objects implements Disposable {
 			return object;
 		});
 		this.#tables = new KernelTableSegments(native, this.map('tables'), this.#pins);
-		this.maps = {
-			frontends: this.map('frontends'),
-			backends: this.map('backends'),
-			settings: this.map('node_settings'),
-			tables: this.#tables,
-		};
+		this.maps = serviceMaps((name) => this.map(name), this.#tables);
 	}
 
 	/** Compiles bpf/, or takes what is compiled already. */

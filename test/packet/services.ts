@@ -7,11 +7,18 @@ import {
 	FrontendScope,
 	frontendCodec,
 	frontendKeyCodec,
+	serviceAddressCodec,
+	serviceCidrsCodec,
 	settingsCodec,
+	sourceRangeKeyCodec,
 	TABLE_CHUNK_SLOTS,
 	tableChunkCodec,
 } from '../../agent/abi/layout.ts';
 import type { ServiceMaps } from '../../agent/bpf/port.ts';
+import { parseCidr } from '../../agent/model/cidr.ts';
+import { addressBit, wordOf } from '../../agent/plan/address-bits.ts';
+import { sourceRangeKey } from '../../agent/plan/entries.ts';
+import { serviceCidrsOf } from '../../agent/plan/kernel.ts';
 import { PROTO_TCP, PROTO_UDP } from './builder.ts';
 import { concat, ipBytes, ipText } from './bytes.ts';
 
@@ -108,6 +115,34 @@ export class Services {
 		const { affinitySeconds = 0 } = spec;
 		const rest = { serviceId, table, tableSize, backends: members.length, affinitySeconds };
 		for (const frontend of spec.frontends) this.frontend(frontend, spec.proto, rest);
+	}
+
+	/** Who may use frontends of the Service that have FrontendFlag.RANGES. */
+	sourceRanges(serviceId: number, ...ranges: readonly string[]): void {
+		for (const range of ranges) {
+			const key = sourceRangeKey(serviceId, parseCidr(range)!);
+			this.#maps.sourceRanges.update(sourceRangeKeyCodec.encode(key), u32(1));
+		}
+	}
+
+	withoutSourceRange(serviceId: number, range: string): void {
+		this.#maps.sourceRanges.delete(sourceRangeKeyCodec.encode(sourceRangeKey(serviceId, parseCidr(range)!)));
+	}
+
+	/** An address whose other ports are nobody's. @param flags ServiceAddressFlag bits */
+	address(text: string, flags: number): void {
+		const addr = mapAddress(text);
+		const bit = addressBit(addr);
+		const word = this.#maps.addressBits.lookup(u32(wordOf(bit)))!;
+		word[(bit & 63) >> 3]! |= 1 << (bit & 7);
+		this.#maps.addressBits.update(u32(wordOf(bit)), word);
+		this.#maps.addresses.update(addr, serviceAddressCodec.encode({ flags }));
+	}
+
+	/** Ranges of ClusterIPs. */
+	serviceCidrs(...ranges: readonly string[]): void {
+		const cidrs = serviceCidrsOf(ranges.map((range) => parseCidr(range)!));
+		this.#maps.serviceCidrs.update(u32(0), serviceCidrsCodec.encode(cidrs));
 	}
 
 	/** Takes a backend away: its flag goes, its generation grows. */

@@ -23,6 +23,9 @@ describe('loadConfig()', () => {
 			nodeName: hostname().toLowerCase(),
 			nodeportAddresses: 'primary',
 			hostPorts: false,
+			externalIps: 'any',
+			serviceCidrs: 'auto',
+			answerEcho: false,
 			pinPath: '/sys/fs/bpf/maglane',
 			cgroup: 'auto',
 			xdp: 'auto',
@@ -141,12 +144,31 @@ describe('loadConfig()', () => {
 			'"primary" is no CIDR; expected primary, or for example',
 		],
 		[{ nodeportAddresses: '10.0.0.0/33' }, {}, 'Invalid --nodeport-addresses "10.0.0.0/33": '],
+		[
+			{ externalIps: '192.0.2.1' },
+			{},
+			'Invalid --external-ips "192.0.2.1": "192.0.2.1" is no CIDR; expected any',
+		],
+		[{ serviceCidrs: 'on' }, {}, 'Invalid --service-cidrs "on": "on" is no CIDR; expected auto'],
+		[{ answerEcho: 'yes' }, {}, 'Invalid --answer-echo "yes": expected one of on, off'],
 		[{ nodeName: 'Node_1' }, {}, 'Invalid --node-name "Node_1": expected a DNS subdomain'],
 		[{ apiServer: 'api:6443' }, {}, 'Invalid --api-server "api:6443": expected http://host:port'],
 	])('refuses %o %o by name, with the remedy', async (flags, env, message) => {
 		const error = await loadConfig(flags, env).catch((e: unknown) => e);
 		expect(error).toBeInstanceOf(ConfigError);
 		expect((error as Error).message).toContain(message);
+	});
+
+	it.each([
+		[{}, ['any', 'auto']],
+		[{ externalIps: 'none', serviceCidrs: 'none' }, [[], []]],
+		[
+			{ externalIps: '192.0.2.0/24', serviceCidrs: '10.96.0.0/16, fd00:10:96::/112' },
+			[['192.0.2.0/24'], ['10.96.0.0/16', 'fd00:10:96::/112']],
+		],
+	])('reads where externalIPs and ClusterIPs are: %j', async (flags, expected) => {
+		const { externalIps, serviceCidrs } = await loadConfig(flags, {});
+		expect([externalIps, serviceCidrs]).toEqual(expected);
 	});
 
 	it.each([

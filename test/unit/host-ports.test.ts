@@ -20,7 +20,7 @@ const pod = (name: string, ip: number, ports: PodPort[], more: object = {}) => (
 
 /** A store behind the sinks, and what it says. */
 function rig(kind: EndpointsKind = 'endpointslices') {
-	const store = new Store('node1');
+	const store = new Store({ nodeName: 'node1', serviceCidrLimit: 8 });
 	store.endpointsKind = kind;
 	let listed = 0;
 	const sink = (set: (key: string, raw: unknown) => void) => ({

@@ -5,6 +5,7 @@ import { openTransport, type Transport } from '../../agent/kube/transport.ts';
 import { FakeApiServer, FakeClock, list, object, raw, status } from './kube-fake-server.ts';
 
 const DISCOVERY = '/apis/discovery.k8s.io/v1';
+const NETWORKING = '/apis/networking.k8s.io/v1';
 const SLICES = `${DISCOVERY}/endpointslices`;
 const ENDPOINTS = '/api/v1/endpoints';
 
@@ -29,7 +30,7 @@ describe('watchApi()', () => {
 	let chosen: EndpointsSource[];
 	let sinks: { services: Names; endpoints: Names; node: Names; namespaces?: Names };
 
-	async function start(endpointsSource: EndpointsSource | 'auto'): Promise<void> {
+	async function start(endpointsSource: EndpointsSource | 'auto', serviceCidrs?: Sink): Promise<void> {
 		const url = await server.listen();
 		stop.signal = new AbortController();
 		transport = openTransport({
@@ -44,6 +45,7 @@ describe('watchApi()', () => {
 				chosen.push(endpoints);
 				return sinks;
 			},
+			serviceCidrs,
 			log: { debug() {}, info() {}, warn() {} },
 			signal: stop.signal.signal,
 			clock: new FakeClock(),
@@ -115,6 +117,24 @@ describe('watchApi()', () => {
 		expect(sinks.namespaces?.calls).toEqual(['upsert empty', 'listed']);
 		for (const path of ['/api/v1/services', SLICES])
 			expect(server.requestsOf(path)[0]).not.toContain('labelSelector');
+	});
+
+	it('watches ServiceCIDRs where the API has them', async () => {
+		const found = new Names();
+		server.script(NETWORKING, raw(JSON.stringify({ resources: [{ name: 'servicecidrs' }] })));
+		server.script(`${NETWORKING}/servicecidrs`, list('5', [{ metadata: { name: 'kubernetes' } }]));
+		await start('endpointslices', found);
+		await vi.waitFor(() => expect(found.calls).toEqual(['upsert kubernetes', 'listed']));
+	});
+
+	it('goes on without ServiceCIDRs where the API has none, or does not tell', async () => {
+		const found = new Names();
+		server.script(NETWORKING, status(500, 'InternalError'), raw(JSON.stringify({ resources: [] })));
+		await start('endpointslices', found);
+		await listed();
+		await vi.waitFor(() => expect(server.requestsOf(NETWORKING)).toHaveLength(2));
+		expect(found.calls).toEqual([]);
+		expect(server.requestsOf(`${NETWORKING}/servicecidrs`)).toEqual([]);
 	});
 
 	it.each(['endpoints', 'endpointslices'] as const)('%s asks no discovery', async (kind) => {

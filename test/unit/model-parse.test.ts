@@ -14,7 +14,7 @@ describe('parseService()', () => {
 	it('keeps the valid ports and addresses beside bad ones, and names each field', () => {
 		const { value, problems } = parseService(
 			service('ns/a', {
-				ips: ['10.96.0.1', '10.96.0.01', 'fd00::1'],
+				ips: ['10.96.0.1', '10.96.0.1 ', 'fd00::1'],
 				ports: [
 					{ port: 0 },
 					{ port: 80 },
@@ -38,7 +38,7 @@ describe('parseService()', () => {
 			'spec.ports[2].port: is "81", expected a port 1-65535',
 			'spec.ports[3].port: is missing, expected a port 1-65535',
 			'spec.ports[5].port: 80/tcp is in spec.ports[1] too, which is the one served',
-			'spec.clusterIPs[1]: "10.96.0.01" is no IP address (no leading zeros, no zone)',
+			'spec.clusterIPs[1]: "10.96.0.1 " is no IP address (no spaces, no zone)',
 			'spec.externalIPs[2]: is 7, expected a string',
 			'spec.externalIPs[0]: 127.0.0.1 is a loopback address, use a routable unicast address',
 		]);

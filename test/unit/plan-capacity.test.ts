@@ -147,7 +147,7 @@ describe('Claims', () => {
 		rig.maps.kernel.take();
 		rig.sinks.services.remove('default/s1');
 		rig.sync();
-		const deleted = rig.maps.kernel.take().filter((w) => w.operation === 'delete');
+		const deleted = rig.maps.kernel.take().filter((w) => w.operation === 'delete' && w.map === 'frontends');
 		expect(deleted).toHaveLength(2);
 		expect(owner(rig)).toBe('default/s2:80/tcp');
 	});

@@ -5,7 +5,7 @@ import { ipOfBytes, parseIp } from '../../agent/model/ip.ts';
 import { unknownNode } from '../../agent/model/node.ts';
 import { parseService } from '../../agent/model/service.ts';
 import { translate } from '../../agent/model/translate.ts';
-import { emptyKernel } from '../../agent/plan/kernel.ts';
+import { emptyKernel, serviceCidrsOf } from '../../agent/plan/kernel.ts';
 import { printPlan } from '../../agent/plan/plan.ts';
 import { Planner } from '../../agent/plan/planner.ts';
 import { service, slice } from './reconcile-objects.ts';
@@ -132,19 +132,29 @@ describe('Reconciler.noLocalEndpoints()', () => {
 
 describe('printPlan()', () => {
 	it('says what will be written, in order', () => {
-		const planner = new Planner({ frontends: 100, backends: 100, chunks: 1024, segments: 1 });
+		const planner = new Planner({
+			frontends: 100,
+			backends: 100,
+			sourceRanges: 9,
+			chunks: 1024,
+			segments: 1,
+		});
 		const node = { ...unknownNode('node1'), addresses: [parseIp('192.168.10.11')!] };
 		const parsed = parseService(service('default/web'), 'default/web').value;
 		const source = parseEndpointSlice(slice('web', ['10.244.1.2']), 'default/web').value;
 		const settings = { snatV4: node.addresses[0]!.bytes, snatV6: ipOfBytes(new Uint8Array(16)).bytes };
 		planner.update('default/web', translate(parsed, [source], node));
-		const text = printPlan(planner.plan(settings, emptyKernel(), 0, true));
+		const values = { settings, serviceCidrs: serviceCidrsOf([parseCidr('10.96.0.0/16')!]) };
+		const text = printPlan(planner.plan(values, emptyKernel(), 0, true));
 		expect(text.split('\n')).toEqual([
 			'set snat 192.168.10.11 ::',
+			'set 1 service CIDRs',
 			'set backend 1 10.244.1.2:8080/tcp flags 1 generation 1',
 			'set table 0:0 17 chunks',
 			'set frontend 10.96.0.1:80/tcp external service 1 flags 2 table 0:0 size 251 backends 1 affinity 0',
 			'set frontend 10.96.0.1:80/tcp internal service 1 flags 2 table 0:0 size 251 backends 1 affinity 0',
+			'set address 10.96.0.1 flags 7',
+			'set 1 words of address bits',
 		]);
 	});
 });

@@ -38,10 +38,17 @@ describe('Reconciler', () => {
 			'update backends',
 			'update tables_0',
 			'update frontends',
+			'update service_addresses',
+			'update address_bits',
 		]);
 		rig.sinks.services.remove('default/web');
 		rig.sync();
-		expect(order(rig.maps.kernel.take())).toEqual(['delete frontends', 'update backends']);
+		expect(order(rig.maps.kernel.take())).toEqual([
+			'update address_bits',
+			'delete service_addresses',
+			'delete frontends',
+			'update backends',
+		]);
 		expect(rig.dump()).toBe('settings snat 192.168.10.11 fd00:10::11\n');
 	});
 
@@ -265,7 +272,7 @@ describe('Reconciler log', () => {
 			{
 				object: 'Service default/bad',
 				field: 'spec.clusterIPs[0]',
-				message: '"10.96.0.300" is no IP address (no leading zeros, no zone)',
+				message: '"10.96.0.300" is no IP address (no spaces, no zone)',
 			},
 		]);
 		expect(rig.lineOf('frontend 10.96.0.5:81/tcp internal')).toContain('-> none');
