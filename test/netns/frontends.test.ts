@@ -1,0 +1,351 @@
+import { execFileSync } from 'node:child_process';
+import dgram from 'node:dgram';
+import http from 'node:http';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { event, FakeApiServer, list, object, raw } from '../unit/kube-fake-server.ts';
+import { AgentNode, type RunningAgent } from './agent-node.ts';
+
+const API_PORT = 6443;
+const SERVICES = '/api/v1/services';
+const SLICES = '/apis/discovery.k8s.io/v1/endpointslices';
+const CIDRS = '/apis/networking.k8s.io/v1/servicecidrs';
+const ANSWER = 'from the pod';
+const PORT = 80;
+const NODE_PORT = 30080;
+const OTHER_PORT = 8444;
+/** By family: ClusterIPs' range, one of them, one that nobody has, address of a load balancer, external address, and who asks. */
+const ADDR = {
+	v4: {
+		cidr: '10.96.0.0/16',
+		clusterIp: '10.96.0.10',
+		free: '10.96.0.99',
+		lb: '203.0.113.10',
+		external: '198.51.100.10',
+		node: '192.168.10.11',
+		clients: '192.168.10.0/24',
+		pods: '10.244.1.0/24',
+		nobody: '192.0.2.0/24',
+	},
+	v6: {
+		cidr: 'fd00:10:96::/112',
+		clusterIp: 'fd00:10:96::a',
+		free: 'fd00:10:96::99',
+		lb: '2001:db8:10::a',
+		external: '2001:db8:11::a',
+		node: 'fd00:10::11',
+		clients: 'fd00:10::/64',
+		pods: 'fd00:244:1::/64',
+		nobody: '2001:db8:99::/48',
+	},
+} as const;
+const FAMILIES = ['v4', 'v6'] as const;
+type Address = keyof (typeof ADDR)['v4'];
+const both = (what: Address): string[] => FAMILIES.map((family) => ADDR[family][what]);
+
+interface Shape {
+	readonly type: 'ClusterIP' | 'NodePort' | 'LoadBalancer';
+	readonly port?: number;
+	readonly external?: boolean;
+	readonly ranges?: readonly string[];
+}
+
+/** The Service web in a shape; `version` grows with each change. */
+function service(version: number, { type, port = PORT, external = false, ranges = [] }: Shape): object {
+	const nodePort = type === 'ClusterIP' ? {} : { nodePort: NODE_PORT };
+	const ports = (['TCP', 'UDP'] as const).map((protocol) => ({
+		name: protocol.toLowerCase(),
+		port,
+		protocol,
+		...nodePort,
+	}));
+	const spec = {
+		type,
+		clusterIPs: both('clusterIp'),
+		ports,
+		...(external && { externalIPs: both('external') }),
+		...(ranges.length > 0 && { loadBalancerSourceRanges: ranges }),
+	};
+	const ingress = type === 'LoadBalancer' ? both('lb').map((ip) => ({ ip })) : [];
+	return object('web', version, { spec, status: { loadBalancer: { ingress } } });
+}
+
+function slice(version: number, family: 'v4' | 'v6', address: string | undefined): object {
+	const { metadata } = object(`web-${family}`, version);
+	const ports = ['TCP', 'UDP'].map((protocol) => ({ name: protocol.toLowerCase(), port: 8080, protocol }));
+	return {
+		metadata: { ...metadata, labels: { 'kubernetes.io/service-name': 'web' } },
+		addressType: family === 'v4' ? 'IPv4' : 'IPv6',
+		ports,
+		endpoints: address ? [{ addresses: [address], conditions: { ready: true }, nodeName: 'node1' }] : [],
+	};
+}
+
+describe('frontends of a node with a pod and an outside client', () => {
+	let node: AgentNode;
+	let api: FakeApiServer;
+	let web: http.Server;
+	let agent: RunningAgent;
+	let version = 20;
+
+	const set = (shape: Shape): void => api.push(SERVICES, event('MODIFIED', service(++version, shape)));
+	const endpoints = (there: boolean): void => {
+		for (const [family, address] of [
+			['v4', node.podAddress],
+			['v6', 'fd00:244:1::2'],
+		] as const)
+			api.push(SLICES, event('MODIFIED', slice(++version, family, there ? address : undefined)));
+	};
+
+	/** By packets: nothing of the asking socket is ours. @returns the answer, or the error's code */
+	const ask = (from: string, address: string, port = PORT): Promise<string> =>
+		new Promise((done) => {
+			const socket = node.switcher.connectTcp(from, address, port);
+			let text = '';
+			socket.setTimeout(300, () => socket.destroy(Object.assign(new Error(), { code: 'TIMEOUT' })));
+			socket.on('data', (data) => {
+				text += data;
+			});
+			socket.once('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
+			socket.once('close', () => done(text.split('\r\n\r\n')[1] ?? text));
+			socket.once('connect', () => socket.write('GET / HTTP/1.0\r\n\r\n'));
+		});
+
+	/** A UDP socket of a namespace that is told of errors. @returns the error's code; TIMEOUT: it heard nothing */
+	const askUdp = async (from: string, address: string, port: number): Promise<string> => {
+		const family = address.includes(':') ? 6 : 4;
+		const socket = dgram.createSocket(family === 4 ? 'udp4' : 'udp6');
+		try {
+			const fd = node.switcher.bindUdp(from, 0, { family });
+			await new Promise<void>((done) => socket.bind({ fd }, done));
+			await new Promise<void>((done) => socket.connect(port, address, done));
+			return await new Promise((done) => {
+				socket.once('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
+				socket.send('?');
+				setTimeout(() => done('TIMEOUT'), 300);
+			});
+		} finally {
+			socket.close();
+		}
+	};
+
+	/** By sockets of the node's cgroup, in the node's namespace or the pod's: curl's exit code is what matters. */
+	const curl = async (where: 'node' | 'pod', address: string, port = PORT): Promise<string> => {
+		const host = address.includes(':') ? `[${address}]` : address;
+		const enter = where === 'pod' ? ['nsenter', `--net=/run/netns/${node.pod}`] : [];
+		const { code, out } = await node.run(
+			...enter,
+			'curl',
+			'-sS',
+			'--max-time',
+			'0.5',
+			`http://${host}:${port}/`,
+		);
+		return { 0: out, 7: 'ECONNREFUSED', 28: 'TIMEOUT' }[code] ?? `curl ${code}`;
+	};
+
+	const ping = (from: string, address: string): boolean => {
+		try {
+			const size = ['-s', '900', '-c', '2', '-i', '0.1', '-W', '0.3'];
+			const out = execFileSync('nsenter', [`--net=/run/netns/${from}`, 'ping', ...size, address], {
+				encoding: 'utf8',
+			});
+			return out.includes('2 received, 0% packet loss');
+		} catch {
+			return false;
+		}
+	};
+
+	const counter = async (reason: string): Promise<number> => {
+		const metrics = await node.curl('http://127.0.0.1:10249/metrics');
+		return Number(
+			new RegExp(`maglane_datapath_packets_total\\{reason="${reason}"\\} (\\d+)`).exec(metrics)?.[1],
+		);
+	};
+
+	const eventually = (check: () => unknown) => vi.waitFor(check, { timeout: 5000, interval: 50 });
+
+	beforeAll(async () => {
+		node = new AgentNode('mls-fe');
+		for (const family of FAMILIES) {
+			const { lb, external, cidr, node: via } = ADDR[family];
+			for (const to of [lb, external, cidr])
+				execFileSync('ip', ['-n', node.client, 'route', 'add', to, 'via', via]);
+		}
+		web = http.createServer((_request, response) => response.end(ANSWER));
+		await new Promise<void>((done) => web.listen({ fd: node.listenOnPod(8080) }, done));
+		api = new FakeApiServer();
+		api.always('/apis/discovery.k8s.io/v1', raw(JSON.stringify({ resources: [{ name: 'endpointslices' }] })));
+		api.always('/apis/networking.k8s.io/v1', raw(JSON.stringify({ resources: [{ name: 'servicecidrs' }] })));
+		api.always(CIDRS, list('3', [object('kubernetes', 3, { spec: { cidrs: both('cidr') } })]));
+		const addresses = both('node').map((address) => ({ type: 'InternalIP', address }));
+		const metadata = { name: 'node1', uid: 'n', resourceVersion: '1' };
+		api.always('/api/v1/nodes', list('1', [{ metadata, status: { addresses } }]));
+		api.always(SERVICES, list('10', [service(5, { type: 'LoadBalancer', ranges: both('clients') })]));
+		const slices = [slice(6, 'v4', node.podAddress), slice(7, 'v6', 'fd00:244:1::2')];
+		api.always(SLICES, list('10', slices));
+		await api.listen(node.listenOnNode(API_PORT));
+		agent = node.startAgent(`--api-server=http://127.0.0.1:${API_PORT}`, '--answer-echo=on');
+		await vi.waitFor(() => expect(agent.lines().map((line) => line['msg'])).toContain('sync.done'), {
+			timeout: 40_000,
+			interval: 100,
+		});
+	});
+
+	afterAll(async () => {
+		await node?.close();
+		await api?.close();
+		web?.close();
+	});
+
+	describe.each(FAMILIES)('loadBalancerSourceRanges over IP%s', (family) => {
+		const { lb, clusterIp, node: nodeIp, clients, pods, nobody } = ADDR[family];
+
+		it('let in the sources that they name, and the node (B-06)', async () => {
+			set({ type: 'LoadBalancer', ranges: [` ${clients} `] });
+			await eventually(async () => expect(await ask(node.client, lb)).toBe(ANSWER));
+			expect(await ask(node.client, nodeIp, NODE_PORT)).toBe(ANSWER);
+			expect(await curl('node', lb)).toBe(ANSWER);
+			const before = await counter('drop_source_range');
+			for (const from of ['packets', 'sockets'])
+				expect(await (from === 'packets' ? ask(node.pod, lb) : curl('pod', lb)), from).toBe('TIMEOUT');
+			expect(await counter('drop_source_range')).toBeGreaterThan(before);
+			expect(await curl('pod', clusterIp)).toBe(ANSWER);
+		});
+
+		it('are followed while they change (F-38)', async () => {
+			set({ type: 'LoadBalancer', ranges: [nobody] });
+			await eventually(async () => expect(await ask(node.client, lb)).toBe('TIMEOUT'));
+			expect(await ask(node.client, nodeIp, NODE_PORT)).toBe(ANSWER);
+			expect(await curl('node', lb)).toBe(ANSWER);
+			set({ type: 'LoadBalancer', ranges: [nobody, pods] });
+			await eventually(async () => expect(await ask(node.pod, lb)).toBe(ANSWER));
+			expect(await curl('pod', lb)).toBe(ANSWER);
+			expect(await ask(node.client, lb)).toBe('TIMEOUT');
+			set({ type: 'LoadBalancer' });
+			await eventually(async () => expect(await ask(node.client, lb)).toBe(ANSWER));
+		});
+
+		it('never shut out, nor let in, by an edit that keeps or leaves out a source (F-38)', async () => {
+			set({ type: 'LoadBalancer', ranges: [clients] });
+			await eventually(async () => expect(await ask(node.pod, lb)).toBe('TIMEOUT'));
+			for (let i = 0; i < 10; i++) {
+				set({ type: 'LoadBalancer', ranges: i % 2 === 0 ? [clients, nobody] : [clients] });
+				const [allowed, refused] = await Promise.all([ask(node.client, lb), ask(node.pod, lb)]);
+				expect([allowed, refused]).toEqual([ANSWER, 'TIMEOUT']);
+			}
+		});
+	});
+
+	describe.each(FAMILIES)('what no Service has, over IP%s (B R-1)', (family) => {
+		const { lb, clusterIp, free, node: nodeIp } = ADDR[family];
+		const unknown = 8443;
+
+		it('a port of a ClusterIP is refused at once, to everybody', async () => {
+			set({ type: 'LoadBalancer' });
+			await eventually(async () => expect(await ask(node.client, clusterIp)).toBe(ANSWER));
+			for (const from of [node.client, node.pod]) {
+				expect(await ask(from, clusterIp, unknown), from).toBe('ECONNREFUSED');
+				expect(await askUdp(from, clusterIp, unknown), from).toBe('ECONNREFUSED');
+			}
+			for (const where of ['node', 'pod'] as const)
+				expect(await curl(where, clusterIp, unknown), where).toBe('ECONNREFUSED');
+			expect(await ask(node.client, lb, unknown)).toBe('ECONNREFUSED');
+		});
+
+		it('an address in the range of ClusterIPs is dropped, and goes round nowhere', async () => {
+			await eventually(async () => expect(await ask(node.client, free)).toBe('TIMEOUT'));
+			const before = await counter('drop_no_address');
+			expect(await ask(node.client, free)).toBe('TIMEOUT');
+			expect(await ask(node.pod, free)).toBe('TIMEOUT');
+			// a SYN each; a loop would be sixty times as many
+			const dropped = (await counter('drop_no_address')) - before;
+			expect(dropped).toBeGreaterThanOrEqual(2);
+			expect(dropped).toBeLessThan(10);
+		});
+
+		it("the node's own ports are its own", async () => {
+			expect(await ask(node.client, nodeIp, unknown)).toBe('ECONNREFUSED');
+			using server = new DisposableStack();
+			const other = server.adopt(
+				http.createServer((_request, response) => response.end('from the node')),
+				(it) => it.close(),
+			);
+			await new Promise<void>((done) =>
+				other.listen({ fd: node.switcher.listenTcp(node.node, OTHER_PORT) }, done),
+			);
+			expect(await ask(node.client, nodeIp, OTHER_PORT)).toBe('from the node');
+		});
+	});
+
+	it.each(FAMILIES)(
+		'ping of a service address over IP%s is answered while it has a backend (F-52)',
+		async (family) => {
+			const { clusterIp, lb } = ADDR[family];
+			set({ type: 'LoadBalancer' });
+			endpoints(true);
+			const pings = () => [node.client, node.pod].flatMap((from) => [ping(from, clusterIp), ping(from, lb)]);
+			await eventually(() => expect(pings()).toEqual([true, true, true, true]));
+			endpoints(false);
+			await eventually(() => expect(ping(node.client, clusterIp)).toBe(false));
+			expect(ping(node.client, lb)).toBe(false);
+			endpoints(true);
+			await eventually(() => expect(pings()).toEqual([true, true, true, true]));
+		},
+	);
+
+	describe('a Service that changes its type', () => {
+		const SHAPES = {
+			ClusterIP: { type: 'ClusterIP' },
+			nodePort: { type: 'NodePort' },
+			externalIP: { type: 'ClusterIP', external: true },
+			LoadBalancer: { type: 'LoadBalancer' },
+		} as const satisfies Record<string, Shape>;
+		type Name = keyof typeof SHAPES;
+		/** There and back over every pair: 12 changes. */
+		const WALK: readonly Name[] = [
+			...(['nodePort', 'externalIP', 'LoadBalancer', 'ClusterIP'] as const),
+			...(['externalIP', 'nodePort', 'LoadBalancer', 'externalIP'] as const),
+			...(['ClusterIP', 'LoadBalancer', 'nodePort', 'ClusterIP'] as const),
+		];
+		/** What each way of reaching it says. */
+		const ways = async (port = PORT) => {
+			const { clusterIp, node: nodeIp, external, lb } = ADDR.v4;
+			const six = ADDR.v6;
+			const one = (v4: string, v6: string, at: number) =>
+				Promise.all([ask(node.client, v4, at), ask(node.client, v6, at)]);
+			const [cluster, nodePort, externalIp, balancer] = await Promise.all([
+				one(clusterIp, six.clusterIp, port),
+				one(nodeIp, six.node, NODE_PORT),
+				one(external, six.external, port),
+				one(lb, six.lb, port),
+			]);
+			return { cluster, nodePort, externalIp, balancer };
+		};
+		const expected = (name: Name) => {
+			const yes = [ANSWER, ANSWER];
+			const no = [expect.not.stringMatching(ANSWER), expect.not.stringMatching(ANSWER)];
+			return {
+				cluster: yes,
+				nodePort: name === 'nodePort' || name === 'LoadBalancer' ? yes : no,
+				externalIp: name === 'externalIP' ? yes : no,
+				balancer: name === 'LoadBalancer' ? yes : no,
+			};
+		};
+
+		it('is reached by its new ways and by no old one, after each of the changes (F-40)', async () => {
+			set(SHAPES.ClusterIP);
+			await eventually(async () => expect(await ways()).toEqual(expected('ClusterIP')));
+			for (const name of WALK) {
+				set(SHAPES[name]);
+				await eventually(async () => expect(await ways(), name).toEqual(expected(name)));
+			}
+		});
+
+		it('is reached by its new port, and by the old one no more (F-40)', async () => {
+			set({ ...SHAPES.LoadBalancer, port: 81 });
+			await eventually(async () => expect(await ways(81)).toEqual(expected('LoadBalancer')));
+			const refused = ['ECONNREFUSED', 'ECONNREFUSED'];
+			expect(await ways()).toMatchObject({ cluster: refused, balancer: refused });
+		});
+	});
+});
