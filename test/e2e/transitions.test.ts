@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Environment, type From, type Json, type Target } from './support/environment.ts';
-import { deployment, service } from './support/objects.ts';
+import { DUAL_STACK, deployment, service } from './support/objects.ts';
+import type { ServiceView } from './support/service-view.ts';
 
-const EXTERNAL = '203.0.113.240';
-const LB = '203.0.113.241';
+const EXTERNAL = ['203.0.113.240', '2001:db8:113::240'];
+const LB = ['203.0.113.241', '2001:db8:113::241'];
 
 let env: Environment;
 let pods: From[];
@@ -15,13 +16,13 @@ beforeAll(async () => {
 	await env.apply(deployment('echo', 2));
 	await env.podsReady('echo', 2);
 	backends = await env.podNames('echo');
-	await env.driver.routeOutside?.([EXTERNAL, LB].map((address) => [address, env.nodes[1]!]));
+	await env.driver.routeOutside?.([...EXTERNAL, ...LB].map((address) => [address, env.nodes[1]!]));
 });
 
 afterAll(async () => env?.[Symbol.asyncDispose]());
 
 const echo = (name: string, spec: object = {}) =>
-	env.apply(service(name, { selector: { app: 'echo' }, ...spec }));
+	env.apply(service(name, { selector: { app: 'echo' }, ...DUAL_STACK, ...spec }));
 const outside = (): From[] => (env.driver.routeOutside ? ['outside'] : []);
 
 /** A way to reach the Service: what makes it so, who asks, and where. */
@@ -30,39 +31,44 @@ interface Way {
 	readonly spec: Json;
 	readonly ingress?: readonly string[];
 	readonly from: () => From[];
-	readonly at: () => Promise<Target[]>;
+	readonly at: (view: ServiceView, udp: boolean) => Target[];
 }
 
 const NAME = 'ladder';
-const view = () => env.service(NAME);
 const NO_ADDRESSES = { externalIPs: null, allocateLoadBalancerNodePorts: null };
 const WAYS: Readonly<Record<'C' | 'N' | 'E' | 'L', Way>> = {
 	C: {
 		name: 'ClusterIP',
 		spec: { ...NO_ADDRESSES, type: 'ClusterIP' },
 		from: () => pods,
-		at: async () => (await view()).clusterIPs(),
+		at: (view, udp) => view.clusterIPs(udp),
 	},
 	N: {
 		name: 'NodePort',
 		spec: { ...NO_ADDRESSES, type: 'NodePort' },
 		from: () => ['outside', ...pods],
-		at: async () => (await view()).nodePorts(env.nodes[0]!),
+		at: (view, udp) => env.nodes.flatMap((node) => view.nodePorts(node, udp)),
 	},
 	E: {
 		name: 'external IP',
-		spec: { ...NO_ADDRESSES, type: 'ClusterIP', externalIPs: [EXTERNAL] },
+		spec: { ...NO_ADDRESSES, type: 'ClusterIP', externalIPs: EXTERNAL },
 		from: () => [...outside(), ...pods],
-		at: async () => (await view()).at([EXTERNAL]),
+		at: (view, udp) => view.at(EXTERNAL, udp),
 	},
 	L: {
 		name: 'load balancer address',
 		spec: { ...NO_ADDRESSES, type: 'LoadBalancer', allocateLoadBalancerNodePorts: false },
-		ingress: [LB],
+		ingress: LB,
 		from: () => [...outside(), ...pods],
-		at: async () => (await view()).at([LB]),
+		at: (view, udp) => view.at(LB, udp),
 	},
 };
+
+/** Where the Service is reached that way now: TCP and UDP, both families. */
+async function targetsOf(way: Way): Promise<Target[]> {
+	const view = await env.service(NAME);
+	return [false, true].flatMap((udp) => way.at(view, udp));
+}
 
 /** Every change from one way to another, each once, as one walk. */
 const WALK = 'CNCECLNENLELC';
@@ -73,12 +79,12 @@ describe('a Service that changes', () => {
 		let before: Way | undefined;
 		for (const step of WALK) {
 			const way = WAYS[step as keyof typeof WAYS];
-			const old = before && before !== WAYS.C ? await before.at() : [];
+			const old = before && before !== WAYS.C ? await targetsOf(before) : [];
 			await env.patch('service', NAME, { spec: way.spec });
 			if (way.ingress) await env.ingress(NAME, way.ingress);
-			await env.allReach(way.from(), await way.at(), backends);
+			await env.allReach(way.from(), await targetsOf(way), backends);
 			// the ClusterIP is there whatever else is
-			await env.allReach(pods, await WAYS.C.at(), backends);
+			await env.allReach(pods.slice(0, 1), await targetsOf(WAYS.C), backends);
 			// the API server keeps nodePorts from one type that may have them to the other
 			const stays = before === WAYS.N && way === WAYS.L;
 			if (stays) await env.allReach(pods, old, backends);
@@ -91,7 +97,9 @@ describe('a Service that changes', () => {
 		await echo('renumbered', { type: 'NodePort' });
 		const old = await env.service('renumbered');
 		const ports = [{ name: 'http', port: 81, targetPort: 8080, nodePort: 30_781 }];
-		await env.apply(service('renumbered', { selector: { app: 'echo' }, type: 'NodePort', ports }));
+		await env.apply(
+			service('renumbered', { selector: { app: 'echo' }, type: 'NodePort', ...DUAL_STACK, ports }),
+		);
 		const fresh = await env.service('renumbered');
 		await env.allReach(pods, fresh.clusterIPs(), backends);
 		await env.allReach(['outside', ...pods], fresh.nodePorts(env.nodes[0]!), backends);

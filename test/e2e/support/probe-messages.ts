@@ -53,7 +53,7 @@ export interface FlowRequest {
 	port: number;
 	localPort: number;
 	/**
-	 * `one`: by sendto() from one socket; `connected`: from one socket that is connected, and anew when it fails; `fresh`: a
+	 * `one`: by sendto() from one socket; `connected`: from one socket that is connected, and anew when it fails or is not answered; `fresh`: a
 	 * socket for each datagram, as `nc -u -p` in a loop.
 	 */
 	socket: 'one' | 'connected' | 'fresh';

@@ -215,6 +215,8 @@ interface Sender {
 }
 
 const FRESH_TIMEOUT_MS = 200;
+/** A client that is not answered for so long connects anew, as resolvers do. */
+const SILENCE_MS = 1500;
 
 function freshSockets({ host, port, localPort }: FlowRequest, answered: (body: string) => void): Sender {
 	const common = {
@@ -238,28 +240,37 @@ function connectUdp(socket: UdpSocket, port: number, host: string): Promise<Erro
 
 function oneSocket(request: FlowRequest, answered: (body: string) => void): Sender {
 	const { host, port, localPort, everyMs, socket: kind } = request;
+	let heard = performance.now();
 	const open = async (): Promise<UdpSocket> => {
 		const socket = createSocket({ type: host.includes(':') ? 'udp6' : 'udp4' });
-		socket.on('message', (body) => answered(body.toString()));
+		socket.on('message', (body) => {
+			heard = performance.now();
+			answered(body.toString());
+		});
 		await new Promise<void>((resolve) => socket.bind(localPort, resolve));
 		if (kind === 'connected' && (await connectUdp(socket, port, host))) {
 			socket.close();
 			await pause(everyMs);
 			return open();
 		}
-		// the next one is another, if the kernel has ended this one
-		socket.on('error', () => {
-			socket.close();
-			current = open();
-		});
+		socket.once('error', () => replace(socket));
 		return socket;
 	};
 	let current = open();
+	/** The kernel has ended it, or nobody answers. */
+	const replace = (socket: UdpSocket) => {
+		heard = performance.now();
+		socket.removeAllListeners('error');
+		socket.on('error', () => {}); // of what was sent last
+		socket.close();
+		current = open();
+	};
 	return {
 		send: async () => {
 			const socket = await current;
-			if (kind === 'connected') socket.send('hostname');
-			else socket.send('hostname', port, host);
+			if (kind !== 'connected') socket.send('hostname', port, host);
+			else if (performance.now() - heard > SILENCE_MS) replace(socket);
+			else socket.send('hostname');
 		},
 		close: () => void current.then((socket) => socket.close()),
 	};
