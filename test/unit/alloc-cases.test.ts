@@ -3,20 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Api, createApi } from '../../agent/standalone/api/index.ts';
+import { createApi } from '../../agent/standalone/api/index.ts';
 import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
+import { create, service, update } from './alloc-setup.ts';
 
-const service = (name: string, spec: Fields = {}): KubeObject => ({
-	metadata: { name, namespace: 'default' },
-	spec: { selector: { app: name }, ports: [{ port: 80 }], ...spec },
-});
-const create = ({ objects }: Api, name: string, spec?: Fields): Fields =>
-	objects.create('services', service(name, spec)).spec;
-function update({ objects }: Api, name: string, change: (spec: Fields) => void): Fields {
-	const object = structuredClone(objects.mustGet('services', 'default', name)) as KubeObject;
-	change(object.spec);
-	return objects.update('services', object).spec;
-}
 const nodePorts = (spec: Fields): number[] => spec.ports.map((port: Fields) => port.nodePort);
 
 describe('nodePorts', () => {

@@ -3,16 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Api, createApi } from '../../agent/standalone/api/index.ts';
-import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
+import type { KubeObject } from '../../agent/standalone/port.ts';
+import { create } from './alloc-setup.ts';
 
 /** A cluster with two addresses, one of which default/kubernetes has. */
 const SMALL = { families: ['IPv4'], serviceCidrs: ['10.96.0.0/30'] } as const;
 
-const create = ({ objects }: Api, name: string, spec: Fields = {}): Fields =>
-	objects.create('services', {
-		metadata: { name, namespace: 'default' },
-		spec: { selector: { app: name }, ports: [{ port: 80 }], ...spec },
-	}).spec;
 const cidr = ({ objects }: Api, name: string, ...cidrs: string[]): KubeObject =>
 	objects.create('servicecidrs', { metadata: { name }, spec: { cidrs } });
 const addresses = ({ objects }: Api): string[] =>

@@ -1,30 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { type Api, ApiError, createApi } from '../../agent/standalone/api/index.ts';
-import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
-
-const service = (name: string, spec: Fields = {}): KubeObject => ({
-	metadata: { name, namespace: 'default' },
-	spec: { selector: { app: name }, ports: [{ port: 80 }], ...spec },
-});
-
-const create = ({ objects }: Api, name: string, spec?: Fields): Fields =>
-	objects.create('services', service(name, spec)).spec;
-
-function update({ objects }: Api, name: string, change: (spec: Fields) => void): Fields {
-	const object = structuredClone(objects.mustGet('services', 'default', name)) as KubeObject;
-	change(object.spec);
-	return objects.update('services', object).spec;
-}
-
-function refusal(run: () => unknown): ApiError {
-	try {
-		run();
-	} catch (error) {
-		if (error instanceof ApiError) return error;
-		throw error;
-	}
-	throw new Error('nothing was refused');
-}
+import { createApi } from '../../agent/standalone/api/index.ts';
+import type { Fields } from '../../agent/standalone/port.ts';
+import { create, refusal, service, update } from './alloc-setup.ts';
 
 const DUAL = () => createApi();
 

@@ -73,6 +73,9 @@ export const KINDS: readonly Kind[] = [
 	kind('events.k8s.io/v1', 'Event', 'events', { shortNames: ['ev'], storedAs: 'events' }),
 ];
 
+/** What the scale subresource answers with; it is stored nowhere. */
+export const SCALE: Kind = kind('autoscaling/v1', 'Scale', 'scales');
+
 const byResource = new Map(KINDS.filter((entry) => !entry.storedAs).map((entry) => [entry.resource, entry]));
 
 /** The kind of a resource name of ObjectApi, or undefined. */

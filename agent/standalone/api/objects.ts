@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeObject, ObjectApi, ObjectEvent } from '../port.ts';
+import { warningEvent } from '../warning-event.ts';
 import { Collector } from './collect.ts';
 import { alreadyExists, badRequest, forbidden, invalid, noSuchPath, notFound } from './errors.ts';
 import { invalidField } from './field-error.ts';
@@ -17,7 +18,6 @@ import { type Kind, kindOf } from './kinds.ts';
 import { randomSuffix, timestamp, validateMeta } from './meta.ts';
 import { keyOf, type Store } from './store.ts';
 import type { Allocation, Strategy } from './strategy.ts';
-import { warning } from './warning.ts';
 
 /** How a write is carried out. */
 export interface WriteOptions {
@@ -235,11 +235,11 @@ export class Objects implements ObjectApi {
 
 	/** What a stored object cannot have, because another has it or it is in no range, is told in an Event. */
 	#adopt(resource: string, object: KubeObject): void {
-		for (const { reason, message } of this.#strategy(resource).adopt?.(object) ?? []) {
-			const event = warning(this.kind(resource), object, { reason, message }, timestamp(this.#deps.clock()));
+		for (const conflict of this.#strategy(resource).adopt?.(object) ?? []) {
+			const event = warningEvent(object, conflict, timestamp(this.#deps.clock()));
 			const { namespace, name } = event.metadata;
 			if (!this.get('events', namespace, name)) this.create('events', event);
-			this.#deps.onConflict?.(object, message);
+			this.#deps.onConflict?.(object, conflict.message);
 		}
 	}
 

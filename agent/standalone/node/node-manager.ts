@@ -6,10 +6,10 @@ import { PodNumbers } from '../net/addresses.ts';
 import { NETNS_ANNOTATION, nodeName, nodeNamespace, podNamespace } from '../net/names.ts';
 import type { PodServer } from '../podserver/client.ts';
 import type { KubeObject, ObjectApi, ObjectEvent } from '../port.ts';
+import { warningEvent } from '../warning-event.ts';
 import { timestamp } from './container.ts';
 import type { SourceKind } from './env.ts';
 import { createLimit } from './limit.ts';
-import { podEvent } from './pod-event.ts';
 import type { DnsFacts } from './pod-files.ts';
 import { podLogDirectory } from './pod-place.ts';
 import { type Family, gracePeriodOf, type NodePlace, PodRunner, type RunnerDeps } from './pod-runner.ts';
@@ -162,7 +162,7 @@ export class NodeManager {
 
 	#tell(pod: KubeObject, reason: string, message: string): void {
 		const { objects, log } = this.#options;
-		const event = podEvent(pod, reason, message, timestamp(new Date()));
+		const event = warningEvent(pod, { reason, message, host: pod.spec?.nodeName }, timestamp(new Date()));
 		const { namespace, name } = event.metadata;
 		try {
 			if (!objects.get('events', namespace, name)) objects.create('events', event);

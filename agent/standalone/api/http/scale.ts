@@ -1,6 +1,6 @@
 import type { Fields, KubeObject } from '../../port.ts';
 import { badRequest, conflict, methodNotAllowed } from '../errors.ts';
-import type { Kind } from '../kinds.ts';
+import { SCALE } from '../kinds.ts';
 import { applyPatch } from '../patch/patch.ts';
 import { mediaType, parseObject, readBody } from './body.ts';
 import { represent, representationOf } from './represent.ts';
@@ -17,21 +17,6 @@ function selectorText(selector: Fields): string {
 	});
 	return [...exact, ...sets].join(',');
 }
-
-/** What a Scale is shown as; it is stored nowhere. */
-const SCALE: Kind = {
-	group: 'autoscaling',
-	version: 'v1',
-	kind: 'Scale',
-	resource: 'scales',
-	singular: 'scale',
-	shortNames: [],
-	categories: [],
-	namespaced: true,
-	status: false,
-	scale: false,
-	generation: false,
-};
 
 /** autoscaling/v1 Scale of a workload. */
 function scaleOf(object: KubeObject): KubeObject {
