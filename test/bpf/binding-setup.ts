@@ -24,13 +24,19 @@ export function compileFile(source: string, object: string, headers: string = jo
 	return object;
 }
 
+/** Bytes. */
+const LONGEST_MEMCPY = 128;
+
 /** A C statement that copies a field, each integer plus one. */
 function copyStatement(field: FieldLayout, path: string): string {
 	const nested = STRUCTS.find(({ type }) => type === field.type);
 	if (nested) return nested.fields.map((inner) => copyStatement(inner, `${path}.${inner.name}`)).join('\n');
 	if (/^u\d+$/.test(field.type)) return `\tout->${path} = in->${path} + 1;`;
 	const [, element, length] = /^(u\d+)\[(\d+)\]$/.exec(field.type)!;
-	if (element === 'u8') return `\t__builtin_memcpy(&out->${path}, &in->${path}, ${length});`;
+	// the compiler makes a call of what is too long to unroll, and there is no memcpy() to call
+	if (element === 'u8' && Number(length) <= LONGEST_MEMCPY)
+		return `\t__builtin_memcpy(&out->${path}, &in->${path}, ${length});`;
+	if (element === 'u8') return `\tfor (int i = 0; i < ${length}; i++)\n\t\tout->${path}[i] = in->${path}[i];`;
 	return `\tfor (int i = 0; i < ${length}; i++)\n\t\tout->${path}[i] = in->${path}[i] + 1;`;
 }
 
