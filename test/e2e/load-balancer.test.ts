@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { capture } from './support/capture.ts';
 import { Environment } from './support/environment.ts';
 import { client, DUAL_STACK, deployment, service } from './support/objects.ts';
-import { type StandaloneDriver, startStandalone } from './support/standalone-cluster.ts';
+import { maglane, type StandaloneDriver, startStandalone } from './support/standalone-cluster.ts';
 import { eventually } from './support/wait.ts';
 
 const PREFIX = 'e2ebalancer';
@@ -155,6 +157,33 @@ describe('LoadBalancer addresses of the pool', { skip: process.env['KUBECONFIG']
 				expect(value).toContain(isIPv6(address) ? 'fd00:10::100' : '192.168.10.100');
 			}
 		}
+	});
+
+	it('answer on while there is no control plane, and stay where they are when it is back', async () => {
+		const addresses = await addressesOf('web');
+		const before = addresses.map(holders);
+		const { pid } = JSON.parse(readFileSync(join(driver.directory, 'state.json'), 'utf8'));
+		process.kill(pid, 'SIGKILL');
+		await eventually('the control plane is gone', async () =>
+			existsSync(`/proc/${pid}`) ? undefined : true,
+		);
+		const prober = await env.prober('outside');
+		for (const address of addresses) {
+			ip('client', 'neigh', 'del', address, 'dev', 'br0');
+			expect((await prober.http(address, 80))[0]!.status).toBe(200);
+		}
+		const moves = await capture(`${PREFIX}-client`, 'br0', 'arp or (icmp6 and ip6[40] == 136)');
+		await maglane('up', '--prefix', PREFIX, '--state', driver.directory, '--nodes', '2', '--lb-pool', POOL);
+		expect(await addressesOf('web')).toEqual(addresses);
+		expect(addresses.map(holders)).toEqual(before);
+		await moves.stop();
+		const told = moves.lines.filter((line) =>
+			addresses.some(
+				(address) =>
+					line.includes(`who-has ${address} tell ${address}`) || line.includes(`${address} > ff02::1`),
+			),
+		);
+		expect(told).toEqual([]);
 	});
 
 	it('are given back with their Service, and answered for by nobody', async () => {
