@@ -125,8 +125,9 @@ static __always_inline int fragment_hold(ctx_t *ctx, struct packet *p)
 		return REASON_DROP_FRAGMENT;
 	if (!fragment_lookup(&s->key.datagram))
 		return REASON_FRAGMENT_HELD;
-	/* the first came meanwhile, and may have found nothing that waits */
-	bpf_map_delete_elem(&held_fragments, &s->key);
+	/* the first came meanwhile: it has let this one in, or found nothing */
+	if (bpf_map_delete_elem(&held_fragments, &s->key))
+		return REASON_FRAGMENT_HELD;
 	p->action = (__u32)bpf_redirect(ctx->ifindex, BPF_F_INGRESS);
 	return REASON_FRAGMENT_RELEASED;
 }

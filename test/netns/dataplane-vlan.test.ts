@@ -49,7 +49,7 @@ afterAll(() => cluster?.close());
 
 describe('a NodePort at an address of a VLAN', () => {
 	it.each(MATRIX)(
-		'answers from a local and a remote backend ($mode, IP$family)',
+		'answers from a local and a remote backend ($mode, IP$family; F-30)',
 		async ({ mode, family }) => {
 			for (const node of cluster.nodes) node.xdp(mode === 'XDP');
 			const peer = cluster.peer('client');

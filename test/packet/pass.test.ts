@@ -39,6 +39,18 @@ function foreign(): [name: string, reason: string, frame: Uint8Array][] {
 			packet().eth().vlan(7).ipv4({ src: ADDR.v4.client, dst: ADDR.v4.node }).udp(udp).payload('x').bytes(),
 		],
 		[
+			'a frame with two tags (802.1ad) to a NodePort',
+			'PASS_NOT_IP',
+			packet()
+				.eth()
+				.vlan(5, 0x88a8)
+				.vlan(7)
+				.ipv4({ src: ADDR.v4.client, dst: ADDR.v4.node })
+				.udp(udp)
+				.payload('x')
+				.bytes(),
+		],
+		[
 			'neighbour solicitation',
 			'PASS_PROTOCOL',
 			packet()
