@@ -61,6 +61,11 @@ export class Capture implements AsyncDisposable {
 		return this.#frames.map((frame) => decode(frame));
 	}
 
+	/** The same as bytes. */
+	raw(): readonly Uint8Array[] {
+		return this.#frames;
+	}
+
 	/** The first frame that fits, now or to come. @throws Error after five seconds, with how many there were. */
 	async find(fits: (frame: Decoded) => boolean): Promise<Decoded> {
 		const until = performance.now() + 5000;
