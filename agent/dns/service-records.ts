@@ -4,8 +4,8 @@ import { addressLabel, isName } from './name.ts';
 import type { NameRecords, Srv } from './record.ts';
 import type { DnsService, NamedPort } from './service.ts';
 
-/** The names that one Service has, and no other. */
-export interface ServiceRecords {
+/** Names and what they have, of a Service or of one of its endpoint objects. */
+export interface RecordSet {
 	readonly names: ReadonlyMap<string, NameRecords>;
 	/** Text of an address -> the names that a PTR query for it finds. */
 	readonly reverse: ReadonlyMap<string, readonly string[]>;
@@ -17,36 +17,29 @@ export function serviceName(service: Pick<DnsService, 'name' | 'namespace'>, zon
 }
 
 /**
- * What a Service and its endpoints are called (Kubernetes DNS specification 1.1.0, sections 2.3 to 2.5). Pure; the
- * order of addresses is that of the objects.
+ * What a Service is called that has an address of its own, or leads elsewhere (Kubernetes DNS specification 1.1.0,
+ * sections 2.3 and 2.5). Pure, as is the other; the order of addresses is that of the objects.
  */
-export function serviceRecords(
-	service: DnsService,
-	sources: Iterable<EndpointSource>,
-	zone: string,
-): ServiceRecords {
+export function serviceRecords(service: DnsService, zone: string): RecordSet {
 	const found = new Collected();
 	const name = serviceName(service, zone);
 	if (service.kind === 'external') found.alias(name, service.externalName);
-	else if (service.kind === 'headless') collectEndpoints(found, service, sources, name);
-	else collectClusterIp(found, service, name);
+	else {
+		found.name(name);
+		for (const ip of service.clusterIps) found.address(name, ip, name);
+		for (const port of service.ports) found.service(name, port, name);
+	}
 	return found;
 }
 
-function collectClusterIp(found: Collected, service: DnsService, name: string): void {
-	found.name(name);
-	for (const ip of service.clusterIps) found.address(name, ip, name);
-	for (const port of service.ports) found.service(name, port, name);
-}
-
-/** Without an endpoint that may be told of, a headless Service has no name at all. */
-function collectEndpoints(
-	found: Collected,
-	service: DnsService,
-	sources: Iterable<EndpointSource>,
-	name: string,
-): void {
-	for (const { ports, endpoints } of [...sources].flatMap((source) => source.groups)) {
+/**
+ * What one endpoint object of a headless Service adds to its names (section 2.4). All of them together are all the
+ * names that it has: without an endpoint that may be told of there is none.
+ */
+export function endpointRecords(service: DnsService, source: EndpointSource, zone: string): RecordSet {
+	const found = new Collected();
+	const name = serviceName(service, zone);
+	for (const { ports, endpoints } of source.groups) {
 		const told = endpoints.filter((endpoint) => endpoint.ready || service.publishNotReady);
 		for (const endpoint of told) {
 			const target = `${endpointLabel(endpoint)}.${name}`;
@@ -56,6 +49,7 @@ function collectEndpoints(
 			for (const port of ports) found.service(name, port, target);
 		}
 	}
+	return found;
 }
 
 function endpointLabel({ hostname, ip }: Endpoint): string {
@@ -70,7 +64,7 @@ interface Lists extends NameRecords {
 }
 
 /** Records in the making. What is told twice is kept once; names that no message could hold are left out. */
-class Collected implements ServiceRecords {
+class Collected implements RecordSet {
 	readonly names = new Map<string, Lists>();
 	readonly reverse = new Map<string, string[]>();
 	readonly #seen = new Set<string>();

@@ -1,8 +1,9 @@
 import type { Cidr } from '../model/cidr.ts';
 import type { EndpointSource } from '../model/types.ts';
+import { mergeRecords } from './merge-records.ts';
 import { type NameRecords, NO_RECORDS } from './record.ts';
 import type { DnsService } from './service.ts';
-import { type ServiceRecords, serviceName, serviceRecords } from './service-records.ts';
+import { endpointRecords, type RecordSet, serviceName, serviceRecords } from './service-records.ts';
 
 /** Version of the Kubernetes DNS specification that is kept to. */
 const SCHEMA = '1.1.0';
@@ -18,9 +19,23 @@ export interface ZoneOptions {
 	readonly now?: () => number;
 }
 
+/** What a Service, or one of its endpoint objects, has put into the zone, and from what it was made. */
+interface Part extends RecordSet {
+	readonly service: DnsService;
+	/** Of a headless Service. */
+	readonly source: EndpointSource | undefined;
+}
+
+/** A name, with what each part says of it. */
+interface Entry {
+	readonly parts: Set<NameRecords>;
+	/** All of it together; made when it is asked for. */
+	merged: NameRecords | undefined;
+}
+
 /**
- * All names of a cluster. A change of a Service, or of its endpoints, costs as much as that Service has names: no other
- * name is looked at.
+ * All names of a cluster. A change of a Service or of an endpoint object costs as much as that object has names: no other
+ * name is looked at, not even those of the Service's other endpoint objects.
  */
 export class Zone {
 	readonly name: string;
@@ -29,11 +44,14 @@ export class Zone {
 	readonly reverse: readonly Cidr[];
 	serial: number;
 	readonly #now: () => number;
-	readonly #names = new Map<string, NameRecords>();
+	readonly #names = new Map<string, Entry>();
 	/** Names that are there only because others are below them: how many, directly. */
 	readonly #below = new Map<string, number>();
-	readonly #addresses = new Map<string, Set<string>>();
-	readonly #services = new Map<string, ServiceRecords>();
+	/** Text of an address -> its names, and how many parts say so. */
+	readonly #addresses = new Map<string, Map<string, number>>();
+	readonly #namespaces = new Set<string>();
+	/** By Service, then by endpoint object; '' is the Service itself. */
+	readonly #parts = new Map<string, ReadonlyMap<string, Part>>();
 
 	constructor({ name, server, reverse, now = () => Math.floor(Date.now() / 1000) }: ZoneOptions) {
 		this.name = name.toLowerCase();
@@ -42,9 +60,9 @@ export class Zone {
 		this.reverse = reverse;
 		this.#now = now;
 		this.serial = now();
-		this.#set(this.name, NO_RECORDS);
-		this.#set(`svc.${this.name}`, NO_RECORDS);
-		this.#set(`dns-version.${this.name}`, { ...NO_RECORDS, text: SCHEMA });
+		this.#addName(this.name, NO_RECORDS);
+		this.#addName(`svc.${this.name}`, NO_RECORDS);
+		this.#addName(`dns-version.${this.name}`, { ...NO_RECORDS, text: SCHEMA });
 	}
 
 	/** How many names there are. */
@@ -54,37 +72,96 @@ export class Zone {
 
 	/** @returns undefined when there is no such name */
 	find(name: string): NameRecords | undefined {
-		return this.#names.get(name) ?? (this.#below.has(name) ? NO_RECORDS : undefined);
+		const entry = this.#names.get(name);
+		if (!entry) return this.#below.has(name) ? NO_RECORDS : undefined;
+		entry.merged ??= mergeRecords([...entry.parts]);
+		return entry.merged;
 	}
 
 	/** Names of an address, by its text. */
 	namesOf(address: string): readonly string[] {
-		return [...(this.#addresses.get(address) ?? [])];
+		return [...(this.#addresses.get(address)?.keys() ?? [])];
 	}
 
 	setNamespace(namespace: string, exists: boolean): void {
-		this.#set(`${namespace}.svc.${this.name}`, exists ? NO_RECORDS : undefined);
+		if (this.#namespaces.has(namespace) === exists) return;
+		const name = `${namespace}.svc.${this.name}`;
+		if (exists) {
+			this.#namespaces.add(namespace);
+			this.#addName(name, NO_RECORDS);
+		} else {
+			this.#namespaces.delete(namespace);
+			this.#removeName(name, NO_RECORDS);
+		}
 		this.serial = this.#now();
 	}
 
-	/** @param service undefined: it is gone */
+	/**
+	 * @param service undefined: it is gone
+	 * @param sources its endpoint objects; one that is the same object as at the last call has not changed
+	 */
 	setService(key: string, service: DnsService | undefined, sources: Iterable<EndpointSource>): void {
-		const before = this.#services.get(key);
-		const after = service && serviceRecords(service, sources, this.name);
-		for (const name of before?.names.keys() ?? []) if (!after?.names.has(name)) this.#set(name, undefined);
-		for (const [name, records] of after?.names ?? []) this.#set(name, records);
-		for (const [address, names] of before?.reverse ?? []) this.#forget(address, names);
-		for (const [address, names] of after?.reverse ?? []) this.#remember(address, names);
-		if (after) this.#services.set(key, after);
-		else this.#services.delete(key);
+		const before = this.#parts.get(key) ?? new Map<string, Part>();
+		const after = new Map<string, Part>();
+		if (service && service.kind !== 'headless') after.set('', this.#part(before.get(''), service, undefined));
+		else if (service) {
+			for (const source of sources)
+				after.set(source.key, this.#part(before.get(source.key), service, source));
+		}
+		for (const [id, part] of before) if (after.get(id) !== part) this.#remove(part);
+		for (const [id, part] of after) if (before.get(id) !== part) this.#add(part);
+		if (after.size > 0) this.#parts.set(key, after);
+		else this.#parts.delete(key);
 		this.serial = this.#now();
 	}
 
-	#set(name: string, records: NameRecords | undefined): void {
-		const had = this.#names.has(name);
-		if (records) this.#names.set(name, records);
-		else this.#names.delete(name);
-		if (had === (records === undefined)) this.#count(name, records ? 1 : -1);
+	/** @returns the same part for the same objects */
+	#part(before: Part | undefined, service: DnsService, source: EndpointSource | undefined): Part {
+		if (before?.service === service && before.source === source) return before;
+		const records = source ? endpointRecords(service, source, this.name) : serviceRecords(service, this.name);
+		return { names: records.names, reverse: records.reverse, service, source };
+	}
+
+	#add({ names, reverse }: RecordSet): void {
+		for (const [name, records] of names) this.#addName(name, records);
+		for (const [address, owners] of reverse) {
+			const known = this.#addresses.get(address) ?? new Map<string, number>();
+			for (const name of owners) known.set(name, (known.get(name) ?? 0) + 1);
+			this.#addresses.set(address, known);
+		}
+	}
+
+	#remove({ names, reverse }: RecordSet): void {
+		for (const [name, records] of names) this.#removeName(name, records);
+		for (const [address, owners] of reverse) {
+			const known = this.#addresses.get(address)!;
+			for (const name of owners) {
+				const count = known.get(name)! - 1;
+				if (count === 0) known.delete(name);
+				else known.set(name, count);
+			}
+			if (known.size === 0) this.#addresses.delete(address);
+		}
+	}
+
+	#addName(name: string, records: NameRecords): void {
+		const entry = this.#names.get(name);
+		if (entry) {
+			entry.parts.add(records);
+			entry.merged = undefined;
+			return;
+		}
+		this.#names.set(name, { parts: new Set([records]), merged: undefined });
+		this.#count(name, 1);
+	}
+
+	#removeName(name: string, records: NameRecords): void {
+		const entry = this.#names.get(name)!;
+		entry.parts.delete(records);
+		entry.merged = undefined;
+		if (entry.parts.size > 0) return;
+		this.#names.delete(name);
+		this.#count(name, -1);
 	}
 
 	/** A name that comes or goes counts at its parent, which may thereby come or go itself, and so on. */
@@ -97,17 +174,5 @@ export class Zone {
 			else this.#below.set(name, count);
 			changed = !this.#names.has(name) && count === (step === 1 ? 1 : 0);
 		}
-	}
-
-	#remember(address: string, names: readonly string[]): void {
-		const known = this.#addresses.get(address) ?? new Set();
-		for (const name of names) known.add(name);
-		this.#addresses.set(address, known);
-	}
-
-	#forget(address: string, names: readonly string[]): void {
-		const known = this.#addresses.get(address);
-		for (const name of names) known?.delete(name);
-		if (known?.size === 0) this.#addresses.delete(address);
 	}
 }

@@ -1,6 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { NameRecords } from '../../agent/dns/record.ts';
+import { parseDnsService } from '../../agent/dns/service.ts';
 import type { Zone } from '../../agent/dns/zone.ts';
+import { parseEndpointSlice } from '../../agent/model/endpoints.ts';
 import { asker, load, makeZone, service, slice } from './dns-rig.ts';
 
 const S = 'default.svc.cluster.local';
@@ -12,12 +15,26 @@ function everything(zone: Zone): unknown {
 	const all = [...names, 'ns.svc.cluster.local', 'other.svc.cluster.local', 'svc.cluster.local'];
 	const addresses = Array.from({ length: 4 }, (_, i) => [`10.0.0.${i}`, `10.96.0.${i}`]).flat();
 	return [
-		all.map((name) => [name, zone.find(name)]),
+		all.map((name) => [name, sorted(zone.find(name))]),
 		addresses.map((address) => [...zone.namesOf(address)].sort()),
 		zone.size,
 	];
 }
 
+/** Of several endpoint objects, which comes first depends on which came last. */
+function sorted(records: NameRecords | undefined): unknown {
+	return (
+		records && [
+			records.a.map(String).sort(),
+			records.srv.map((srv) => JSON.stringify(srv)).sort(),
+			records.cname,
+		]
+	);
+}
+
+const endpoints = fc.array(
+	fc.record({ host: fc.nat(3), named: fc.boolean(), ready: fc.boolean() }, { noNullPrototype: true }),
+);
 const objects = fc.record({
 	key: fc.constantFrom('ns/a', 'ns/b', 'other/a'),
 	kind: fc.constantFrom('none', 'clusterip', 'headless', 'external'),
@@ -25,43 +42,67 @@ const objects = fc.record({
 		{ name: 'p', port: 80 },
 		{ name: 'q', port: 53, protocol: 'UDP' },
 	]),
-	endpoints: fc.array(
-		fc.record({ host: fc.nat(3), named: fc.boolean(), ready: fc.boolean() }, { noNullPrototype: true }),
-	),
+	slices: fc.array(endpoints, { maxLength: 3 }),
 	address: fc.nat(3),
 });
 type Change = typeof objects extends fc.Arbitrary<infer T> ? T : never;
 
-function apply(zone: Zone, { key, kind, ports, endpoints, address }: Change): void {
-	const spec = {
-		clusterip: { clusterIPs: [`10.96.0.${address}`], ports },
-		headless: { clusterIPs: ['None'], ports },
-		external: { type: 'ExternalName', externalName: `b.ns.svc.cluster.local` },
+/** Like the store: what has not changed is the same object as before. */
+function memo<T>() {
+	const known = new Map<string, T>();
+	return (key: unknown, make: () => T): T => {
+		const text = JSON.stringify(key);
+		if (!known.has(text)) known.set(text, make());
+		return known.get(text)!;
 	};
-	if (kind === 'none') {
-		zone.setService(key, undefined, []);
-		return;
-	}
-	const found = endpoints.map(({ host, named, ready }) => ({
-		ip: `10.0.0.${host}`,
-		ready,
-		...(named && { hostname: `h${host & 1}` }),
-	}));
-	load(zone, [service(key, spec[kind as keyof typeof spec]), slice(key, found, ports)]);
+}
+
+function applier(zone: Zone): (change: Change) => void {
+	const services = memo<ReturnType<typeof parseDnsService>>();
+	const sources = memo<ReturnType<typeof parseEndpointSlice>['value']>();
+	return ({ key, kind, ports, slices, address }) => {
+		const spec = {
+			none: undefined,
+			clusterip: { clusterIPs: [`10.96.0.${address}`], ports },
+			headless: { clusterIPs: ['None'], ports },
+			external: { type: 'ExternalName', externalName: `b.ns.svc.cluster.local` },
+		}[kind];
+		const own = slices.map((found, i) =>
+			sources([key, i, ports, found], () => {
+				const listed = found.map(({ host, named, ready }) => {
+					return { ip: `10.0.0.${host}`, ready, ...(named && { hostname: `h${host & 1}` }) };
+				});
+				return parseEndpointSlice(slice(key, listed, ports, String(i)), `${key}-${i}`).value;
+			}),
+		);
+		zone.setService(key, spec && services([key, spec], () => parseDnsService(service(key, spec), key)), own);
+	};
 }
 
 describe('Zone', () => {
 	test('is after any changes what it would be if only the last of each had come', () => {
 		fc.assert(
 			fc.property(fc.array(objects, { maxLength: 12 }), (changes) => {
-				const changed = makeZone();
-				for (const change of changes) apply(changed, change);
-				const fresh = makeZone();
-				for (const change of new Map(changes.map((c) => [c.key, c])).values()) apply(fresh, change);
+				const [changed, fresh] = [makeZone(), makeZone()];
+				changes.forEach(applier(changed));
+				[...new Map(changes.map((change) => [change.key, change])).values()].forEach(applier(fresh));
 				expect(everything(changed)).toEqual(everything(fresh));
 			}),
-			{ numRuns: 300 },
+			{ numRuns: 500 },
 		);
+	});
+
+	test('an endpoint object that changes leaves the records of the others alone', () => {
+		const zone = makeZone();
+		const headless = parseDnsService(service('ns/a', { clusterIPs: ['None'] }), 'ns/a');
+		const source = (id: string, ip: string) =>
+			parseEndpointSlice(slice('ns/a', [{ ip }], [], id), `ns/a-${id}`).value;
+		const first = source('a', '10.0.0.1');
+		zone.setService('ns/a', headless, [first, source('b', '10.0.0.2')]);
+		const before = zone.find('10-0-0-1.a.ns.svc.cluster.local');
+		zone.setService('ns/a', headless, [first, source('b', '10.0.0.3')]);
+		expect(zone.find('10-0-0-1.a.ns.svc.cluster.local')).toBe(before);
+		expect(zone.find('a.ns.svc.cluster.local')?.a.map(String).sort()).toEqual(['10,0,0,1', '10,0,0,3']);
 	});
 
 	test('a Service that goes takes its names and its addresses with it, and a new one has them at once (D-09)', async () => {
