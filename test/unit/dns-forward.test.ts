@@ -22,17 +22,13 @@ const RCODES = { NOERROR: 0, SERVFAIL: 2, NXDOMAIN: 3, REFUSED: 5 };
 
 /** A name server of others that says what it is told to. */
 class Upstream implements AsyncDisposable {
-	readonly #udp = dgram.createSocket('udp4');
+	#udp = dgram.createSocket('udp4');
 	readonly #tcp = net.createServer();
 	asked: string[] = [];
 	say: (name: string, transport: string) => object | undefined = () => undefined;
 
 	async open(): Promise<ListenAddress> {
-		this.#udp.bind(0, '127.0.0.1');
-		await once(this.#udp, 'listening');
-		const { port } = this.#udp.address();
-		this.#tcp.listen(port, '127.0.0.1');
-		await once(this.#tcp, 'listening');
+		const port = await this.#bind();
 		this.#udp.on('message', (message, { port, address }) => {
 			const answer = this.#answer(message, 'udp');
 			if (answer) this.#udp.send(answer, port, address);
@@ -44,6 +40,23 @@ class Upstream implements AsyncDisposable {
 			});
 		});
 		return { host: '127.0.0.1', port };
+	}
+
+	/** A port that is free for UDP may be taken for TCP. */
+	async #bind(): Promise<number> {
+		for (;;) {
+			this.#udp.bind(0, '127.0.0.1');
+			await once(this.#udp, 'listening');
+			const { port } = this.#udp.address();
+			this.#tcp.listen(port, '127.0.0.1');
+			const free = await once(this.#tcp, 'listening').then(
+				() => true,
+				() => false,
+			);
+			if (free) return port;
+			this.#udp.close();
+			this.#udp = dgram.createSocket('udp4');
+		}
 	}
 
 	#answer(message: Buffer, transport: string): Buffer | undefined {
