@@ -53,6 +53,51 @@ describe('Services', () => {
 		expect(rig.reconciler.healthChecks()).toEqual([]);
 	});
 
+	it.each([
+		['both families', ['10.96.0.1', 'fd00:96::1'], [4, 6]],
+		['IPv4', ['10.96.0.1'], [4]],
+		['IPv6', ['fd00:96::1'], [6]],
+	])(
+		'a Service of %s has the addresses and ranges of those, each its own endpoints (B-52)',
+		(_what, ips, families) => {
+			const web = service('ns/web', {
+				ips,
+				spec: {
+					type: 'LoadBalancer',
+					externalIPs: ['192.168.99.11', '2001:db8:99::11'],
+					loadBalancerSourceRanges: ['203.0.113.0/25', ' 2001:db8:1::/64'],
+				},
+				status: { loadBalancer: { ingress: [{ ip: '1.2.3.4' }, { ip: '2001:db8:4::4' }] } },
+			});
+			const slices = { 'ns/web-4': slice('web', ['10.1.0.1']), 'ns/web-6': slice('web', ['fd00:1::1']) };
+			const rig = new Rig().add({ 'ns/web': web }, slices).listed().sync();
+			const [view] = rig.reconciler.services();
+			const served = view!.frontends
+				.filter(({ scope }) => scope === 'external')
+				.map(({ address, kind, backends }) => `${kind} ${address} ${backends.map((b) => b.address)}`);
+			const of = {
+				4: [
+					'clusterip 10.96.0.1:80 10.1.0.1:8080',
+					'externalip 192.168.99.11:80 10.1.0.1:8080',
+					'loadbalancer 1.2.3.4:80 10.1.0.1:8080',
+				],
+				6: [
+					'clusterip [fd00:96::1]:80 [fd00:1::1]:8080',
+					'externalip [2001:db8:99::11]:80 [fd00:1::1]:8080',
+					'loadbalancer [2001:db8:4::4]:80 [fd00:1::1]:8080',
+				],
+			};
+			expect(served.sort()).toEqual(families.flatMap((family) => of[family as 4 | 6]).sort());
+			const ranges = rig
+				.dump()
+				.split('\n')
+				.filter((line) => line.startsWith('source '))
+				.map((line) => line.split(' ')[1]);
+			const wanted = { 4: '203.0.113.0/25', 6: '2001:db8:1::/64' };
+			expect(ranges.sort()).toEqual(families.map((family) => wanted[family as 4 | 6]).sort());
+		},
+	);
+
 	it.each(['NodePort', 'ClusterIP'])('a health port of a Service of type %s is not served (B-50)', (type) => {
 		const rig = new Rig().add({ 'ns/a': service('ns/a', { spec: { ...LOCAL_LB, type } }) });
 		expect(rig.listed().sync().reconciler.healthChecks()).toEqual([]);
