@@ -336,3 +336,30 @@ test('hostPort leads to the pod, by address and protocol, and the pod sees the c
 	await env.fails('outside', { host: v4, port: 54_321 });
 	await env.reaches('outside', { host: v6, port: 54_321 }, ['host-six']);
 });
+
+test('port-forward reaches a pod and a Service from the machine', async () => {
+	const child = spawn('kubectl', [
+		...['--kubeconfig', env.driver.kubeconfig, '-n', env.namespace],
+		...['port-forward', 'svc/early', ':8765'],
+	]);
+	let said = '';
+	child.stdout.on('data', (chunk) => (said += chunk));
+	child.stderr.on('data', (chunk) => (said += chunk));
+	try {
+		const portOf = async (target: number) => {
+			const line = new RegExp(`127\\.0\\.0\\.1:(\\d+) -> ${target}`);
+			const what = `kubectl listens for ${target}`;
+			return (await eventually(what, async () => line.exec(said)?.[1])).value;
+		};
+		const port = await portOf(8080);
+		const get = async (path: string) => (await fetch(`http://127.0.0.1:${port}${path}`)).text();
+		expect(await get('/hostname')).toBe('server');
+		const names = await Promise.all(Array.from({ length: 20 }, () => get('/echo?msg=again')));
+		expect(new Set(names)).toEqual(new Set(['again']));
+		const large = 'x'.repeat(100_000);
+		const posted = await fetch(`http://127.0.0.1:${port}/hostname`, { method: 'POST', body: large });
+		expect(await posted.text()).toBe('server');
+	} finally {
+		child.kill();
+	}
+});

@@ -82,6 +82,38 @@ test('planWorkload() falls back to the built-in server for a program that is not
 	]);
 });
 
+test('planWorkload() takes arguments that begin with a program of the machine for the command', () => {
+	const words = (container: object) => planWorkload(podOf(container), resolve).containers[0]!;
+	expect(words({ args: ['python3', '-V'] })).toMatchObject({ program: '/usr/bin/python3', words: ['-V'] });
+	expect(words({ args: ['serve', 'python3'] }).program).toBeUndefined();
+	const shell = planWorkload(podOf({ stdin: true, tty: true }), () => '/bin/sh').containers[0]!;
+	expect(shell.program).toBe('/bin/sh');
+});
+
+test('planWorkload() says which volumes a program does not find', () => {
+	const volumeMounts = [{ name: 'data', mountPath: '/data' }];
+	expect(planWorkload(podOf({ command: ['python3'], volumeMounts }), resolve).notes).toEqual([
+		'Container c0: volume data is not mounted at /data',
+	]);
+	expect(planWorkload(podOf({ image: 'nginx', volumeMounts }), resolve).notes).toEqual([]);
+});
+
+test('planWorkload() takes init containers without a program here as done, and sidecars as they are', () => {
+	const pod = podOf({ image: 'nginx' });
+	pod.spec.initContainers = [
+		{ name: 'init', image: 'busybox' },
+		{ name: 'sidecar', image: 'proxy', restartPolicy: 'Always', ports: [{ containerPort: 15_000 }] },
+	];
+	const { containers, notes, ports } = planWorkload(pod, resolve);
+	expect(containers.map(({ name, role }) => `${name} ${role}`)).toEqual([
+		'init init',
+		'sidecar sidecar',
+		'c0 main',
+	]);
+	expect(notes).toEqual(['Init container init is taken as done: the image busybox is not here']);
+	expect(ports).toEqual([{ protocol: 'TCP', port: 15_000, container: 'sidecar' }]);
+});
+
 test('planWorkload() opens Service ports only where the image does not say what it serves', () => {
 	const opens = (container: object) => planWorkload(podOf(container), resolve).servicePortsOf;
 	expect(opens({ image: 'nginx' })).toBe('c0');

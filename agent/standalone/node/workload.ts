@@ -23,6 +23,7 @@ export interface ContainerSpec extends EnvContainer, Probes {
 	readonly tty?: boolean;
 	readonly restartPolicy?: string;
 	readonly ports?: readonly { containerPort: number; name?: string; protocol?: string }[];
+	readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[];
 	readonly lifecycle?: { readonly postStart?: Action; readonly preStop?: Action };
 }
 
@@ -105,7 +106,8 @@ function planContainer(spec: ContainerSpec, role: ContainerPlan['role'], resolve
 	const [first, ...words] = wordsOf(spec);
 	const program = first === undefined || isAgnhost(spec, first) ? undefined : resolve(first);
 	if (program !== undefined) {
-		return { plan: { name, role, spec, program, words, probes: probesOf(spec, () => true) }, notes: [] };
+		const plan = { name, role, spec, program, words, probes: probesOf(spec, () => true) };
+		return { plan, notes: missingVolumes(spec) };
 	}
 	const agnhost = isAgnhost(spec, first);
 	const missing = spec.command?.length && !agnhost ? `${first} is not on this machine` : undefined;
@@ -123,6 +125,13 @@ function planContainer(spec: ContainerSpec, role: ContainerPlan['role'], resolve
 	const server = planServer(spec, probes, first === undefined || missing ? [] : [first, ...words]);
 	const note = missing && `Container ${name}: ${missing}, the built-in server answers instead`;
 	return { plan, server, notes: note ? [note] : [] };
+}
+
+/** A program of the machine sees the machine's files. */
+function missingVolumes({ name, volumeMounts = [] }: ContainerSpec): string[] {
+	return volumeMounts.map(
+		(mount) => `Container ${name}: volume ${mount.name} is not mounted at ${mount.mountPath}`,
+	);
 }
 
 /**

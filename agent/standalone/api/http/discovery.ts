@@ -41,6 +41,7 @@ function subresources(of: Kind): Sub[] {
 			{ name: 'binding', kind: 'Binding', verbs: ['create'] },
 			{ name: 'exec', kind: 'PodExecOptions', verbs: ['create', 'get'] },
 			{ name: 'log', kind: 'Pod', verbs: ['get'] },
+			{ name: 'portforward', kind: 'PodPortForwardOptions', verbs: ['create', 'get'] },
 		);
 	return subs;
 }

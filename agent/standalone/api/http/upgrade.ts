@@ -1,10 +1,11 @@
-/** The subresources of pods that leave HTTP behind: exec and attach, over WebSocket. */
+/** The subresources of pods that leave HTTP behind, for a WebSocket: exec, attach and portforward. */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { badRequest, noSuchPath } from '../errors.ts';
 import type { HandlerDeps } from './handler.ts';
 import { accessOf } from './pod-log.ts';
+import { forwardPorts, PORT_FORWARD_PROTOCOL } from './port-forward.ts';
 import { bridge, PROTOCOLS } from './remote-command.ts';
 import { asApiError } from './respond.ts';
 import { type Route, routeOf } from './route.ts';
@@ -12,7 +13,7 @@ import { type Route, routeOf } from './route.ts';
 export type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 /** Of pods: subresources that serveUpgrade() answers. */
-export const STREAMING: readonly string[] = ['exec', 'attach'];
+export const STREAMING: readonly string[] = ['exec', 'attach', 'portforward'];
 
 /** For the `upgrade` event of node:http; every refusal is a Status, before the connection is a WebSocket. */
 export function createUpgrade(deps: HandlerDeps): UpgradeListener {
@@ -20,8 +21,9 @@ export function createUpgrade(deps: HandlerDeps): UpgradeListener {
 		noServer: true,
 		clientTracking: false,
 		perMessageDeflate: false,
-		handleProtocols: (offered) => PROTOCOLS.find((protocol) => offered.has(protocol)) ?? false,
 	});
+	const chosen = new WeakMap<IncomingMessage, string>();
+	server.on('headers', (lines, request) => lines.push(`Sec-WebSocket-Protocol: ${chosen.get(request)}`));
 	return (request, socket, head) => {
 		socket.on('error', () => socket.destroy());
 		try {
@@ -29,7 +31,10 @@ export function createUpgrade(deps: HandlerDeps): UpgradeListener {
 			const route = routeOf(url.pathname);
 			if (!route) throw noSuchPath();
 			const serve = prepare(deps, route, url.searchParams);
-			checkProtocol(request);
+			const known = route.subresource === 'portforward' ? [PORT_FORWARD_PROTOCOL] : PROTOCOLS;
+			chosen.set(request, chooseProtocol(request, known));
+			// ws would refuse names with a slash, such as that of port-forward
+			delete request.headers['sec-websocket-protocol'];
 			server.handleUpgrade(request, socket, head, (client) => {
 				deps.signal.addEventListener('abort', () => client.terminate(), { once: true });
 				serve(client);
@@ -41,11 +46,11 @@ export function createUpgrade(deps: HandlerDeps): UpgradeListener {
 }
 
 /** @throws ApiError where the client speaks none of ours: SPDY, which kubectl tries after a refusal. */
-function checkProtocol({ headers }: IncomingMessage): void {
+function chooseProtocol({ headers }: IncomingMessage, known: readonly string[]): string {
 	const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
-	if (headers.upgrade?.toLowerCase() === 'websocket' && offered.some((name) => PROTOCOLS.includes(name)))
-		return;
-	throw badRequest(`only WebSocket with the protocols ${PROTOCOLS.join(', ')} is spoken here`);
+	const choice = known.find((name) => offered.includes(name));
+	if (choice !== undefined && headers.upgrade?.toLowerCase() === 'websocket') return choice;
+	throw badRequest(`only WebSocket with the protocols ${known.join(', ')} is spoken here`);
 }
 
 /** Checks what was asked for. @returns what to do with the connection. @throws ApiError. */
@@ -57,6 +62,8 @@ function prepare(
 	if (kind.resource !== 'pods' || name === undefined || !STREAMING.includes(subresource)) throw noSuchPath();
 	const access = accessOf(deps);
 	const pod = deps.objects.mustGet('pods', namespace, name);
+	if (subresource === 'portforward')
+		return (client) => forwardPorts(client, (port) => access.connect(pod, port));
 	const flag = (option: string) => ['true', '1'].includes(query.get(option) ?? '');
 	const [stdin, stdout, stderr, tty] = [flag('stdin'), flag('stdout'), flag('stderr'), flag('tty')];
 	if (!stdin && !stdout && !stderr) throw badRequest('you must specify at least 1 of stdin, stdout, stderr');

@@ -20,8 +20,9 @@ declare module 'ws' {
 			noServer: true;
 			clientTracking: boolean;
 			perMessageDeflate: boolean;
-			handleProtocols: (protocols: Set<string>) => string | false;
 		});
+		/** Lines of the answer to a handshake, before it is sent. */
+		on(event: 'headers', listener: (lines: string[], request: IncomingMessage) => void): this;
 		handleUpgrade(
 			request: IncomingMessage,
 			socket: Duplex,
