@@ -329,6 +329,11 @@ enum reason {
 	REASON_COUNT,
 };
 
+/* Entries of the counters map: more than there are, so that it can stay when one comes. */
+#define REASONS_MAX 64
+
+MAGLANE_STATIC_ASSERT(REASON_COUNT <= REASONS_MAX);
+
 struct counter {
 	__u64 packets;
 	__u64 bytes;

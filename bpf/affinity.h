@@ -57,7 +57,8 @@ static __always_inline __u32 affinity_backend(const struct frontend *f,
 	if (known && now - known->last_used > f->affinity_seconds * hz) {
 		hash = bpf_get_prandom_u32();
 	} else if (known && table_has(f, known->backend_id)) {
-		if (now - known->last_used > hz)
+		/* each time: a timeout may be as short as a second */
+		if (known->last_used != now)
 			known->last_used = now;
 		return known->backend_id;
 	}

@@ -193,7 +193,7 @@ struct {
 /* enum reason -> how often, per CPU. Written by every program, read at scrape. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, REASON_COUNT);
+	__uint(max_entries, REASONS_MAX);
 	__type(key, __u32);
 	__type(value, struct counter);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);

@@ -14,6 +14,7 @@ export const TABLE_SEGMENT_CHUNKS = 16384;
 export const TABLE_SEGMENTS = 256;
 export const HELD_SLOTS = 16;
 export const HELD_BYTES = 2048;
+export const REASONS_MAX = 64;
 
 /** enum frontend_scope: SCOPE_* in C. */
 export const FrontendScope = {
@@ -636,7 +637,7 @@ export const MAPS = {
 		type: 6,
 		keySize: 4,
 		valueSize: 16,
-		maxEntries: 40,
+		maxEntries: 64,
 		flags: 0,
 		pinned: true,
 	},

@@ -69,6 +69,21 @@ export class AgentNode {
 		return this.switcher.listenTcp(this.pod, port);
 	}
 
+	/** Asks a web server from a namespace. @returns what it answers, or the error's code; TIMEOUT: nothing came */
+	ask(from: string, address: string, port: number): Promise<string> {
+		return new Promise((done) => {
+			const socket = this.switcher.connectTcp(from, address, port);
+			let text = '';
+			socket.setTimeout(300, () => socket.destroy(Object.assign(new Error(), { code: 'TIMEOUT' })));
+			socket.on('data', (data) => {
+				text += data;
+			});
+			socket.once('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
+			socket.once('close', () => done(text.split('\r\n\r\n')[1] ?? text));
+			socket.once('connect', () => socket.write('GET / HTTP/1.0\r\n\r\n'));
+		});
+	}
+
 	/** Starts an agent. Its log is read with `lines`. */
 	startAgent(...args: string[]): RunningAgent {
 		return this.startAgentBy([], ...args);

@@ -13,14 +13,13 @@ const ANSWER = 'from the pod';
 const PORT = 80;
 const NODE_PORT = 30080;
 const OTHER_PORT = 8444;
-/** By family: ClusterIPs' range, one of them, one that nobody has, address of a load balancer, external address, and who asks. */
+/** By family: ClusterIPs' range, one of them, one that nobody has, address of a load balancer, and who asks. */
 const ADDR = {
 	v4: {
 		cidr: '10.96.0.0/16',
 		clusterIp: '10.96.0.10',
 		free: '10.96.0.99',
 		lb: '203.0.113.10',
-		external: '198.51.100.10',
 		node: '192.168.10.11',
 		clients: '192.168.10.0/24',
 		pods: '10.244.1.0/24',
@@ -31,7 +30,6 @@ const ADDR = {
 		clusterIp: 'fd00:10:96::a',
 		free: 'fd00:10:96::99',
 		lb: '2001:db8:10::a',
-		external: '2001:db8:11::a',
 		node: 'fd00:10::11',
 		clients: 'fd00:10::/64',
 		pods: 'fd00:244:1::/64',
@@ -42,31 +40,21 @@ const FAMILIES = ['v4', 'v6'] as const;
 type Address = keyof (typeof ADDR)['v4'];
 const both = (what: Address): string[] => FAMILIES.map((family) => ADDR[family][what]);
 
-interface Shape {
-	readonly type: 'ClusterIP' | 'NodePort' | 'LoadBalancer';
-	readonly port?: number;
-	readonly external?: boolean;
-	readonly ranges?: readonly string[];
-}
-
-/** The Service web in a shape; `version` grows with each change. */
-function service(version: number, { type, port = PORT, external = false, ranges = [] }: Shape): object {
-	const nodePort = type === 'ClusterIP' ? {} : { nodePort: NODE_PORT };
-	const ports = (['TCP', 'UDP'] as const).map((protocol) => ({
-		name: protocol.toLowerCase(),
-		port,
-		protocol,
-		...nodePort,
-	}));
+/** The Service web; `version` grows with each change. @param ranges empty: everybody may */
+function service(version: number, ranges: readonly string[]): object {
+	const ports = ['TCP', 'UDP'].map((protocol) => {
+		return { name: protocol.toLowerCase(), port: PORT, protocol, nodePort: NODE_PORT };
+	});
 	const spec = {
-		type,
+		type: 'LoadBalancer',
 		clusterIPs: both('clusterIp'),
 		ports,
-		...(external && { externalIPs: both('external') }),
 		...(ranges.length > 0 && { loadBalancerSourceRanges: ranges }),
 	};
-	const ingress = type === 'LoadBalancer' ? both('lb').map((ip) => ({ ip })) : [];
-	return object('web', version, { spec, status: { loadBalancer: { ingress } } });
+	return object('web', version, {
+		spec,
+		status: { loadBalancer: { ingress: both('lb').map((ip) => ({ ip })) } },
+	});
 }
 
 function slice(version: number, family: 'v4' | 'v6', address: string | undefined): object {
@@ -80,14 +68,15 @@ function slice(version: number, family: 'v4' | 'v6', address: string | undefined
 	};
 }
 
-describe('frontends of a node with a pod and an outside client', () => {
+describe('frontends, asked from a pod, the node and outside', () => {
 	let node: AgentNode;
 	let api: FakeApiServer;
 	let web: http.Server;
 	let agent: RunningAgent;
 	let version = 20;
 
-	const set = (shape: Shape): void => api.push(SERVICES, event('MODIFIED', service(++version, shape)));
+	const set = (ranges: readonly string[]): void =>
+		api.push(SERVICES, event('MODIFIED', service(++version, ranges)));
 	const endpoints = (there: boolean): void => {
 		for (const [family, address] of [
 			['v4', node.podAddress],
@@ -96,19 +85,8 @@ describe('frontends of a node with a pod and an outside client', () => {
 			api.push(SLICES, event('MODIFIED', slice(++version, family, there ? address : undefined)));
 	};
 
-	/** By packets: nothing of the asking socket is ours. @returns the answer, or the error's code */
-	const ask = (from: string, address: string, port = PORT): Promise<string> =>
-		new Promise((done) => {
-			const socket = node.switcher.connectTcp(from, address, port);
-			let text = '';
-			socket.setTimeout(300, () => socket.destroy(Object.assign(new Error(), { code: 'TIMEOUT' })));
-			socket.on('data', (data) => {
-				text += data;
-			});
-			socket.once('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
-			socket.once('close', () => done(text.split('\r\n\r\n')[1] ?? text));
-			socket.once('connect', () => socket.write('GET / HTTP/1.0\r\n\r\n'));
-		});
+	/** By packets: this process is in no cgroup of the node. */
+	const ask = (from: string, address: string, port = PORT): Promise<string> => node.ask(from, address, port);
 
 	/** A UDP socket of a namespace that is told of errors. @returns the error's code; TIMEOUT: it heard nothing */
 	const askUdp = async (from: string, address: string, port: number): Promise<string> => {
@@ -167,9 +145,8 @@ describe('frontends of a node with a pod and an outside client', () => {
 	beforeAll(async () => {
 		node = new AgentNode('mls-fe');
 		for (const family of FAMILIES) {
-			const { lb, external, cidr, node: via } = ADDR[family];
-			for (const to of [lb, external, cidr])
-				execFileSync('ip', ['-n', node.client, 'route', 'add', to, 'via', via]);
+			const { lb, cidr, node: via } = ADDR[family];
+			for (const to of [lb, cidr]) execFileSync('ip', ['-n', node.client, 'route', 'add', to, 'via', via]);
 		}
 		web = http.createServer((_request, response) => response.end(ANSWER));
 		await new Promise<void>((done) => web.listen({ fd: node.listenOnPod(8080) }, done));
@@ -180,7 +157,7 @@ describe('frontends of a node with a pod and an outside client', () => {
 		const addresses = both('node').map((address) => ({ type: 'InternalIP', address }));
 		const metadata = { name: 'node1', uid: 'n', resourceVersion: '1' };
 		api.always('/api/v1/nodes', list('1', [{ metadata, status: { addresses } }]));
-		api.always(SERVICES, list('10', [service(5, { type: 'LoadBalancer', ranges: both('clients') })]));
+		api.always(SERVICES, list('10', [service(5, both('clients'))]));
 		const slices = [slice(6, 'v4', node.podAddress), slice(7, 'v6', 'fd00:244:1::2')];
 		api.always(SLICES, list('10', slices));
 		await api.listen(node.listenOnNode(API_PORT));
@@ -201,7 +178,7 @@ describe('frontends of a node with a pod and an outside client', () => {
 		const { lb, clusterIp, node: nodeIp, clients, pods, nobody } = ADDR[family];
 
 		it('let in the sources that they name, and the node (B-06)', async () => {
-			set({ type: 'LoadBalancer', ranges: [` ${clients} `] });
+			set([` ${clients} `]);
 			await eventually(async () => expect(await ask(node.client, lb)).toBe(ANSWER));
 			expect(await ask(node.client, nodeIp, NODE_PORT)).toBe(ANSWER);
 			expect(await curl('node', lb)).toBe(ANSWER);
@@ -213,23 +190,23 @@ describe('frontends of a node with a pod and an outside client', () => {
 		});
 
 		it('are followed while they change (F-38)', async () => {
-			set({ type: 'LoadBalancer', ranges: [nobody] });
+			set([nobody]);
 			await eventually(async () => expect(await ask(node.client, lb)).toBe('TIMEOUT'));
 			expect(await ask(node.client, nodeIp, NODE_PORT)).toBe(ANSWER);
 			expect(await curl('node', lb)).toBe(ANSWER);
-			set({ type: 'LoadBalancer', ranges: [nobody, pods] });
+			set([nobody, pods]);
 			await eventually(async () => expect(await ask(node.pod, lb)).toBe(ANSWER));
 			expect(await curl('pod', lb)).toBe(ANSWER);
 			expect(await ask(node.client, lb)).toBe('TIMEOUT');
-			set({ type: 'LoadBalancer' });
+			set([]);
 			await eventually(async () => expect(await ask(node.client, lb)).toBe(ANSWER));
 		});
 
 		it('never shut out, nor let in, by an edit that keeps or leaves out a source (F-38)', async () => {
-			set({ type: 'LoadBalancer', ranges: [clients] });
+			set([clients]);
 			await eventually(async () => expect(await ask(node.pod, lb)).toBe('TIMEOUT'));
 			for (let i = 0; i < 10; i++) {
-				set({ type: 'LoadBalancer', ranges: i % 2 === 0 ? [clients, nobody] : [clients] });
+				set(i % 2 === 0 ? [clients, nobody] : [clients]);
 				const [allowed, refused] = await Promise.all([ask(node.client, lb), ask(node.pod, lb)]);
 				expect([allowed, refused]).toEqual([ANSWER, 'TIMEOUT']);
 			}
@@ -241,7 +218,7 @@ describe('frontends of a node with a pod and an outside client', () => {
 		const unknown = 8443;
 
 		it('a port of a ClusterIP is refused at once, to everybody', async () => {
-			set({ type: 'LoadBalancer' });
+			set([]);
 			await eventually(async () => expect(await ask(node.client, clusterIp)).toBe(ANSWER));
 			for (const from of [node.client, node.pod]) {
 				expect(await ask(from, clusterIp, unknown), from).toBe('ECONNREFUSED');
@@ -281,7 +258,7 @@ describe('frontends of a node with a pod and an outside client', () => {
 		'ping of a service address over IP%s is answered while it has a backend (F-52)',
 		async (family) => {
 			const { clusterIp, lb } = ADDR[family];
-			set({ type: 'LoadBalancer' });
+			set([]);
 			endpoints(true);
 			const pings = () => [node.client, node.pod].flatMap((from) => [ping(from, clusterIp), ping(from, lb)]);
 			await eventually(() => expect(pings()).toEqual([true, true, true, true]));
@@ -292,60 +269,4 @@ describe('frontends of a node with a pod and an outside client', () => {
 			await eventually(() => expect(pings()).toEqual([true, true, true, true]));
 		},
 	);
-
-	describe('a Service that changes its type', () => {
-		const SHAPES = {
-			ClusterIP: { type: 'ClusterIP' },
-			nodePort: { type: 'NodePort' },
-			externalIP: { type: 'ClusterIP', external: true },
-			LoadBalancer: { type: 'LoadBalancer' },
-		} as const satisfies Record<string, Shape>;
-		type Name = keyof typeof SHAPES;
-		/** There and back over every pair: 12 changes. */
-		const WALK: readonly Name[] = [
-			...(['nodePort', 'externalIP', 'LoadBalancer', 'ClusterIP'] as const),
-			...(['externalIP', 'nodePort', 'LoadBalancer', 'externalIP'] as const),
-			...(['ClusterIP', 'LoadBalancer', 'nodePort', 'ClusterIP'] as const),
-		];
-		/** What each way of reaching it says. */
-		const ways = async (port = PORT) => {
-			const { clusterIp, node: nodeIp, external, lb } = ADDR.v4;
-			const six = ADDR.v6;
-			const one = (v4: string, v6: string, at: number) =>
-				Promise.all([ask(node.client, v4, at), ask(node.client, v6, at)]);
-			const [cluster, nodePort, externalIp, balancer] = await Promise.all([
-				one(clusterIp, six.clusterIp, port),
-				one(nodeIp, six.node, NODE_PORT),
-				one(external, six.external, port),
-				one(lb, six.lb, port),
-			]);
-			return { cluster, nodePort, externalIp, balancer };
-		};
-		const expected = (name: Name) => {
-			const yes = [ANSWER, ANSWER];
-			const no = [expect.not.stringMatching(ANSWER), expect.not.stringMatching(ANSWER)];
-			return {
-				cluster: yes,
-				nodePort: name === 'nodePort' || name === 'LoadBalancer' ? yes : no,
-				externalIp: name === 'externalIP' ? yes : no,
-				balancer: name === 'LoadBalancer' ? yes : no,
-			};
-		};
-
-		it('is reached by its new ways and by no old one, after each of the changes (F-40)', async () => {
-			set(SHAPES.ClusterIP);
-			await eventually(async () => expect(await ways()).toEqual(expected('ClusterIP')));
-			for (const name of WALK) {
-				set(SHAPES[name]);
-				await eventually(async () => expect(await ways(), name).toEqual(expected(name)));
-			}
-		});
-
-		it('is reached by its new port, and by the old one no more (F-40)', async () => {
-			set({ ...SHAPES.LoadBalancer, port: 81 });
-			await eventually(async () => expect(await ways(81)).toEqual(expected('LoadBalancer')));
-			const refused = ['ECONNREFUSED', 'ECONNREFUSED'];
-			expect(await ways()).toMatchObject({ cluster: refused, balancer: refused });
-		});
-	});
 });

@@ -33,19 +33,8 @@ describe('--nodeport-addresses', () => {
 		execFileSync('ip', ['-n', node.node, 'address', verb, address, 'dev', device, ...nodad]);
 	};
 
-	/** From the outside client. @returns the answer, or the error's code */
-	const ask = (address: string, port = NODE_PORT): Promise<string> =>
-		new Promise((done) => {
-			const socket = node.switcher.connectTcp(node.client, address, port);
-			let text = '';
-			socket.setTimeout(300, () => socket.destroy(Object.assign(new Error(), { code: 'TIMEOUT' })));
-			socket.on('data', (data) => {
-				text += data;
-			});
-			socket.once('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
-			socket.once('close', () => done(text.split('\r\n\r\n')[1] ?? text));
-			socket.once('connect', () => socket.write('GET / HTTP/1.0\r\n\r\n'));
-		});
+	/** From the outside client. */
+	const ask = (address: string, port = NODE_PORT): Promise<string> => node.ask(node.client, address, port);
 
 	const frontends = async (): Promise<number> => {
 		const status = await node.curl('http://127.0.0.1:10249/statusz');

@@ -21,6 +21,8 @@ export function agentArguments(prefix: string, node: string, paths: Paths, cgrou
 		`--host-cgroup=${dirname(cgroups.root)}`,
 		'--xdp=native',
 		'--host-ports=on',
+		// who tries a Service pings it first
+		'--answer-echo=on',
 		`--health-address=0.0.0.0:${HEALTH_PORT}`,
 		`--metrics-address=127.0.0.1:${METRICS_PORT}`,
 		`--dns=:${DNS_PORT}`,
