@@ -43,8 +43,9 @@ function refusedExternal(ip: Ip, guard: Guard): string | undefined {
 		if (externalCidrs.some((cidr) => contains(cidr, ip))) return undefined;
 		return 'is not in the ranges of --external-ips; use an address of them, or add its range';
 	}
-	if (!isOneOf(node.addresses) && !isOneOf(node.localAddresses)) return undefined;
-	return "is the node's own address; use another, or allow its range with --external-ips";
+	// an address that only a device has may be there for this: keepalived moves one from node to node
+	if (!isOneOf(node.addresses)) return undefined;
+	return "is the Node's own address; use another, or allow its range with --external-ips";
 }
 
 function inServiceCidr(ip: Ip, { serviceCidrs }: Guard): string | undefined {

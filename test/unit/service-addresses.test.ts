@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseCidr } from '../../agent/model/cidr.ts';
 import { parseIp } from '../../agent/model/ip.ts';
 import { AddressBits, addressBit, wordOf } from '../../agent/plan/address-bits.ts';
-import { service, slice } from './reconcile-objects.ts';
+import { node, service, slice } from './reconcile-objects.ts';
 import { Rig } from './reconcile-rig.ts';
 
 const addressLines = (rig: Rig) =>
@@ -156,7 +156,7 @@ describe('addresses that no Service may take (CVE-2020-8554)', () => {
 			.sync();
 		expect(external(rig)).toEqual(['198.51.100.1:80']);
 		expect(problems(rig)).toEqual([
-			"Service default/t spec.externalIPs 192.168.10.11 is the node's own address; use another, or allow its range with --external-ips",
+			"Service default/t spec.externalIPs 192.168.10.11 is the Node's own address; use another, or allow its range with --external-ips",
 			'Service default/t spec.externalIPs 203.0.113.1 is an address of the API server; use another',
 			'Service default/t spec.externalIPs 10.96.0.200 is in 10.96.0.0/16, the range of ClusterIPs; use an address outside of it',
 		]);
@@ -165,9 +165,11 @@ describe('addresses that no Service may take (CVE-2020-8554)', () => {
 	it("are served when they are nobody's any more, and not as soon as they are", () => {
 		const rig = new Rig().add(thief('198.51.100.1')).listed().sync();
 		expect(external(rig)).toEqual(['198.51.100.1:80']);
-		rig.reconciler.setLocalAddresses(['198.51.100.1']);
+		rig.sinks.node.upsert('node1', node(['192.168.10.11', '198.51.100.1']));
 		expect(external(rig.sync())).toEqual([]);
-		rig.reconciler.setLocalAddresses([]);
+		rig.sinks.node.upsert('node1', node());
+		// on a device, as keepalived puts one there
+		rig.reconciler.setLocalAddresses(['198.51.100.1']);
 		expect(external(rig.sync())).toEqual(['198.51.100.1:80']);
 		expect(problems(rig)).toEqual([]);
 		rig
