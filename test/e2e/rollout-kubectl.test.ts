@@ -138,7 +138,7 @@ describe.each(['deployment', 'statefulset', 'daemonset'])(
 	},
 );
 
-describe('kubectl and a Deployment', { skip: !present }, () => {
+describe('kubectl and what rolls', { skip: !present }, () => {
 	test('pause holds a rollout, resume lets it go on', async () => {
 		await ok('rollout pause deployment/web');
 		await ok(`set image deployment/web web=${IMAGE}:2.55`);
@@ -176,6 +176,12 @@ describe('kubectl and a Deployment', { skip: !present }, () => {
 		expect(await ok('events --for statefulset/web')).toMatch(
 			/SuccessfulCreate +StatefulSet\/web +create Pod web-0 in StatefulSet web successful/,
 		);
+	});
+
+	test('get controllerrevisions tells whose they are', async () => {
+		const listed = await ok('get controllerrevisions --sort-by=.revision');
+		for (const owner of ['statefulset', 'daemonset'])
+			expect(listed).toMatch(new RegExp(`^web-\\w+ +${owner}\\.apps/web +[1-9]`, 'm'));
 	});
 
 	test('delete takes everything along, --cascade=orphan nothing, --cascade=foreground waits', async () => {

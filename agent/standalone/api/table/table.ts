@@ -3,10 +3,20 @@ import type { Kind } from '../kinds.ts';
 import type { Column } from './column.ts';
 import { endpoints, endpointslices, ipaddresses, servicecidrs, services } from './network.ts';
 import { configmaps, events, leases, namespaces, plain, secrets, serviceaccounts } from './others.ts';
-import { daemonsets, deployments, nodes, pods, replicasets, scales, statefulsets } from './workloads.ts';
+import {
+	controllerrevisions,
+	daemonsets,
+	deployments,
+	nodes,
+	pods,
+	replicasets,
+	scales,
+	statefulsets,
+} from './workloads.ts';
 
 const COLUMNS: Record<string, Column[]> = {
 	configmaps,
+	controllerrevisions,
 	daemonsets,
 	deployments,
 	endpoints,

@@ -61,6 +61,21 @@ export const daemonsets: Column[] = [
 	SELECTOR,
 ];
 
+function controllerText({ metadata }: KubeObject): string {
+	const owner = metadata.ownerReferences?.find(({ controller }) => controller);
+	if (!owner) return '<none>';
+	const slash = owner.apiVersion.indexOf('/');
+	const group = slash < 0 ? '' : `.${owner.apiVersion.slice(0, slash)}`;
+	return `${owner.kind.toLowerCase()}${group}/${owner.name}`;
+}
+
+export const controllerrevisions: Column[] = [
+	NAME,
+	column('Controller', controllerText),
+	count('Revision', (object) => object['revision'] ?? 0),
+	AGE,
+];
+
 function podStatus(pod: KubeObject): string {
 	const statuses: Fields[] = pod.status?.containerStatuses ?? [];
 	const reasons = statuses.map(({ state }) => {
