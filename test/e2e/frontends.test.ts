@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Environment, type From, type Target } from './support/environment.ts';
 import { DUAL_STACK, deployment, pod, service } from './support/objects.ts';
+import { TCP_AND_UDP } from './support/service-view.ts';
 import { eventually } from './support/wait.ts';
 
 let env: Environment;
@@ -11,15 +12,13 @@ let backends: string[];
 beforeAll(async () => {
 	env = await Environment.shared('frontends');
 	pods = await env.clients();
-	hosts = env.nodes.map(({ name }) => ({ node: name }));
+	hosts = env.hosts();
 	await env.apply(deployment('echo', 3));
 	await env.podsReady('echo', 3);
 	backends = await env.podNames('echo');
 });
 
 afterAll(async () => env?.[Symbol.asyncDispose]());
-
-const BOTH = [false, true];
 
 const apply = async (name: string, spec: object = {}) => {
 	await env.apply(service(name, { selector: { app: 'echo' }, ...DUAL_STACK, ...spec }));
@@ -33,14 +32,14 @@ describe('externalIPs', () => {
 		const view = await apply('external', { externalIPs: ADDRESSES });
 		await env.driver.routeOutside?.(ADDRESSES.map((address) => [address, env.nodes[1]!]));
 		const outside = env.driver.routeOutside ? ['outside' as const] : [];
-		for (const udp of BOTH)
+		for (const udp of TCP_AND_UDP)
 			await env.allReach([...pods, ...hosts, ...outside], view.at(ADDRESSES, udp), backends);
 	});
 
 	it('answer nothing any more when the Service gives them up', async () => {
 		const view = await env.service('external');
 		await env.patch('service', 'external', { spec: { externalIPs: null } });
-		for (const udp of BOTH) {
+		for (const udp of TCP_AND_UDP) {
 			await env.allFail(pods, view.at(ADDRESSES, udp));
 			await env.allReach(pods, view.clusterIPs(udp), backends);
 		}
@@ -59,7 +58,7 @@ describe('a ServiceCIDR', () => {
 			// The range is usable once it is ready
 			const { value: view } = await eventually('the Service is made', () => apply('ranged', asked));
 			expect(view.spec.clusterIPs).toEqual(clusterIPs);
-			for (const udp of BOTH) await env.allReach([...pods, ...hosts], view.clusterIPs(udp), backends);
+			for (const udp of TCP_AND_UDP) await env.allReach([...pods, ...hosts], view.clusterIPs(udp), backends);
 		} finally {
 			await env.kubectl('delete', 'service', 'ranged', '--ignore-not-found');
 			await env.kubectl('delete', 'servicecidr', env.namespace);

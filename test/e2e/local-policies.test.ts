@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Environment, type From, type Target } from './support/environment.ts';
 import { DUAL_STACK, pod, service } from './support/objects.ts';
+import { TCP_AND_UDP } from './support/service-view.ts';
 import { eventually } from './support/wait.ts';
 
 let env: Environment;
@@ -10,7 +11,7 @@ let hosts: From[];
 beforeAll(async () => {
 	env = await Environment.shared('local');
 	pods = await env.clients();
-	hosts = env.nodes.map(({ name }) => ({ node: name }));
+	hosts = env.hosts();
 	// Servers on the first two nodes, none on the third; pod `self` can ask too
 	const [first, second] = env.nodes;
 	const labels = { app: 'two' };
@@ -30,9 +31,6 @@ const LOAD_BALANCER = { type: 'LoadBalancer', ...DUAL_STACK };
 const LOCAL = { externalTrafficPolicy: 'Local' };
 const select = (app: string) => ({ selector: { app } });
 const SILENCE = 'timeout';
-
-/** TCP and UDP. */
-const BOTH = [false, true];
 
 const apply = async (name: string, spec: object) => {
 	await env.apply(service(name, { ...spec }));
@@ -78,7 +76,7 @@ async function keepsOutsideAddress(targets: readonly Target[]): Promise<void> {
 describe('internalTrafficPolicy Local', () => {
 	it('pods and processes of a node reach its own pod only, those of a node without one nothing (A-34)', async () => {
 		const view = await apply('internal', { ...select('two'), internalTrafficPolicy: 'Local', ...DUAL_STACK });
-		for (const udp of BOTH) {
+		for (const udp of TCP_AND_UDP) {
 			const targets = view.clusterIPs(udp);
 			await env.allReach([pods[0]!, hosts[0]!], targets, ['a']);
 			await env.allReach([pods[1]!, hosts[1]!], targets, ['b']);
@@ -92,12 +90,12 @@ describe('no endpoint', () => {
 		const spec = { ...LOAD_BALANCER, ...select('lonely'), ...LOCAL, internalTrafficPolicy: 'Local' };
 		const view = await apply('lonely', spec);
 		const nodePorts = (udp: boolean) => env.nodes.map((node) => view.nodePorts(node, udp));
-		for (const udp of BOTH) {
+		for (const udp of TCP_AND_UDP) {
 			await env.allFail([...pods, ...hosts], view.clusterIPs(udp), 'ECONNREFUSED');
 			await env.allFail([...pods, ...hosts, 'outside'], nodePorts(udp).flat(), 'ECONNREFUSED');
 		}
 		await env.apply(pod('lonely', { node: env.nodes[0]!.name }));
-		for (const udp of BOTH) {
+		for (const udp of TCP_AND_UDP) {
 			await env.allReach([pods[0]!, hosts[0]!], view.clusterIPs(udp), ['lonely']);
 			await env.allFail([pods[2]!, hosts[2]!], view.clusterIPs(udp), SILENCE);
 			await env.allReach(['outside'], nodePorts(udp)[0]!, ['lonely']);
@@ -136,7 +134,7 @@ describe.each([
 
 	it('externalTrafficPolicy Cluster: from outside through every node, from nodes and pods, every pod answers (F-59)', async () => {
 		await make('cluster', {});
-		for (const udp of BOTH) {
+		for (const udp of TCP_AND_UDP) {
 			const perNode = await through('cluster', udp);
 			const places = type === 'NodePort' || env.driver.routeOutside ? ['outside' as const] : [];
 			await env.allReach([...places, ...pods, ...hosts], perNode.flat(), ['a', 'b']);
@@ -148,7 +146,7 @@ describe.each([
 	}) => {
 		await make('local', LOCAL);
 		skip(type === 'LoadBalancer' && !env.driver.routeOutside, 'no routes to a load balancer can be made');
-		for (const udp of BOTH) {
+		for (const udp of TCP_AND_UDP) {
 			const perNode = await through('local', udp);
 			await isLocalFromOutside(perNode);
 			await keepsOutsideAddress(perNode.slice(0, 2).flat());
@@ -156,7 +154,7 @@ describe.each([
 	});
 
 	it('externalTrafficPolicy Local, from pods and nodes: every pod answers at the own node’s address (R-A6, F-59)', async () => {
-		for (const udp of BOTH) {
+		for (const udp of TCP_AND_UDP) {
 			const perNode = await through('local', udp);
 			for (const [i, targets] of perNode.entries()) {
 				await env.allReach([pods[i]!, hosts[i]!], targets, ['a', 'b']);
@@ -170,7 +168,7 @@ describe.each([
 		const asked = select('self');
 		for (const [policy, more] of Object.entries({ cluster: {}, local: LOCAL })) {
 			const view = await apply(`self-${name(policy)}`, { ...spec, ...asked, ...more });
-			for (const udp of BOTH) {
+			for (const udp of TCP_AND_UDP) {
 				await env.allReach([{ pod: 'self' }], view.nodePorts(env.nodes[0]!, udp), ['self']);
 				const elsewhere = view.nodePorts(env.nodes[2]!, udp);
 				if (policy === 'cluster') await env.allReach([{ pod: 'self' }], elsewhere, ['self']);

@@ -20,7 +20,7 @@ let hosts: From[];
 beforeAll(async () => {
 	env = await Environment.shared('rolling');
 	pods = await env.clients();
-	hosts = env.nodes.map(({ name }) => ({ node: name }));
+	hosts = env.hosts();
 });
 
 afterAll(async () => env?.[Symbol.asyncDispose]());

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, it } from 'vitest';
 import { Environment, type From } from './support/environment.ts';
 import { DUAL_STACK, LINGERING, pod, service } from './support/objects.ts';
+import { TCP_AND_UDP } from './support/service-view.ts';
 
 let env: Environment;
 let pods: From[];
@@ -18,7 +19,6 @@ afterEach(async () => {
 afterAll(async () => env?.[Symbol.asyncDispose]());
 
 const NODE_PORT = { type: 'NodePort', ...DUAL_STACK };
-const BOTH = [false, true];
 
 /** A server on the first node that goes on when it is told to end. */
 async function lingering(name: string, options: { unready?: boolean; probe?: boolean } = {}): Promise<void> {
@@ -50,9 +50,9 @@ describe('publishNotReadyAddresses', () => {
 	it('a pod that was never ready and ends is reached by ClusterIP and every NodePort (A-22)', async () => {
 		const view = await apply('both', { ...NODE_PORT, publishNotReadyAddresses: true });
 		await lingering('both', { unready: true });
-		for (const udp of BOTH) await env.allReach(pods, view.clusterIPs(udp), ['both']);
+		for (const udp of TCP_AND_UDP) await env.allReach(pods, view.clusterIPs(udp), ['both']);
 		await env.terminate('both');
-		for (const udp of BOTH) {
+		for (const udp of TCP_AND_UDP) {
 			const nodePorts = env.nodes.flatMap((node) => view.nodePorts(node, udp));
 			await env.allReach(
 				[...pods, { node: env.nodes[1]!.name }],
@@ -69,15 +69,15 @@ describe('an endpoint that ends and serves', () => {
 		const view = await apply('last', DUAL_STACK);
 		await lingering('last');
 		await env.terminate('last');
-		const places = [...pods, ...env.nodes.map(({ name }) => ({ node: name }))];
-		for (const udp of BOTH) await env.allReach(places, view.clusterIPs(udp), ['last']);
+		const places = [...pods, ...env.hosts()];
+		for (const udp of TCP_AND_UDP) await env.allReach(places, view.clusterIPs(udp), ['last']);
 	});
 
 	it('is used on its own node only under internalTrafficPolicy Local (A-39)', async () => {
 		const view = await apply('inside', { internalTrafficPolicy: 'Local', ...DUAL_STACK });
 		await lingering('inside');
 		await env.terminate('inside');
-		for (const udp of BOTH) {
+		for (const udp of TCP_AND_UDP) {
 			await env.allReach([pods[0]!], view.clusterIPs(udp), ['inside']);
 			await env.allFail(pods.slice(1), view.clusterIPs(udp), 'timeout');
 		}
@@ -87,7 +87,7 @@ describe('an endpoint that ends and serves', () => {
 		const view = await apply('wide', NODE_PORT);
 		await lingering('wide');
 		await env.terminate('wide');
-		for (const udp of BOTH) {
+		for (const udp of TCP_AND_UDP) {
 			const targets = env.nodes.flatMap((node) => view.nodePorts(node, udp));
 			await env.allReach([...pods, 'outside'], targets, ['wide']);
 		}
@@ -97,7 +97,7 @@ describe('an endpoint that ends and serves', () => {
 		const view = await apply('narrow', { ...NODE_PORT, externalTrafficPolicy: 'Local' });
 		await lingering('narrow');
 		await env.terminate('narrow');
-		for (const udp of BOTH) {
+		for (const udp of TCP_AND_UDP) {
 			const [here, ...others] = env.nodes.map((node) => view.nodePorts(node, udp));
 			await env.allReach(['outside'], here!, ['narrow']);
 			await env.allFail(['outside'], others.flat(), 'timeout');
@@ -113,7 +113,7 @@ describe('an endpoint that ends and serves', () => {
 		await env.terminate('old');
 		await env.allReach(pods, view.clusterIPs(), ['old']);
 		await env.apply(pod('new', { node: second!.name, labels: { app: 'new', ...labels } }));
-		for (const udp of BOTH) {
+		for (const udp of TCP_AND_UDP) {
 			await env.allReach(pods, view.clusterIPs(udp), ['new']);
 			await env.allReach(
 				['outside'],

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, it } from 'vitest';
 import type { NodeInfo } from './support/cluster.ts';
 import { Environment, type From } from './support/environment.ts';
 import { DUAL_STACK, pod, service } from './support/objects.ts';
+import { TCP_AND_UDP } from './support/service-view.ts';
 
 const ZONE = 'topology.kubernetes.io/zone';
 
@@ -22,8 +23,6 @@ afterEach(async () => {
 });
 
 afterAll(async () => env?.[Symbol.asyncDispose]());
-
-const BOTH = [false, true];
 
 async function label(node: NodeInfo, zone: string | undefined): Promise<void> {
 	await env.kubectl(
@@ -53,7 +52,7 @@ async function expectServers(
 	const spec = { type: 'NodePort', selector: { in: name }, trafficDistribution, ...DUAL_STACK };
 	await env.apply(service(name, spec));
 	const view = await env.service(name);
-	for (const udp of BOTH)
+	for (const udp of TCP_AND_UDP)
 		for (const [i, servers] of wanted.entries()) {
 			const node = env.nodes[i]!;
 			await env.allReach([pods[i]!, { node: node.name }], view.clusterIPs(udp), servers);
@@ -93,7 +92,7 @@ describe('trafficDistribution, in pods, nodes and from outside, TCP and UDP, bot
 		const annotations = { 'service.kubernetes.io/topology-mode': 'Auto' };
 		await env.apply({ ...auto, metadata: { ...auto.metadata, annotations } });
 		const view = await env.service('auto');
-		for (const udp of BOTH) {
+		for (const udp of TCP_AND_UDP) {
 			await env.allReach(pods.slice(0, 2), view.clusterIPs(udp), ['s1', 's2']);
 			await env.allReach(pods.slice(2), view.clusterIPs(udp), ['s3']);
 		}

@@ -62,6 +62,11 @@ export class Environment implements AsyncDisposable {
 		return names.map((pod) => ({ pod }));
 	}
 
+	/** Processes of every node. */
+	hosts(): { node: string }[] {
+		return this.nodes.map(({ name }) => ({ node: name }));
+	}
+
 	async service(name: string): Promise<ServiceView> {
 		return viewOf((await this.get('service', name)).spec);
 	}

@@ -3,7 +3,9 @@ import type { NodeInfo } from './cluster.ts';
 import type { Json, Target } from './environment.ts';
 
 export type Family = 'v4' | 'v6';
-export const FAMILIES = ['v4', 'v6'] as const;
+
+/** For `udp` below. */
+export const TCP_AND_UDP = [false, true] as const;
 
 export const familyOf = (address: string): Family => (isIPv6(address) ? 'v6' : 'v4');
 
