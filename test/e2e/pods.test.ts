@@ -17,6 +17,7 @@ beforeAll(async () => {
 	await env.apply(
 		program('shell', { command: ['sh', '-c', SHELL], labels: { app: 'shell' } }),
 		program('named', {
+			command: ['sh', '-c', 'echo oops >&2; sleep 86400'],
 			spec: { hostname: 'dns-querier-2', subdomain: 'dns-test-service-2' },
 			labels: { app: 'named' },
 		}),
@@ -25,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => env?.[Symbol.asyncDispose]());
 
-const SHELL = 'echo out; echo err >&2; while read line; do echo "said $line"; done; sleep 86400';
+const SHELL = 'echo out; echo last; while read line; do echo "said $line"; done; sleep 86400';
 
 interface ProgramOptions {
 	command?: string[];
@@ -203,8 +204,9 @@ test('a Service is tried from inside a pod of the built-in server', async () => 
 });
 
 test('logs are those of the program, with times, tails and what follows; attach gives it input', async () => {
-	expect(await env.kubectl('logs', 'shell')).toBe('out\nerr\n');
-	expect(await env.kubectl('logs', 'shell', '--tail=1', '--timestamps')).toMatch(/^\d{4}-\S+Z err\n$/);
+	expect(await env.kubectl('logs', 'shell')).toBe('out\nlast\n');
+	expect(await env.kubectl('logs', 'shell', '--tail=1', '--timestamps')).toMatch(/^\d{4}-\S+Z last\n$/);
+	expect(await env.kubectl('logs', 'named')).toBe('oops\n');
 	const follow = spawn('kubectl', [
 		...['--kubeconfig', env.driver.kubeconfig, '-n', env.namespace],
 		...['logs', '-f', '--tail=1', 'shell'],
@@ -218,9 +220,9 @@ test('logs are those of the program, with times, tails and what follows; attach 
 	let heard = '';
 	attached.stdout.on('data', (chunk) => (heard += chunk));
 	try {
-		await eventually('it follows', async () => (seen === 'err\n' ? true : undefined));
+		await eventually('it follows', async () => (seen === 'last\n' ? true : undefined));
 		attached.stdin.write('hello\n');
-		await eventually('the program has read', async () => (seen === 'err\nsaid hello\n' ? true : undefined));
+		await eventually('the program has read', async () => (seen === 'last\nsaid hello\n' ? true : undefined));
 		await eventually('who is attached sees it', async () =>
 			heard.includes('said hello\n') ? true : undefined,
 		);

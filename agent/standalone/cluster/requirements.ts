@@ -6,7 +6,13 @@ import { BPFFS, cgroup2Mount } from './mounts.ts';
 /** Numbers of linux/capability.h. */
 const CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21 } as const;
 
-const PROGRAMS = { ip: 'iproute2', nsenter: 'util-linux', ethtool: 'ethtool', mount: 'mount' } as const;
+const PROGRAMS = {
+	ip: 'iproute2',
+	nsenter: 'util-linux',
+	unshare: 'util-linux',
+	ethtool: 'ethtool',
+	mount: 'mount',
+} as const;
 
 /** Empty when everything is there. */
 export function missingRequirements(): string[] {

@@ -46,7 +46,7 @@ export function createPodAccess({ runner, logDirectory, switcher }: PodAccessOpt
 			const restarts = container?.restarts ?? 0;
 			const file = (run: number) => containerLog(logDirectory, pod, name, run);
 			if (!request.previous) {
-				checkBegun(pod, name, container?.state);
+				if (switcher) checkBegun(pod, name, container?.state);
 				return readLog(file(restarts), request, () => container?.running ?? false, signal);
 			}
 			const run = container?.running ? restarts - 1 : restarts;
