@@ -51,16 +51,7 @@ export async function startControlPlane(
 	const switcher = options.network ? new NetnsSwitcher() : undefined;
 	const cgroups = options.network ? enterCgroups(options.prefix, names) : undefined;
 
-	const api = createApi({
-		families: options.families.map((family) => (family === 'v4' ? 'IPv4' : 'IPv6')),
-		serviceCidrs: options.families.map((family) => SERVICE_CIDRS[family]),
-		database: paths.database,
-		onDatabaseError: (err) => log.error({ event: 'database_failed', err }),
-		onConflict: ({ metadata: { namespace, name } }, message) =>
-			log.warn({ event: 'service_conflict', namespace, name, message }),
-		// who asks for it may try what an agent does with objects that no API server should have stored
-		unsafe: true,
-	});
+	const api = openApi(options, paths, log);
 	if (cgroups && options.agents) createClusterDns(api.objects, options.families);
 	const port = await listen(api, options, paths);
 	writeKubeconfig(paths.kubeconfig, `http://127.0.0.1:${port}`);
@@ -83,12 +74,54 @@ export async function startControlPlane(
 	};
 	startControllers(api.objects, controllers, stopping.signal);
 
-	const server = switcher
-		? new PodServer({
-				socketPath: paths.podServerSocket,
-				onRestart: (how) => log.warn({ event: 'pod_server_ended', how }),
-			})
-		: undefined;
+	const nodes = startNodes(options, paths, { api, switcher, cgroups, log });
+	if (options.adopt && switcher) forgetPods(options.prefix, names, switcher, nodes.manager);
+	registerNodes(options, api);
+
+	const agents = cgroups && options.agents ? startAgents(options, paths, cgroups, names, log) : new Map();
+	return {
+		api,
+		port,
+		agents,
+		switcher,
+		async stop() {
+			stopping.abort();
+			await Promise.all([...agents.values()].map((agent) => agent.stop()));
+			await nodes.manager.stop();
+			nodes.server?.[Symbol.dispose]();
+			await api.close();
+		},
+	};
+}
+
+function openApi({ families }: ClusterOptions, { database }: Paths, log: Logger): Api {
+	return createApi({
+		families: families.map((family) => (family === 'v4' ? 'IPv4' : 'IPv6')),
+		serviceCidrs: families.map((family) => SERVICE_CIDRS[family]),
+		database,
+		onDatabaseError: (err) => log.error({ event: 'database_failed', err }),
+		onConflict: ({ metadata: { namespace, name } }, message) =>
+			log.warn({ event: 'service_conflict', namespace, name, message }),
+		// who asks for it may try what an agent does with objects that no API server should have stored
+		unsafe: true,
+	});
+}
+
+interface NodeSide {
+	readonly api: Api;
+	readonly switcher: NetnsSwitcher | undefined;
+	readonly cgroups: Cgroups | undefined;
+	readonly log: Logger;
+}
+
+/** The pods of all nodes, and what answers for those without a program. */
+function startNodes(
+	options: ClusterOptions,
+	paths: Paths,
+	{ api, switcher, cgroups, log }: NodeSide,
+): { manager: NodeManager; server: PodServer | undefined } {
+	const onRestart = (how: string) => log.warn({ event: 'pod_server_ended', how });
+	const server = switcher && new PodServer({ socketPath: paths.podServerSocket, onRestart });
 	const manager = new NodeManager({
 		...options,
 		objects: api.objects,
@@ -104,23 +137,7 @@ export async function startControlPlane(
 		createPodAccess({ runner: (uid) => manager.runner(uid), logDirectory: paths.podLogs, switcher }),
 	);
 	manager.start();
-	if (options.adopt && switcher) forgetPods(options.prefix, names, switcher, manager);
-	registerNodes(options, api);
-
-	const agents = cgroups && options.agents ? startAgents(options, paths, cgroups, names, log) : new Map();
-	return {
-		api,
-		port,
-		agents,
-		switcher,
-		async stop() {
-			stopping.abort();
-			await Promise.all([...agents.values()].map((agent) => agent.stop()));
-			await manager.stop();
-			server?.[Symbol.dispose]();
-			await api.close();
-		},
-	};
+	return { manager, server };
 }
 
 /** The port is that of the earlier control plane where it is free: who uses the kubeconfig need not learn of a restart. */
