@@ -14,7 +14,16 @@ const kubeconfig = process.env['KUBECONFIG'];
 /** With a kubeconfig the machine only runs the clients. */
 const needs: readonly Need[] = kubeconfig
 	? [command('kubectl')]
-	: [command('kubectl'), root, bpf, cgroup2, command('ip'), command('nsenter')];
+	: [
+			command('kubectl'),
+			command('dig'),
+			command('curl'),
+			root,
+			bpf,
+			cgroup2,
+			command('ip'),
+			command('nsenter'),
+		];
 
 function runVitest(): Promise<number> {
 	const vitest = resolve(top, 'node_modules/vitest/vitest.mjs');

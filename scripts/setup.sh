@@ -25,6 +25,7 @@ missing() {
 		command nsenter util-linux util-linux util-linux util-linux-misc
 		command ethtool ethtool ethtool ethtool ethtool
 		command tcpdump tcpdump tcpdump tcpdump tcpdump
+		command curl curl curl curl curl
 		command dig bind9-dnsutils bind-utils bind bind-tools
 		command dnsmasq dnsmasq-base dnsmasq dnsmasq dnsmasq
 		command kubectl kubectl kubernetes-client kubectl kubectl

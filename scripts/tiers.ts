@@ -18,7 +18,7 @@ const TIERS: Readonly<Record<string, readonly Need[]>> = {
 	bpf: namespaces,
 	packet: kernel,
 	netns: namespaces,
-	e2e: [...namespaces, command('kubectl')],
+	e2e: [...namespaces, command('kubectl'), command('dig'), command('curl')],
 };
 
 /** The default loader writes beside the configuration, which may be another user's. */

@@ -92,6 +92,18 @@ describe('names of Services', () => {
 		}
 	});
 
+	it('are given to a pod by its hostname and subdomain (A-114)', async () => {
+		const named = pod('named', { labels: { app: 'named' } });
+		Object.assign(named.spec, { hostname: 'dns-querier-2', subdomain: 'dns-test-service-2' });
+		await env.apply(service('dns-test-service-2', { selector: { app: 'named' }, clusterIP: 'None' }), named);
+		await env.podsReady('named', 1);
+		const full = `dns-querier-2.dns-test-service-2.${domain}`;
+		const [v4] = await env.addressesOf('named');
+		await becomes([full], { data: [v4!] });
+		expect((await ask('-x', v4!)).data).toEqual([`${full}.`]);
+		expect(await env.kubectl('exec', 'named', '-c', 'server', '--', 'hostname', '-f')).toBe(`${full}\n`);
+	});
+
 	it('come and go with them (D-09)', async () => {
 		await env.apply(service('brief', { selector: { app: 'web' } }));
 		await becomes([`brief.${domain}`], { status: 'NOERROR' });
