@@ -18,102 +18,105 @@ import type { RawSink, ReconcilerOptions } from './reconcile-types.ts';
 const DNS_PORT = 53;
 const RESOLV_CONF = '/etc/resolv.conf';
 
-/** The DNS server of an agent; present only with --dns. */
-export interface AgentDns {
-	readonly changed: NonNullable<ReconcilerOptions['changed']>;
-	readonly namespaces: FeedSink;
-	/** The same sink; the names of Services follow it. */
-	services(sink: RawSink): RawSink;
-	/** The node's own addresses, at which it answers unless others were chosen. */
-	setNodeAddresses(addresses: readonly string[]): void;
-	/** First nothing points to it any more, then it ends. */
-	close(withdrawn: () => void): Promise<void>;
+/** Told where the server is: whenever it is ready to be the Service's backend on this node, and when not any more. */
+export type OwnServerListener = (server: OwnServer) => void;
+
+/** @returns undefined without --dns */
+export function startDns(
+	options: AgentOptions,
+	registry: Registry,
+	own: OwnServerListener,
+): AgentDns | undefined {
+	return options.config.dns.length > 0 ? new AgentDns(options, registry, own) : undefined;
 }
 
-/**
- * Names of the cluster, served on this node.
- *
- * @param own told where the server is, whenever it is ready to be the Service's backend here, and when not any more
- */
-export function startDns(
-	{ config, log, clock }: AgentOptions,
-	registry: Registry,
-	own: (server: OwnServer) => void,
-): AgentDns | undefined {
-	const { dns, dnsDomain, dnsService, dnsReverse } = config;
-	if (dns.length === 0) return undefined;
-	const reverse = dnsReverse.flatMap((text) => parseCidr(text) ?? []);
-	const zone = new Zone({ name: dnsDomain, server: dnsService, reverse });
-	const feed = new Feed(zone, () => announce());
-	const recursion = config.dnsUpstream === 'off' ? undefined : forwarder();
-	const metrics = dnsMetrics(registry, { names: () => zone.size, cached: () => recursion?.cached ?? 0 });
-	const resolver = new Resolver({
-		zone,
-		synced: () => feed.synced,
-		recursion,
-		observe: metrics.answered,
-	});
-	let withdrawn = false;
-	const server = new DnsServer({
-		resolver,
-		log: log.child({ part: 'dns' }),
-		after: (ms, run) => clock.after(ms, run),
-		changed: () => announce(),
-	});
-	const announce = (): void => {
-		const ready = feed.synced && !withdrawn ? server.addresses : [];
-		const addresses = ready.map(({ host, port }) => ({ ip: parseIp(host)!, port }));
-		own({ service: dnsService, port: DNS_PORT, addresses });
-	};
+/** Names of the cluster, served on this node. */
+export class AgentDns {
+	readonly #config: AgentOptions['config'];
+	readonly #own: OwnServerListener;
+	readonly #zone: Zone;
+	readonly #feed: Feed;
+	readonly #server: DnsServer;
+	/** The node's own addresses, at which it answers unless others were chosen. */
+	#node: readonly string[] = [];
+	#withdrawn = false;
 
-	function forwarder(): Forwarder {
-		return new Forwarder({
-			servers: async () => (await upstreams(config.dnsUpstream)).filter(({ host }) => !isOwn(host)),
-			now: () => clock.now(),
-			observe: (what) => metrics.forwarded(what),
+	constructor({ config, log, clock }: AgentOptions, registry: Registry, own: OwnServerListener) {
+		const { dnsDomain: name, dnsService: server, dnsReverse } = config;
+		this.#config = config;
+		this.#own = own;
+		this.#zone = new Zone({ name, server, reverse: dnsReverse.flatMap((text) => parseCidr(text) ?? []) });
+		this.#feed = new Feed(this.#zone, () => this.#announce());
+		const metrics = dnsMetrics(registry, {
+			names: () => this.#zone.size,
+			cached: () => recursion?.cached ?? 0,
 		});
+		const forwarder = {
+			servers: () => this.#upstreams(),
+			now: () => clock.now(),
+			observe: metrics.forwarded,
+		};
+		const recursion = config.dnsUpstream === 'off' ? undefined : new Forwarder(forwarder);
+		this.#server = new DnsServer({
+			resolver: new Resolver({
+				zone: this.#zone,
+				synced: () => this.#feed.synced,
+				recursion,
+				observe: metrics.answered,
+			}),
+			log: log.child({ part: 'dns' }),
+			after: (ms, run) => clock.after(ms, run),
+			changed: () => this.#announce(),
+		});
+		this.#listen();
 	}
 
-	/** A node whose resolv.conf names the cluster's DNS would ask itself for ever. */
-	function isOwn(host: string): boolean {
-		const { a = [], aaaa = [] } = zone.find(zone.server) ?? {};
+	/** Services that mean something else than before, with their endpoint objects. */
+	readonly changed: NonNullable<ReconcilerOptions['changed']> = (keys, sources) =>
+		this.#feed.update(keys, sources);
+
+	get namespaces(): FeedSink {
+		return this.#feed.namespaces;
+	}
+
+	/** The same sink; the names of Services follow it. */
+	services(sink: RawSink): RawSink {
+		return this.#feed.services(sink);
+	}
+
+	setNodeAddresses(addresses: readonly string[]): void {
+		if (addresses.join() === this.#node.join()) return;
+		this.#node = addresses;
+		this.#listen();
+	}
+
+	/** Ends. @param withdrawn called in between: the server is not told of any more, and answers still */
+	async close(withdrawn: () => void): Promise<void> {
+		this.#withdrawn = true;
+		this.#announce();
+		withdrawn();
+		await this.#server.close();
+	}
+
+	#listen(): void {
+		const addresses = this.#config.dns.flatMap((address) => specified(address, this.#node));
+		void this.#server.setAddresses(addresses);
+	}
+
+	#announce(): void {
+		const ready = this.#feed.synced && !this.#withdrawn ? this.#server.addresses : [];
+		const addresses = ready.map(({ host, port }) => ({ ip: parseIp(host)!, port }));
+		this.#own({ service: this.#config.dnsService, port: DNS_PORT, addresses });
+	}
+
+	/** Without the cluster's DNS itself: a node whose resolv.conf names it would ask itself for ever. */
+	async #upstreams(): Promise<ListenAddress[]> {
+		const { a = [], aaaa = [] } = this.#zone.find(this.#zone.server) ?? {};
 		const cluster = [...a.map((bytes) => bytes.join('.')), ...aaaa.map((bytes) => ipOfBytes(bytes).text)];
-		return (
-			cluster.includes(host) || server.addresses.some((each) => each.host === host && each.port === DNS_PORT)
-		);
+		const own = this.#server.addresses.filter(({ port }) => port === DNS_PORT).map(({ host }) => host);
+		const servers = await upstreamServers(this.#config.dnsUpstream);
+		return servers.filter(({ host }) => !cluster.includes(host) && !own.includes(host));
 	}
-
-	let node: readonly string[] = [];
-	const listen = (): void => {
-		void server.setAddresses(dns.flatMap((address) => specified(address, node)));
-	};
-	listen();
-	return {
-		changed: (keys, sources) => feed.update(keys, sources),
-		namespaces: feed.namespaces,
-		services: (sink) => ({
-			upsert(key, object) {
-				feed.setService(key, object);
-				sink.upsert(key, object);
-			},
-			remove(key) {
-				feed.setService(key, undefined);
-				sink.remove(key);
-			},
-			listed: () => sink.listed(),
-		}),
-		setNodeAddresses(addresses) {
-			if (addresses.join() === node.join()) return;
-			node = addresses;
-			listen();
-		},
-		async close(unpoint) {
-			withdrawn = true;
-			announce();
-			unpoint();
-			await server.close();
-		},
-	};
 }
 
 /** An unspecified address stands for the node's: what is sent from another would not look like the Service's answer. */
@@ -124,7 +127,9 @@ function specified({ host, port }: ListenAddress, node: readonly string[]): List
 	return [{ host, port }];
 }
 
-async function upstreams(chosen: AgentOptions['config']['dnsUpstream']) {
+async function upstreamServers(
+	chosen: AgentOptions['config']['dnsUpstream'],
+): Promise<readonly ListenAddress[]> {
 	if (typeof chosen !== 'string') return chosen;
 	// read each time: the node's network may change while the agent runs
 	return resolvConfServers(await readFile(RESOLV_CONF, 'utf8').catch(() => ''));

@@ -12,6 +12,7 @@ export interface FeedSink {
 /** Keeps a zone at what the API's watches say. Services are read when their names are looked at anew, not before. */
 export class Feed {
 	readonly #zone: Zone;
+	/** Services before they are read; undefined: gone. */
 	readonly #raw = new Map<string, unknown>();
 	readonly #services = new Map<string, DnsService>();
 	#namespacesListed = false;
@@ -39,9 +40,19 @@ export class Feed {
 		},
 	};
 
-	/** A Service before its names are looked at. @param raw undefined: it is gone */
-	setService(key: string, raw: unknown): void {
-		this.#raw.set(key, raw);
+	/** The same sink; the names of Services follow it when update() says which. */
+	services(sink: FeedSink): FeedSink {
+		return {
+			upsert: (key, object) => {
+				this.#raw.set(key, object);
+				sink.upsert(key, object);
+			},
+			remove: (key) => {
+				this.#raw.set(key, undefined);
+				sink.remove(key);
+			},
+			listed: () => sink.listed(),
+		};
 	}
 
 	/** Gives Services the names that they have now. The first call says that all are known. */
