@@ -1,7 +1,6 @@
 /** ControllerRevisions: the templates that a StatefulSet or a DaemonSet had; `kubectl rollout history` and `undo` read them. */
 import type { KubeObject } from '../port.ts';
-import type { OwnerKind } from './claim.ts';
-import { claim } from './claim.ts';
+import { claim, type OwnerKind } from './claim.ts';
 import type { ControllerContext } from './context.ts';
 import { byName, canonical, controllerRef, errorCode, keyFor, ownedBy } from './meta.ts';
 import { templateHash } from './names.ts';
@@ -88,7 +87,7 @@ function countCollision(ctx: ControllerContext, owner: KubeObject): void {
 	cache.update({ ...owner, status: { ...owner.status, collisionCount } }, 'status');
 }
 
-/** Deletes the oldest revisions that are not in use, beyond spec.revisionHistoryLimit (10). @param used by name. */
+/** Deletes the oldest revisions that are not in use, beyond spec.revisionHistoryLimit (10). */
 export function pruneRevisions(
 	ctx: ControllerContext,
 	owner: KubeObject,
