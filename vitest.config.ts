@@ -22,7 +22,7 @@ export default defineConfig({
 			tier('bpf', true),
 			tier('packet', true),
 			tier('netns', true),
-			tier('e2e', true, { globalSetup: 'test/e2e/support/shared-cluster.ts' }),
+			tier('e2e', true, { globalSetup: 'test/e2e/support/shared-setup.ts' }),
 		],
 	},
 });

@@ -38,7 +38,9 @@ function runVitest(): Promise<number> {
 
 /** Stops the clusters of scenarios that were interrupted before they could. */
 function sweep(): void {
-	const prefixes = readdirSync('/run/netns').flatMap((name) => /^(e2e[a-z]*)-client$/.exec(name)?.[1] ?? []);
+	const prefixes = readdirSync('/run/netns').flatMap(
+		(name) => /^(e2e[a-z0-9]*)-client$/.exec(name)?.[1] ?? [],
+	);
 	for (const prefix of prefixes) {
 		console.log(`Removing cluster ${prefix}, which its scenarios left`);
 		const state = readdirSync(tmpdir()).find((name) => name.startsWith(`${prefix}-`));
