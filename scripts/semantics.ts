@@ -8,9 +8,10 @@ import { arch, availableParallelism, release } from 'node:os';
 import { join, resolve } from 'node:path';
 import { CATALOGUE } from '../test/semantics/catalogue/index.ts';
 import { REASONS } from '../test/semantics/reasons.ts';
-import { kept, page, parsePage } from './semantics/page.ts';
-import { MISSING, type Row, resultsFrom, rows, type Sources, unknownIds } from './semantics/rows.ts';
-import { chosenTiers, listTests, type Outcome, runTier } from './tiers.ts';
+import { page } from './semantics/page.ts';
+import { refreshed, sources } from './semantics/refresh.ts';
+import { MISSING, type Row, resultsFrom, rows, unknownIds } from './semantics/rows.ts';
+import { chosenTiers, type Outcome, runTier } from './tiers.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const PAGE = join(root, 'docs/semantics.md');
@@ -22,12 +23,6 @@ interface Saved extends Outcome {
 	readonly at: string;
 	readonly machine: string;
 }
-
-export const sources = async (): Promise<Sources> => ({
-	catalogue: CATALOGUE,
-	reasons: REASONS,
-	titles: await listTests(),
-});
 
 const committed = () => (existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : '');
 
@@ -55,12 +50,6 @@ function aboutRun(reports: ReadonlyMap<string, Saved>): string {
 	const head =
 		'| Tier | Passed | Failed | Skipped | Seconds | Ended | On | |\n|---|---|---|---|---|---|---|---|';
 	return [head, ...[...reports].map(line)].join('\n');
-}
-
-/** The page that the titles of now and the results on the page of before make. */
-export function refreshed(text: string, from: Sources): string {
-	const { run, results } = parsePage(text);
-	return page(from.catalogue, rows(from, kept(results)), run);
 }
 
 function report(all: readonly Row[]): void {

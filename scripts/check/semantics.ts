@@ -1,23 +1,16 @@
-/** docs/semantics.md and the titles of the tests name what the catalogue has, no more and no less. */
+/** docs/semantics.md is what the catalogue and the titles of the tests make; its results are those of the last run. */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { CATALOGUE } from '../../test/semantics/catalogue/index.ts';
-import { REASONS } from '../../test/semantics/reasons.ts';
 import { parsePage } from '../semantics/page.ts';
-import { unknownIds } from '../semantics/rows.ts';
-import { listTests } from '../tiers.ts';
-
-const REMEDY = 'Run `make semantics RUN=no`';
+import { refreshed, sources } from '../semantics/refresh.ts';
+import { MISSING, unknownIds } from '../semantics/rows.ts';
 
 /** One line a problem. */
 export async function semanticsProblems(root: string): Promise<string[]> {
-	const titles = await listTests();
-	const unknown = unknownIds({ catalogue: CATALOGUE, reasons: REASONS, titles });
 	const file = join(root, 'docs/semantics.md');
-	const listed = parsePage(existsSync(file) ? readFileSync(file, 'utf8') : '').results;
-	const absent = CATALOGUE.flatMap(({ entries }) => Object.keys(entries)).filter((id) => !listed.has(id));
-	const rows = absent.length > 0 ? [`docs/semantics.md has no row for ${absent.join(', ')}. ${REMEDY}`] : [];
-	return [...unknown, ...hidden(root), ...rows];
+	const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+	const from = await sources();
+	return [...unknownIds(from), ...hidden(root), ...staleness(text, refreshed(text, from))];
 }
 
 /** vitest's list of tests, which is made without running any, has none in a group of such a call. */
@@ -25,4 +18,28 @@ function hidden(root: string): string[] {
 	return globSync('test/**/*.test.ts', { cwd: root })
 		.filter((file) => /\.(skipIf|runIf)\(/.test(readFileSync(join(root, file), 'utf8')))
 		.map((file) => `${file}: write { skip: condition } behind the title instead of .skipIf() or .runIf()`);
+}
+
+export function staleness(committed: string, expected: string): string[] {
+	const missing = [...parsePage(expected).results].filter(([, result]) => result === MISSING);
+	const had = new Set(committed.split('\n'));
+	const changed = [
+		...parsePage(
+			expected
+				.split('\n')
+				.filter((line) => !had.has(line))
+				.join('\n'),
+		).results.keys(),
+	];
+	const what = changed.length > 0 ? changed.join(', ') : 'what stands around the rows';
+	return [
+		...missing.map(
+			([id]) => `${id} has neither a test that names it nor a reason in test/semantics/reasons.ts`,
+		),
+		...(committed === expected
+			? []
+			: [
+					`docs/semantics.md is stale: ${what}. Run \`make semantics RUN=no\`, or without RUN=no for results`,
+				]),
+	];
 }

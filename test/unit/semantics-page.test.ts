@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { staleness } from '../../scripts/check/semantics.ts';
 import { idsOf } from '../../scripts/semantics/ids.ts';
 import { page, parsePage } from '../../scripts/semantics/page.ts';
 import { resultsFrom, rows, unknownIds } from '../../scripts/semantics/rows.ts';
@@ -111,6 +112,26 @@ describe('page()', () => {
 			['B R-1', 'pass'],
 			['B-01', 'pass'],
 			['B-02', 'missing'],
+		]);
+	});
+});
+
+describe('staleness()', () => {
+	const line = (id: string, tests: string, result: string) => `| ${id} | what | ${tests} | ${result} |`;
+	const whole = [line('B-01', 'a test', 'pass'), line('B-02', '', 'not run: optional')].join('\n');
+
+	it('is none of a page in step', () => expect(staleness(whole, whole)).toEqual([]));
+
+	it('names the rows that differ, and the remedy', () => {
+		expect(staleness(whole, whole.replace('a test', 'two tests'))).toEqual([
+			'docs/semantics.md is stale: B-01. Run `make semantics RUN=no`, or without RUN=no for results',
+		]);
+	});
+
+	it('names what nothing shows', () => {
+		const text = whole.replace('not run: optional', 'missing');
+		expect(staleness(text, text)).toEqual([
+			'B-02 has neither a test that names it nor a reason in test/semantics/reasons.ts',
 		]);
 	});
 });
