@@ -40,21 +40,21 @@ describe('the known-answer packets', () => {
 	});
 	afterAll(() => plane?.close());
 
-	it(`${localVector.name} (F-57, F-02)`, () => {
+	it('to a backend of this node, byte for byte (F-57, F-02)', () => {
 		const hook = program('ml_from_netdev');
 		const { action, bytes } = plane.run(hook, fromHex(localVector.in_frame_hex));
 		expect(passed(hook, action)).toBe(true);
 		expectSameBytes(bytes.subarray(14), want(localVector, 64));
 	});
 
-	it(`${replyVector.name} (F-57, F-02)`, () => {
+	it('the reply of that backend, byte for byte (F-57, F-02)', () => {
 		const hook = program('ml_to_netdev');
 		const { action, bytes } = plane.run(hook, fromHex(replyVector.in_frame_hex));
 		expect(passed(hook, action)).toBe(true);
 		expectSameBytes(bytes.subarray(14), want(replyVector, 64));
 	});
 
-	it.each(['ml_xdp', 'ml_from_netdev'] as const)(`${remoteVector.name}: %s (F-57, F-01)`, (name) => {
+	it.each(['ml_xdp', 'ml_from_netdev'] as const)('%s: to a backend elsewhere, byte for byte (F-57, F-01)', (name) => {
 		const hook = program(name);
 		const { action, bytes } = plane.run(hook, fromHex(remoteVector.in_frame_hex));
 		expect(redirected(hook, action)).toBe(true);
