@@ -83,6 +83,8 @@ async function main(args: readonly string[]): Promise<void> {
 	);
 	writeFileSync(PAGE, page(CATALOGUE, joined, aboutRun(reports)));
 	report([...joined.values()].flat());
+	// one without an id is no row, and a failure all the same
+	if ([...reports.values()].some(({ failed }) => failed > 0)) process.exitCode = 1;
 }
 
 if (import.meta.main) await main(process.argv.slice(2));

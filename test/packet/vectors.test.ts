@@ -54,20 +54,23 @@ describe('the known-answer packets', () => {
 		expectSameBytes(bytes.subarray(14), want(replyVector, 64));
 	});
 
-	it.each(['ml_xdp', 'ml_from_netdev'] as const)('%s: to a backend elsewhere, byte for byte (F-57, F-01)', (name) => {
-		const hook = program(name);
-		const { action, bytes } = plane.run(hook, fromHex(remoteVector.in_frame_hex));
-		expect(redirected(hook, action)).toBe(true);
-		const known = want(remoteVector, 63);
-		// the IP header does not know the port
-		expect(toHex(bytes.subarray(14, 34))).toBe(toHex(known.subarray(0, 20)));
-		const { tcp, payload } = decode(bytes);
-		const withKnownPort = packet()
-			.eth({ src: MAC.node, dst: MAC.node2 })
-			.ipv4({ src: '10.0.10.1', dst: '192.168.0.2', ttl: 63 })
-			.tcp({ ...tcp!, sport: 32768, checksum: parseInt(remoteVector.expect[1]!.l4_csum, 16) })
-			.payload(payload);
-		expectSameBytes(withKnownPort.bytes().subarray(14), known);
-		expect(decode(bytes).faults).toEqual([]);
-	});
+	it.each(['ml_xdp', 'ml_from_netdev'] as const)(
+		'%s: to a backend elsewhere, byte for byte (F-57, F-01)',
+		(name) => {
+			const hook = program(name);
+			const { action, bytes } = plane.run(hook, fromHex(remoteVector.in_frame_hex));
+			expect(redirected(hook, action)).toBe(true);
+			const known = want(remoteVector, 63);
+			// the IP header does not know the port
+			expect(toHex(bytes.subarray(14, 34))).toBe(toHex(known.subarray(0, 20)));
+			const { tcp, payload } = decode(bytes);
+			const withKnownPort = packet()
+				.eth({ src: MAC.node, dst: MAC.node2 })
+				.ipv4({ src: '10.0.10.1', dst: '192.168.0.2', ttl: 63 })
+				.tcp({ ...tcp!, sport: 32768, checksum: parseInt(remoteVector.expect[1]!.l4_csum, 16) })
+				.payload(payload);
+			expectSameBytes(withKnownPort.bytes().subarray(14), known);
+			expect(decode(bytes).faults).toEqual([]);
+		},
+	);
 });

@@ -60,6 +60,9 @@ const EP2 = '10.180.2.1';
 const BOTH = at(EP1, EP2);
 const fifth = (last: number) => `10.180.1.${last}`;
 
+/** Two ready, one that ends and serves, one that ends, all here; one ready elsewhere. */
+const FIVE = [local(fifth(1)), local(fifth(2)), local(fifth(3), 't'), local(fifth(4), 'n'), remote(fifth(5))];
+
 const LOCAL = { externalTrafficPolicy: 'Local' };
 
 const FLOWS = {
@@ -185,13 +188,7 @@ const FLOWS = {
 		{
 			name: 'some are ready',
 			spec: LOCAL,
-			endpoints: [
-				local(fifth(1)),
-				local(fifth(2)),
-				local(fifth(3), 't'),
-				local(fifth(4), 'n'),
-				remote(fifth(5)),
-			],
+			endpoints: FIVE,
 			flows: [
 				...flows(['pod'], [CLUSTER], at(fifth(1), fifth(2), fifth(5))),
 				...flows(['ext'], [LB], at(fifth(1), fifth(2))),
@@ -208,13 +205,7 @@ const FLOWS = {
 		{
 			name: 'some are ready',
 			spec: {},
-			endpoints: [
-				local(fifth(1)),
-				local(fifth(2)),
-				local(fifth(3), 't'),
-				local(fifth(4), 'n'),
-				remote(fifth(5)),
-			],
+			endpoints: FIVE,
 			flows: [
 				...flows(['pod'], [CLUSTER], at(fifth(1), fifth(2), fifth(5))),
 				...flows(['ext'], [LB], `${at(fifth(1), fifth(2), fifth(5))} M`),
