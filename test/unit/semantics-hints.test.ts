@@ -61,7 +61,7 @@ describe('topology hints', () => {
 	});
 
 	it.each(['zone-c', ''])(
-		'all are chosen by a node of zone "%s", which no hint names (B-40, B R-5)',
+		'all are chosen by a node of zone %j, which no hint names (B-40, B R-5)',
 		(zone) => {
 			expect(chosen(ABBA, { zone })).toEqual([3, 4, 5, 6]);
 		},
