@@ -32,7 +32,11 @@ function copyStatement(field: FieldLayout, path: string): string {
 	const nested = STRUCTS.find(({ type }) => type === field.type);
 	if (nested) return nested.fields.map((inner) => copyStatement(inner, `${path}.${inner.name}`)).join('\n');
 	if (/^u\d+$/.test(field.type)) return `\tout->${path} = in->${path} + 1;`;
-	const [, element, length] = /^(u\d+)\[(\d+)\]$/.exec(field.type)!;
+	const [, element = '', length = ''] = /^(\w+)\[(\d+)\]$/.exec(field.type)!;
+	if (STRUCTS.some(({ type }) => type === element))
+		return Array.from({ length: Number(length) }, (_, i) =>
+			copyStatement({ ...field, type: element }, `${path}[${i}]`),
+		).join('\n');
 	// the compiler makes a call of what is too long to unroll, and there is no memcpy() to call
 	if (element === 'u8' && Number(length) <= LONGEST_MEMCPY)
 		return `\t__builtin_memcpy(&out->${path}, &in->${path}, ${length});`;
