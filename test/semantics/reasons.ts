@@ -3,7 +3,6 @@ export const REASONS: Readonly<Record<string, string>> = {
 	'A-76': 'needs a kernel with SCTP, for both peers to have sockets',
 	'F-17': 'direct server return is not offered: replies go through the node that the client dialled',
 	'F-22': 'about features that maglane does not have (DSR, Geneve, egress gateways, clustermesh)',
-	'F-50': 'a verdict on Katran’s fixtures, whose outputs are tunnelled; their inputs are F-51, F-52 and F-55',
 	'G R-3': 'optional: Services have no weights',
 	'G-04': 'known answers of a hash that maglane does not use',
 	'G-05': 'known answers of a hash that maglane does not use, with weights',
