@@ -136,7 +136,7 @@ MAGLANE_STATIC_ASSERT(sizeof(struct backend) == 28);
  */
 #define TABLE_CHUNK_SLOTS 16
 #define TABLE_SEGMENT_CHUNKS 16384 /* 1 MiB a segment */
-#define TABLE_SEGMENTS 256
+#define TABLE_SEGMENTS 1024
 
 struct table_chunk {
 	__u32 backend[TABLE_CHUNK_SLOTS];

@@ -11,7 +11,7 @@ export const ADDRESS_WORDS = 4096;
 export const SERVICE_CIDRS_MAX = 8;
 export const TABLE_CHUNK_SLOTS = 16;
 export const TABLE_SEGMENT_CHUNKS = 16384;
-export const TABLE_SEGMENTS = 256;
+export const TABLE_SEGMENTS = 1024;
 export const HELD_SLOTS = 16;
 export const HELD_BYTES = 2048;
 export const REASONS_MAX = 64;
@@ -494,7 +494,7 @@ export const MAPS = {
 		type: 12,
 		keySize: 4,
 		valueSize: 4,
-		maxEntries: 256,
+		maxEntries: 1024,
 		flags: 0,
 		pinned: true,
 	},

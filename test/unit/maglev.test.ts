@@ -192,13 +192,13 @@ describe('maglevTable()', () => {
 });
 
 describe('tableSize()', () => {
-	it('is a prime from the list, with at least 100 slots a backend, 1000 for shared addresses', () => {
+	it('is a prime from the list, with at least 100 slots a backend, 2000 for shared addresses', () => {
 		expect(TABLE_SIZES.every(isPrime)).toBe(true);
 		expect([0, 1, 2, 3, 10, 11, 1310, 1311, 5000].map((n) => tableSize(n, 'own'))).toEqual([
 			0, 251, 251, 509, 1021, 2039, 131071, 131071, 131071,
 		]);
 		expect([1, 3, 10, 16, 17, 131].map((n) => tableSize(n, 'shared'))).toEqual([
-			251, 4093, 16381, 16381, 32749, 131071,
+			251, 8191, 32749, 32749, 65521, 131071,
 		]);
 	});
 
