@@ -85,6 +85,8 @@ export async function listTests(tier?: string): Promise<Title[]> {
 /** Runs a tier, or says why this machine cannot. */
 export async function runTier(tier: string): Promise<Outcome> {
 	const reason = TIERS[tier]!.map((need) => need()).find((why) => why !== undefined);
+	// mounts bpffs for tests that may use it: what they mount themselves stays, for their processes are killed
+	if (root() === undefined) bpf();
 	if (reason === undefined) return runTests(tier);
 	console.log(`\n${tier}: left out: ${reason}`);
 	const tests = (await listTests(tier)).map((test) => ({ ...test, status: 'skipped' as const }));

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { TABLE_SEGMENT_CHUNKS, tableChunkCodec } from '../../agent/abi/layout.ts';
+import { TABLE_SEGMENT_CHUNKS, TABLE_SEGMENTS, tableChunkCodec } from '../../agent/abi/layout.ts';
 import { FakeKernel, FakeTableSegments } from '../../agent/bpf/fake.ts';
 import { openPinnedMap } from '../../agent/bpf/kernel-map.ts';
 import { BpfObject } from '../../agent/bpf/object.ts';
@@ -54,7 +54,11 @@ const makes: [string, (name: string) => TableSegments][] = [
 describe.each(makes)('TableSegments contract: %s', (_, make) => {
 	it('starts empty, grows by segments of chunks, and gives them by number', () => {
 		const segments = make('contract');
-		expect([segments.count, segments.chunks, segments.limit]).toEqual([0, TABLE_SEGMENT_CHUNKS, 256]);
+		expect([segments.count, segments.chunks, segments.limit]).toEqual([
+			0,
+			TABLE_SEGMENT_CHUNKS,
+			TABLE_SEGMENTS,
+		]);
 		const first = segments.grow();
 		expect([first.name, first.keySize, first.valueSize, first.maxEntries]).toEqual([
 			'tables_0',
