@@ -42,7 +42,11 @@ describe('rolling a Deployment', () => {
 		let before = await env.podNames('rolled');
 		for (let i = 0; i < ROLLOUTS; i++) {
 			const start = performance.now();
-			await env.kubectl('rollout', 'restart', 'deployment/rolled');
+			// kubectl refuses a second restart within the same second
+			await eventually('the Deployment is told to restart', async () => {
+				await env.kubectl('rollout', 'restart', 'deployment/rolled');
+				return true;
+			});
 			await env.kubectl('rollout', 'status', 'deployment/rolled', '--timeout=60s');
 			console.log(`rollout ${i + 1} of ${REPLICAS} pods took ${Math.round(performance.now() - start)} ms`);
 			const after = await env.podNames('rolled');
