@@ -14,8 +14,8 @@ setup: ## Install what is missing: system tools (root on Debian or Ubuntu), npm 
 demo: setup ## Start a cluster, apply an application (APP=file.yaml), show its Services answer, stop
 	@$(NODE) scripts/demo.ts $(APP)
 
-up: setup ## Start the standalone cluster (NODES=3 ZONES=zone-a,zone-a,zone-b); kubeconfig in .maglane/kubeconfig
-	@$(NODE) agent/main.ts standalone up $(addprefix --nodes ,$(NODES)) $(addprefix --lb-pool ,$(LB_POOL)) $(addprefix --zones ,$(ZONES))
+up: setup ## Start the standalone cluster (NODES=3 ZONES=zone-a,zone-a,zone-b FAMILIES=v6,v4); kubeconfig in .maglane/kubeconfig
+	@$(NODE) agent/main.ts standalone up $(addprefix --nodes ,$(NODES)) $(addprefix --families ,$(FAMILIES)) $(addprefix --lb-pool ,$(LB_POOL)) $(addprefix --zones ,$(ZONES))
 
 down: setup ## Stop the standalone cluster and leave nothing behind
 	@$(NODE) agent/main.ts standalone down
