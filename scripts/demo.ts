@@ -55,7 +55,7 @@ function chooseOptions(network: boolean): ClusterOptions {
 async function demo(file: string, options: ClusterOptions, signal: AbortSignal): Promise<string[]> {
 	const paths = pathsOf(options.directory);
 	await up(options, step, signal);
-	const api = new ApiClient(paths.apiSocket);
+	const api = new ApiClient(paths.kubeconfig);
 	const image = options.network ? undefined : await startMapImage(paths.kubeconfig, 'node1');
 	await image?.showChanges();
 	signal.throwIfAborted();

@@ -119,7 +119,7 @@ interface ApplyFlags {
 
 async function runApply({ filename, namespace, state }: ApplyFlags): Promise<void> {
 	mustBeUp(state);
-	const api = new ApiClient(pathsOf(state).apiSocket);
+	const api = new ApiClient(pathsOf(state).kubeconfig);
 	let failed = 0;
 	for (const file of filename.flatMap(manifestFiles)) {
 		const objects = parseManifests(await readManifest(file), file);
@@ -161,7 +161,7 @@ async function runLogs(target: string, flags: LogFlags): Promise<void> {
 	const stop = new AbortController();
 	for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
 	const options = { follow, tail, container, previous };
-	const logs = readLogs(target, paths, new ApiClient(paths.apiSocket), options, stop.signal);
+	const logs = readLogs(target, paths, new ApiClient(paths.kubeconfig), options, stop.signal);
 	try {
 		for await (const part of addAbortSignal(stop.signal, Readable.from(logs))) process.stdout.write(part);
 	} catch (error) {

@@ -35,7 +35,7 @@ describe('the DaemonSet’s container, with its capabilities alone', {
 				netns: `${PREFIX}-${name}`,
 				cgroup: join(cgroup2(), PREFIX, name),
 				pinPath: `/sys/fs/bpf/${PREFIX}/${name}`,
-				kubeconfig: join(driver.directory, 'node.kubeconfig'),
+				kubeconfig: join(driver.directory, 'nodes', `${name}.kubeconfig`),
 			});
 			const agent = { child, output: '' };
 			child.stdout!.on('data', (chunk: Buffer) => {

@@ -226,7 +226,7 @@ describe('kubectl', { skip: !present }, () => {
 			/^NAME +DESIRED +AVAILABLE +AGE\nweb +2 +0 +\S+\n$/,
 		);
 		expect(await ok('auth can-i delete services')).toBe('yes\n');
-		expect(await ok('auth whoami -o jsonpath={.status.userInfo.username}')).toBe('system:admin');
+		expect(await ok('auth whoami -o jsonpath={.status.userInfo.username}')).toBe('kubernetes-admin');
 	});
 
 	test('mistakes in a manifest are named', async () => {

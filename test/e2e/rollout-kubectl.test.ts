@@ -32,6 +32,7 @@ beforeAll(async () => {
 		dns: { zone: 'cluster.local', nameservers: [] },
 		podDirectory: cluster.folder,
 		logDirectory: cluster.folder,
+		serviceAccount: async () => undefined,
 		log,
 	});
 	manager.start();

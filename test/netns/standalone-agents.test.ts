@@ -33,7 +33,7 @@ const options: ClusterOptions = {
 };
 const example = fileURLToPath(new URL('../../deploy/examples/demo.yaml', import.meta.url));
 const never = new AbortController().signal;
-const api = new ApiClient(paths.apiSocket);
+const api = new ApiClient(paths.kubeconfig);
 let state: ClusterState;
 let application: Application;
 let expected: Expectation[];

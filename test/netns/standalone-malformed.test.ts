@@ -1,5 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { request } from 'node:http';
+import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ApiClient } from '../../agent/standalone/cluster/api-client.ts';
 import { down } from '../../agent/standalone/cluster/down.ts';
+import { readKubeconfig } from '../../agent/standalone/cluster/kubeconfig.ts';
 import { type ClusterOptions, DEFAULT_ZONES } from '../../agent/standalone/cluster/options.ts';
 import { pathsOf } from '../../agent/standalone/cluster/paths.ts';
 import { readState } from '../../agent/standalone/cluster/state.ts';
@@ -29,18 +30,23 @@ const options: ClusterOptions = {
 	agents: true,
 };
 const example = fileURLToPath(new URL('../../deploy/examples/demo.yaml', import.meta.url));
-const api = new ApiClient(paths.apiSocket);
+const api = new ApiClient(paths.kubeconfig);
 const never = new AbortController().signal;
 let application: Application;
 
 /** Stores an object that validation would refuse. */
 function store(path: string, object: object): Promise<number> {
 	const headers = { 'content-type': 'application/json', 'x-maglane-unsafe': 'yes' };
+	const { server, authority, identity } = readKubeconfig(paths.kubeconfig);
 	return new Promise((resolve, reject) => {
-		const call = request({ socketPath: paths.apiSocket, method: 'POST', path, headers }, (response) => {
-			response.resume();
-			response.on('end', () => resolve(response.statusCode ?? 0));
-		});
+		const call = request(
+			new URL(`${server}${path}`),
+			{ method: 'POST', headers, ca: authority, ...identity },
+			(response) => {
+				response.resume();
+				response.on('end', () => resolve(response.statusCode ?? 0));
+			},
+		);
 		call.once('error', reject);
 		call.end(JSON.stringify(object));
 	});

@@ -52,7 +52,7 @@ const inPlace = async (where: string, ...command: string[]) => {
 	const [program, args] = placedCommand(await findTarget(where, state!, directory), command);
 	return (await execute(program, args, { timeout: 10_000 })).stdout;
 };
-const curl = (where: string, url: string) => inPlace(where, 'curl', '-gsS', '-m', '3', url);
+const curl = (where: string, url: string) => inPlace(where, 'curl', '-gksS', '-m', '3', url);
 
 interface PodStatus {
 	phase: string;
@@ -115,8 +115,8 @@ test('up() gives nodes with both families, a zone each, and leaves the root name
 });
 
 test('the API answers in the nodes, over loopback and over their addresses', async () => {
-	expect(await curl('node2', 'http://127.0.0.1:6443/version')).toContain('gitVersion');
-	expect(await curl('client', 'http://[fd00:10::11]:6443/version')).toContain('gitVersion');
+	expect(await curl('node2', 'https://127.0.0.1:6443/version')).toContain('gitVersion');
+	expect(await curl('client', 'https://[fd00:10::11]:6443/version')).toContain('gitVersion');
 });
 
 test('pods answer each other on both nodes, in both families, over TCP and UDP', async () => {

@@ -1,5 +1,6 @@
-import { request } from 'node:http';
+import { request } from 'node:https';
 import type { Fields } from '../../agent/standalone/port.ts';
+import { ownerTls } from './api-credentials.ts';
 
 export interface Answer {
 	code: number;
@@ -13,7 +14,7 @@ export interface Call {
 	headers?: Record<string, string>;
 }
 
-/** One request to a server on loopback; the answer parsed as JSON where it is JSON. */
+/** One request of the owner to a server on loopback, of JSON where nothing else is said; the answer parsed as JSON where it is JSON. */
 export function call(
 	port: number,
 	path: string,
@@ -22,12 +23,13 @@ export function call(
 	const text = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body);
 	// node frames the body of a DELETE only where it is told the length
 	const framed = {
+		...(text === undefined ? {} : { 'content-type': 'application/json' }),
 		...headers,
 		...(text === undefined ? {} : { 'content-length': String(Buffer.byteLength(text)) }),
 	};
 	return new Promise((resolve, reject) => {
 		const sent = request(
-			{ host: '127.0.0.1', port, path, method, headers: framed, agent: false },
+			{ host: '127.0.0.1', port, path, method, headers: framed, agent: false, ...ownerTls },
 			(response) => {
 				const chunks: Buffer[] = [];
 				response.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -58,7 +60,7 @@ export function openWatch(port: number, path: string, headers: Record<string, st
 	const ready: Fields[] = [];
 	const waiting: ((event: Fields) => void)[] = [];
 	let rest = '';
-	const sent = request({ host: '127.0.0.1', port, path, headers, agent: false }, (response) => {
+	const sent = request({ host: '127.0.0.1', port, path, headers, agent: false, ...ownerTls }, (response) => {
 		response.on('error', () => undefined);
 		response.on('data', (chunk: Buffer) => {
 			const lines = (rest + chunk.toString('utf8')).split('\n');

@@ -10,6 +10,7 @@ import { type Api, createApi } from '../../agent/standalone/api/index.ts';
 import { startControllers } from '../../agent/standalone/controllers/start.ts';
 import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
 import { call, openWatch } from './api-client.ts';
+import { credentials } from './api-credentials.ts';
 
 const CONFIGS = '/api/v1/namespaces/default/configmaps';
 
@@ -26,7 +27,7 @@ afterEach(async () => {
 });
 
 function open(options: Parameters<typeof createApi>[0] = {}): Api {
-	const api = createApi({ database, ...options });
+	const api = createApi({ database, credentials, ...options });
 	apis.push(api);
 	return api;
 }
@@ -178,9 +179,13 @@ test('a malformed object that is stored keeps neither the others nor the control
 
 describe('a write that is acknowledged', () => {
 	test('is there after kill -9 during a stream of writes', async () => {
-		const child: ChildProcess = fork(join(import.meta.dirname, 'api-database-child.ts'), [database], {
-			execArgv: [],
-		});
+		const child: ChildProcess = fork(
+			join(import.meta.dirname, 'api-database-child.ts'),
+			[database, JSON.stringify(credentials)],
+			{
+				execArgv: [],
+			},
+		);
 		const [port] = (await once(child, 'message')) as [number];
 		const acknowledged: string[] = [];
 		const write = async (writer: number) => {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Api, createApi } from '../../agent/standalone/api/index.ts';
 import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
 import { call, openWatch } from './api-client.ts';
+import { credentials } from './api-credentials.ts';
 
 const CONFIGS = '/api/v1/namespaces/default/configmaps';
 const SERVICES = '/api/v1/namespaces/default/services';
@@ -9,7 +10,7 @@ const SERVICES = '/api/v1/namespaces/default/services';
 let api: Api;
 let port: number;
 beforeEach(async () => {
-	api = createApi({ firstRevision: 1000, history: 100, bookmarkInterval: 20 });
+	api = createApi({ credentials, firstRevision: 1000, history: 100, bookmarkInterval: 20 });
 	port = (await api.listen({ port: 0 })).port!;
 });
 afterEach(() => api.close());
@@ -120,11 +121,11 @@ describe('reviews', () => {
 		[
 			'authentication.k8s.io/v1/selfsubjectreviews',
 			'SelfSubjectReview',
-			{ userInfo: { username: 'system:admin' } },
+			{ userInfo: { username: 'kubernetes-admin' } },
 		],
 	])('%s answers and stores nothing', async (path, kind, status) => {
 		const { revision } = api.objects.store;
-		const spec = { resourceAttributes: { verb: 'get', resource: 'pods' } };
+		const spec = { resourceAttributes: { verb: 'get', resource: 'pods' }, namespace: 'default' };
 		const { code, body } = await post(`/apis/${path}`, { spec });
 		expect(code).toBe(201);
 		expect(body).toMatchObject({ kind, apiVersion: path.split('/').slice(0, 2).join('/'), spec, status });

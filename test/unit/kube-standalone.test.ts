@@ -4,6 +4,7 @@ import { Reflector } from '../../agent/kube/reflector.ts';
 import { type RawObject, SERVICES } from '../../agent/kube/resources.ts';
 import { openTransport, type Transport } from '../../agent/kube/transport.ts';
 import { type Api, createApi } from '../../agent/standalone/api/index.ts';
+import { credentials, ownerTls } from './api-credentials.ts';
 
 /** Real time, but no wait is longer than 20 ms, and nothing stalls. */
 const hasty: Clock = {
@@ -37,7 +38,7 @@ describe('Reflector against the standalone API server', () => {
 	let calls: string[];
 
 	async function startApi(history = 10_000): Promise<void> {
-		api = createApi({ history, bookmarkInterval: 50 });
+		api = createApi({ credentials, history, bookmarkInterval: 50 });
 		const listening = await api.listen({ port });
 		port = listening.port!;
 	}
@@ -46,8 +47,8 @@ describe('Reflector against the standalone API server', () => {
 		stop = new AbortController();
 		held = new Map();
 		calls = [];
-		const server = new URL(`http://127.0.0.1:${port}`);
-		transport = openTransport({ server, options: async () => ({}) });
+		const server = new URL(`https://127.0.0.1:${port}`);
+		transport = openTransport({ server, options: async () => ownerTls });
 		const sink = {
 			upsert: (key: string, object: RawObject) => {
 				calls.push(`upsert ${key}`);

@@ -1,10 +1,16 @@
+import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parseMounts } from '../../agent/standalone/cluster/mounts.ts';
 import { parseOptions, zoneOf } from '../../agent/standalone/cluster/options.ts';
 import { pathsOf } from '../../agent/standalone/cluster/paths.ts';
+import { getJson } from '../../agent/standalone/cluster/target.ts';
 import { nodeAddresses, PodNumbers, podAddresses } from '../../agent/standalone/net/addresses.ts';
 import { podLinkName, podNamespace } from '../../agent/standalone/net/names.ts';
 import { createLimit } from '../../agent/standalone/node/limit.ts';
+import { socketPath } from '../../agent/standalone/unix-path.ts';
 import { expectations } from '../../scripts/demo/targets.ts';
 
 const flags = {
@@ -65,11 +71,21 @@ test('parseMounts() finds cgroup2 beside v1 and unescapes blanks', () => {
 	]);
 });
 
-test('pathsOf() keeps unix sockets within the 108 bytes of sun_path', () => {
-	expect(pathsOf('/a/.maglane').apiSocket).toBe('/a/.maglane/api.sock');
-	const long = pathsOf(`/${'x'.repeat(120)}`);
-	expect(long.apiSocket.length).toBeLessThan(108);
-	expect(long.apiSocket).not.toBe(long.controlSocket);
+test('a unix socket stays in its directory where the path has more than the 107 bytes of sun_path', async () => {
+	const short = socketPath('/a/control.sock');
+	expect(short.path).toBe('/a/control.sock');
+	const root = mkdtempSync(join(tmpdir(), 'mln-long-'));
+	const { controlSocket } = pathsOf(join(root, 'x'.repeat(120)));
+	mkdirSync(dirname(controlSocket), { mode: 0o700 });
+	const server = createServer((_request, response) => response.end('{"alive":true}'));
+	try {
+		await new Promise<void>((done) => server.listen(socketPath(controlSocket).path, done));
+		expect(statSync(controlSocket).isSocket()).toBe(true);
+		expect(await getJson(controlSocket, '/')).toEqual({ alive: true });
+	} finally {
+		server.close();
+		rmSync(root, { recursive: true });
+	}
 });
 
 test('addresses show the same number in both families', () => {

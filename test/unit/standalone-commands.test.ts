@@ -13,10 +13,12 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Api, createApi } from '../../agent/standalone/api/index.ts';
 import { ApiClient } from '../../agent/standalone/cluster/api-client.ts';
 import { type Applied, applyObjects } from '../../agent/standalone/cluster/apply.ts';
+import { writeKubeconfig } from '../../agent/standalone/cluster/kubeconfig.ts';
 import { readLogs } from '../../agent/standalone/cluster/logs.ts';
 import { parseManifests } from '../../agent/standalone/cluster/manifests.ts';
 import { type Paths, pathsOf } from '../../agent/standalone/cluster/paths.ts';
 import { podProblems } from '../../agent/standalone/cluster/problems.ts';
+import { credentials, ownerAccess } from './api-credentials.ts';
 
 const MANIFESTS = join(import.meta.dirname, '../manifests');
 
@@ -28,9 +30,10 @@ beforeEach(async () => {
 	folder = mkdtempSync(join(tmpdir(), 'mln-cmd-'));
 	paths = pathsOf(folder);
 	mkdirSync(paths.logs);
-	api = createApi();
-	await api.listen({ socketPath: paths.apiSocket });
-	client = new ApiClient(paths.apiSocket);
+	api = createApi({ credentials });
+	const { port } = await api.listen({ port: 0 });
+	writeKubeconfig(paths.kubeconfig, ownerAccess(port));
+	client = new ApiClient(paths.kubeconfig);
 });
 afterEach(async () => {
 	await api.close();

@@ -1,12 +1,20 @@
 import { randomUUID } from 'node:crypto';
-import type { RequestListener } from 'node:http';
+import type { Server } from 'node:https';
 import { type Family, IpRange } from '../alloc/ip-range.ts';
 import { createRanges } from '../alloc/service-strategy.ts';
+import { createAuthenticator } from '../auth/authenticate.ts';
+import { ensureBootstrapRoles } from '../auth/bootstrap-roles.ts';
+import type { KeyPair, ServedNames } from '../auth/certificates.ts';
+import { createAuthorizer } from '../auth/rbac.ts';
+import { followTokenSecrets } from '../auth/token-secrets.ts';
+import { createTokens, steadyClock, type Tokens } from '../auth/tokens.ts';
 import type { KubeObject } from '../port.ts';
 import { Database } from './database.ts';
+import { CLOSED, createGate } from './http/gate.ts';
 import { createHandler, type HandlerDeps } from './http/handler.ts';
-import { type Listening, type ListenOptions, listen } from './http/listen.ts';
-import { createUpgrade, type UpgradeListener } from './http/upgrade.ts';
+import { createApiServer, type Listening, type ListenOptions, listen } from './http/listen.ts';
+import { createScreen } from './http/screen.ts';
+import { createUpgrade } from './http/upgrade.ts';
 import { Objects } from './objects.ts';
 import type { PodAccess } from './pod-access.ts';
 import { Models } from './schema/models.ts';
@@ -17,7 +25,20 @@ import { createStrategies } from './strategies.ts';
 export { ApiError } from './errors.ts';
 export type { Objects } from './objects.ts';
 
+/** What the server needs to know its clients, and to be known by them. */
+export interface Credentials {
+	/** Certificate of the authority that signs the server's and the clients' certificates, in PEM. */
+	readonly authority: string;
+	readonly server: KeyPair;
+	/** Names of the server's certificate. A request to another host is refused. */
+	readonly names: ServedNames;
+	/** Private key that signs tokens of service accounts: ECDSA P-256, PKCS #8 in PEM. */
+	readonly tokenKey: string;
+}
+
 export interface ApiOptions {
+	/** Without them the server has no listener, and its objects are reached in process alone. */
+	credentials?: Credentials;
 	/** The cluster's address families, primary first. */
 	families?: readonly Family[];
 	/** One service CIDR for each family. */
@@ -53,16 +74,13 @@ export interface ApiOptions {
 export interface Api {
 	/** The in-process side; see ObjectApi. Its `unsafePut` stores what validation refuses, for tests. */
 	objects: Objects;
-	/**
-	 * The HTTP side, for node:http. There is no authentication: serve it on loopback and on a unix socket of
-	 * restricted mode only.
-	 */
-	handler: RequestListener;
-	/** For the `upgrade` event of the same server. */
-	upgrade: UpgradeListener;
+	/** Undefined without credentials. */
+	tokens: Tokens | undefined;
+	/** A server of TLS that does not listen yet. @throws Error without credentials. */
+	createServer(): Server;
 	/** Who answers for logs and processes of pods. */
 	attachNodes(pods: PodAccess): void;
-	/** Serves on a unix socket and/or a loopback TCP port. */
+	/** Serves on a loopback TCP port. @throws Error without credentials. */
 	listen(options: ListenOptions): Promise<Listening>;
 	/** Ends watches and servers, and closes the database. */
 	close(): Promise<void>;
@@ -94,6 +112,7 @@ export function createApi(options: ApiOptions = {}): Api {
 		history = 10_000,
 		bookmarkInterval = 10_000,
 		unsafe = false,
+		credentials,
 		onListenerError,
 		onDatabaseError = (error) => process.emitWarning(error as Error),
 		onConflict,
@@ -116,7 +135,13 @@ export function createApi(options: ApiOptions = {}): Api {
 		store.subscribe((change) => database.record(change));
 		objects.restore(database.objects());
 	}
-	const stopSeed = seed(objects, { first: firstAddress(families[0]!, serviceCidrs), serviceCidrs });
+	const stops = [
+		seed(objects, { first: firstAddress(families[0]!, serviceCidrs), serviceCidrs }),
+		ensureBootstrapRoles(objects),
+	];
+	const authorizer = createAuthorizer(objects);
+	const tokens = credentials && createTokens(credentials.tokenKey, objects, steadyClock());
+	if (credentials && tokens) stops.push(followTokenSecrets(objects, tokens, credentials.authority));
 	const abort = new AbortController();
 	const deps: HandlerDeps = {
 		objects,
@@ -127,22 +152,38 @@ export function createApi(options: ApiOptions = {}): Api {
 		committed: () => database?.committed() ?? Promise.resolve(),
 		pods: undefined,
 		signal: abort.signal,
+		authorizer,
+		tokens,
+		gate:
+			credentials && tokens
+				? createGate({
+						screen: createScreen(credentials.names),
+						authenticate: createAuthenticator(tokens),
+						authorizer,
+					})
+				: CLOSED,
+	};
+	const tls = credentials && { ...credentials.server, authority: credentials.authority };
+	const tlsOrThrow = () => {
+		if (tls) return tls;
+		throw new Error('Cannot serve the API: it has no credentials');
 	};
 	const listeners = { handler: createHandler(deps), upgrade: createUpgrade(deps) };
 	const servers: Listening[] = [];
 	return {
 		objects,
-		...listeners,
+		tokens,
+		createServer: () => createApiServer(listeners, tlsOrThrow()),
 		attachNodes: (pods) => {
 			deps.pods = pods;
 		},
 		listen: async (where) => {
-			const server = await listen(listeners, where);
+			const server = await listen(listeners, tlsOrThrow(), where);
 			servers.push(server);
 			return server;
 		},
 		close: async () => {
-			stopSeed();
+			for (const stop of stops) stop();
 			abort.abort();
 			await Promise.all(servers.map((server) => server.close()));
 			database?.close();

@@ -70,6 +70,10 @@ export const KINDS: readonly Kind[] = [
 		status: true,
 		storedAs: 'servicecidrs',
 	}),
+	kind('rbac.authorization.k8s.io/v1', 'ClusterRole', 'clusterroles', { namespaced: false }),
+	kind('rbac.authorization.k8s.io/v1', 'ClusterRoleBinding', 'clusterrolebindings', { namespaced: false }),
+	kind('rbac.authorization.k8s.io/v1', 'Role', 'roles'),
+	kind('rbac.authorization.k8s.io/v1', 'RoleBinding', 'rolebindings'),
 	kind('events.k8s.io/v1', 'Event', 'events', { shortNames: ['ev'], storedAs: 'events' }),
 ];
 

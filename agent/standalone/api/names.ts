@@ -70,3 +70,9 @@ export const portNumber = (value: unknown): string[] =>
 	Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 65535
 		? []
 		: ['must be between 1 and 65535, inclusive'];
+
+/** A name that is one part of a path (apimachinery, path.ValidatePathSegmentName). */
+export const pathSegment: NameRule = (value) => [
+	...(value === '.' || value === '..' ? [`may not be '${value}'`] : []),
+	...['/', '%'].filter((sign) => value.includes(sign)).map((sign) => `may not contain '${sign}'`),
+];

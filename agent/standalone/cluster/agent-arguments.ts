@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import type { Cgroups } from './cgroups.ts';
 import { PRIVATE_RANGES } from './cluster-dns.ts';
 import { BPFFS } from './mounts.ts';
-import type { Paths } from './paths.ts';
+import { nodeKubeconfig, type Paths } from './paths.ts';
 
 export const HEALTH_PORT = 10256;
 export const METRICS_PORT = 10249;
@@ -14,7 +14,7 @@ export function agentArguments(prefix: string, node: string, paths: Paths, cgrou
 	return [
 		'agent',
 		`--node-name=${node}`,
-		`--kubeconfig=${paths.nodeKubeconfig}`,
+		`--kubeconfig=${nodeKubeconfig(paths, node)}`,
 		`--pin-path=${join(BPFFS, prefix, node)}`,
 		`--cgroup=${cgroups.node(node)}`,
 		// Programs that a user starts in the node's namespace by other means are in the root cgroup

@@ -1,6 +1,8 @@
-/** The few requests that commands make to the API server, over its unix socket. */
-import { type IncomingMessage, request } from 'node:http';
+/** The few requests that commands make to the API server, as the owner of the cluster. */
+import type { IncomingMessage } from 'node:http';
+import { request } from 'node:https';
 import type { Fields, KubeObject } from '../port.ts';
+import { type Access, readKubeconfig } from './kubeconfig.ts';
 
 /** An answer that is no success. */
 export class StatusError extends Error {
@@ -20,10 +22,12 @@ export interface Collection {
 }
 
 export class ApiClient {
-	readonly #socketPath: string;
+	readonly #kubeconfig: string;
+	#access: Access | undefined;
 
-	constructor(socketPath: string) {
-		this.#socketPath = socketPath;
+	/** @param kubeconfig file of writeKubeconfig(), read at the first request. */
+	constructor(kubeconfig: string) {
+		this.#kubeconfig = kubeconfig;
 	}
 
 	async list(path: string): Promise<KubeObject[]> {
@@ -81,11 +85,14 @@ export class ApiClient {
 		return JSON.parse(await textOf(response));
 	}
 
-	#request(method: string, path: string, body?: object, type?: string): Promise<IncomingMessage> {
+	async #request(method: string, path: string, body?: object, type?: string): Promise<IncomingMessage> {
 		const text = body === undefined ? undefined : JSON.stringify(body);
 		const headers = { accept: 'application/json', ...(type ? { 'content-type': type } : {}) };
+		this.#access ??= readKubeconfig(this.#kubeconfig);
+		const { server, authority, identity } = this.#access;
+		const tls = { ca: authority, cert: identity.cert, key: identity.key };
 		return new Promise((resolve, reject) => {
-			const call = request({ socketPath: this.#socketPath, method, path, headers }, resolve);
+			const call = request(new URL(`${server}${path}`), { method, headers, ...tls }, resolve);
 			call.once('error', (cause) =>
 				reject(new Error('Cannot reach the API server: is the cluster up?', { cause })),
 			);

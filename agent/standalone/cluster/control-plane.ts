@@ -2,11 +2,11 @@
  * The control plane in one process: API server and controllers, and the node side of every node. Started by
  * daemon.ts; the order is that of dependence, and each step is told.
  */
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { NetnsSwitcher } from '../../bpf/netns.ts';
-import { createApiServer } from '../api/http/listen.ts';
 import { type Api, createApi } from '../api/index.ts';
 import { type ControllersOptions, startControllers } from '../controllers/start.ts';
 import { CLUSTER_DNS, CLUSTER_ZONE, nodeAddresses, SERVICE_CIDRS } from '../net/addresses.ts';
@@ -18,13 +18,17 @@ import { nodeObject } from '../node/node-object.ts';
 import { createPodAccess } from '../node/pod-access.ts';
 import { PodServer } from '../podserver/client.ts';
 import { agentArguments } from './agent-arguments.ts';
+import { ensureAgentRoles } from './agent-roles.ts';
 import { Cgroups } from './cgroups.ts';
 import { createClusterDns } from './cluster-dns.ts';
+import { type ClusterCredentials, openCredentials } from './credentials.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 import { loadBalancing } from './load-balancing.ts';
 import { cgroup2Mount } from './mounts.ts';
 import { type ClusterOptions, type DaemonOptions, zoneOf } from './options.ts';
-import type { Paths } from './paths.ts';
+import { nodeKubeconfig, type Paths } from './paths.ts';
+import { PRIVATE_DIRECTORY } from './private-files.ts';
+import { serviceAccountSource } from './service-account-source.ts';
 import { removeUnknownNamespaces } from './sweep.ts';
 
 /** Port of the API server inside every node's namespace. */
@@ -51,12 +55,13 @@ export async function startControlPlane(
 	const switcher = options.network ? new NetnsSwitcher() : undefined;
 	const cgroups = options.network ? enterCgroups(options.prefix, names) : undefined;
 
-	const api = openApi(options, paths, log);
+	const credentials = await openCredentials(options, paths);
+	const api = openApi(options, paths, credentials, log);
 	if (cgroups && options.agents) createClusterDns(api.objects, options.families);
-	const port = await listen(api, options, paths);
-	writeKubeconfig(paths.kubeconfig, `http://127.0.0.1:${port}`);
-	writeKubeconfig(paths.nodeKubeconfig, `http://127.0.0.1:${NODE_API_PORT}`);
-	tell(`API server on http://127.0.0.1:${port}`);
+	ensureAgentRoles(api.objects);
+	const port = await listen(api, options);
+	await writeKubeconfigs(names, paths, credentials, port);
+	tell(`API server on https://127.0.0.1:${port}`);
 
 	if (switcher) {
 		// Programs that read and wrote by the earlier control plane cannot go on; agents take over from their own kind
@@ -74,7 +79,7 @@ export async function startControlPlane(
 	};
 	startControllers(api.objects, controllers, stopping.signal);
 
-	const nodes = startNodes(options, paths, { api, switcher, cgroups, log });
+	const nodes = startNodes(options, paths, { api, switcher, cgroups, log, credentials });
 	if (options.adopt && switcher) forgetPods(options.prefix, names, switcher, nodes.manager);
 	registerNodes(options, api);
 
@@ -94,8 +99,28 @@ export async function startControlPlane(
 	};
 }
 
-function openApi({ families }: ClusterOptions, { database }: Paths, log: Logger): Api {
+/** The owner's, for any program on this machine, and one for the agent of each node. */
+async function writeKubeconfigs(
+	nodes: readonly string[],
+	paths: Paths,
+	{ authority, admin, agent }: ClusterCredentials,
+	port: number,
+): Promise<void> {
+	writeKubeconfig(paths.kubeconfig, { server: `https://127.0.0.1:${port}`, authority, identity: admin });
+	mkdirSync(paths.nodes, { recursive: true, mode: PRIVATE_DIRECTORY });
+	const server = `https://127.0.0.1:${NODE_API_PORT}`;
+	for (const node of nodes)
+		writeKubeconfig(nodeKubeconfig(paths, node), { server, authority, identity: await agent(node) });
+}
+
+function openApi(
+	{ families }: ClusterOptions,
+	{ database }: Paths,
+	credentials: ClusterCredentials,
+	log: Logger,
+): Api {
 	return createApi({
+		credentials,
 		families: families.map((family) => (family === 'v4' ? 'IPv4' : 'IPv6')),
 		serviceCidrs: families.map((family) => SERVICE_CIDRS[family]),
 		database,
@@ -112,13 +137,14 @@ interface NodeSide {
 	readonly switcher: NetnsSwitcher | undefined;
 	readonly cgroups: Cgroups | undefined;
 	readonly log: Logger;
+	readonly credentials: ClusterCredentials;
 }
 
 /** The pods of all nodes, and what answers for those without a program. */
 function startNodes(
 	options: ClusterOptions,
 	paths: Paths,
-	{ api, switcher, cgroups, log }: NodeSide,
+	{ api, switcher, cgroups, log, credentials }: NodeSide,
 ): { manager: NodeManager; server: PodServer | undefined } {
 	const onRestart = (how: string) => log.warn({ event: 'pod_server_ended', how });
 	const server = switcher && new PodServer({ socketPath: paths.podServerSocket, onRestart });
@@ -131,6 +157,7 @@ function startNodes(
 		dns: { zone: CLUSTER_ZONE, nameservers: [CLUSTER_DNS[options.families[0] ?? 'v4']] },
 		podDirectory: paths.pods,
 		logDirectory: paths.podLogs,
+		serviceAccount: serviceAccountSource(api, credentials.authority),
 		log,
 	});
 	api.attachNodes(
@@ -141,11 +168,9 @@ function startNodes(
 }
 
 /** The port is that of the earlier control plane where it is free: who uses the kubeconfig need not learn of a restart. */
-async function listen(api: Api, { port, lastPort }: DaemonOptions, { apiSocket }: Paths): Promise<number> {
-	const onPort = async (wanted: number) => (await api.listen({ port: wanted })).port ?? 0;
-	const got = port === 0 && lastPort > 0 ? await onPort(lastPort).catch(() => onPort(0)) : await onPort(port);
-	await api.listen({ socketPath: apiSocket });
-	return got;
+function listen(api: Api, { port, lastPort }: DaemonOptions): Promise<number> {
+	const onPort = async (wanted: number) => (await api.listen({ port: wanted })).port;
+	return port === 0 && lastPort > 0 ? onPort(lastPort).catch(() => onPort(0)) : onPort(port);
 }
 
 /** Takes away what pods left behind that are no more in the API. */
@@ -177,7 +202,7 @@ function enterCgroups(prefix: string, nodes: readonly string[]): Cgroups {
 
 /** The node's agent reaches the API over its own loopback, pods over the node's addresses. */
 function serveInNode(switcher: NetnsSwitcher, api: Api, netns: string, log: Logger): void {
-	const server = createApiServer(api);
+	const server = api.createServer();
 	server.on('error', (err) => log.error({ event: 'node_api_failed', netns, err }));
 	server.listen({ fd: switcher.listenTcp(netns, NODE_API_PORT) });
 }

@@ -3,14 +3,16 @@
  * it is up, then lives on its own. Ends on SIGTERM; what it leaves in the kernel is removed by down.ts.
  */
 
-import { rmSync } from 'node:fs';
+import { chmodSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pino from 'pino';
+import { socketPath } from '../unix-path.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import { ensureBpffs } from './mounts.ts';
 import type { ClusterOptions, DaemonOptions } from './options.ts';
 import { type Paths, pathsOf } from './paths.ts';
+import { PRIVATE_FILE } from './private-files.ts';
 import { report } from './report.ts';
 import { type ClusterState, processStart, readState, writeState } from './state.ts';
 
@@ -83,10 +85,13 @@ async function serveControl(options: ClusterOptions, plane: ControlPlane, paths:
 			(error: Error) => response.writeHead(500).end(error.message),
 		);
 	});
+	// the way to it stays for as long as the server: node:net removes the socket by it
+	const { path } = socketPath(paths.controlSocket);
 	await new Promise<void>((resolve, reject) => {
 		server.once('error', reject);
-		server.listen(paths.controlSocket, resolve);
+		server.listen(path, resolve);
 	});
+	chmodSync(paths.controlSocket, PRIVATE_FILE);
 }
 
 function stopOnSignal(plane: ControlPlane, log: pino.Logger): void {

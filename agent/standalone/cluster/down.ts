@@ -1,5 +1,6 @@
 /** Stops a cluster and removes everything of it, its objects too, also when its control plane was killed. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { removeServiceAccountMounts } from '../node/service-account-files.ts';
 import { databaseFiles, pathsOf } from './paths.ts';
 import { type ClusterState, isAlive, readState } from './state.ts';
 import { removeFiles, type Swept, sweep } from './sweep.ts';
@@ -24,8 +25,8 @@ export async function down(cluster: { prefix: string; directory: string }): Prom
 		: { processes: 0, namespaces: [], pins: 0, cgroup: undefined, bpffs: false };
 	removeFiles([
 		paths.kubeconfig,
-		paths.nodeKubeconfig,
-		paths.apiSocket,
+		paths.nodes,
+		paths.pki,
 		paths.controlSocket,
 		paths.podServerSocket,
 		...databaseFiles(paths),
@@ -33,6 +34,7 @@ export async function down(cluster: { prefix: string; directory: string }): Prom
 		paths.state,
 		`${paths.state}.new`,
 	]);
+	if (privileged) removeServiceAccountMounts();
 	return { ...swept, stopped };
 }
 

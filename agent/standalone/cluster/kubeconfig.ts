@@ -1,18 +1,46 @@
-/** Kubeconfig files of a cluster without authentication. */
-import { writeFileSync } from 'node:fs';
-import { stringify } from 'yaml';
+/** Kubeconfig files of a cluster: each has a server, its authority, and one identity. */
+import { readFileSync } from 'node:fs';
+import { parse, stringify } from 'yaml';
+import type { KeyPair } from '../auth/certificates.ts';
+import { writePrivate } from './private-files.ts';
 
-/** @param server URL of the API server. */
-export function writeKubeconfig(file: string, server: string): void {
-	const name = 'maglane';
+const NAME = 'maglane';
+
+/** How a client reaches the API server, all texts in PEM. */
+export interface Access {
+	readonly server: string;
+	readonly authority: string;
+	readonly identity: KeyPair;
+}
+
+export function writeKubeconfig(file: string, { server, authority, identity }: Access): void {
+	const cluster = { server, 'certificate-authority-data': base64(authority) };
+	const user = {
+		'client-certificate-data': base64(identity.cert),
+		'client-key-data': base64(identity.key),
+	};
 	const config = {
 		apiVersion: 'v1',
 		kind: 'Config',
-		'current-context': name,
-		clusters: [{ name, cluster: { server } }],
-		contexts: [{ name, context: { cluster: name, user: name, namespace: 'default' } }],
-		users: [{ name, user: {} }],
+		'current-context': NAME,
+		clusters: [{ name: NAME, cluster }],
+		contexts: [{ name: NAME, context: { cluster: NAME, user: NAME, namespace: 'default' } }],
+		users: [{ name: NAME, user }],
 	};
-	// kubectl warns about a file that others can read
-	writeFileSync(file, stringify(config), { mode: 0o600 });
+	writePrivate(file, stringify(config));
 }
+
+/** Reads a file of writeKubeconfig(). @throws Error for a file that cannot be read, or is none. */
+export function readKubeconfig(file: string): Access {
+	const config = parse(readFileSync(file, 'utf8'));
+	const { cluster } = config.clusters[0];
+	const { user } = config.users[0];
+	return {
+		server: cluster.server,
+		authority: text(cluster['certificate-authority-data']),
+		identity: { cert: text(user['client-certificate-data']), key: text(user['client-key-data']) },
+	};
+}
+
+const base64 = (plain: string): string => Buffer.from(plain).toString('base64');
+const text = (encoded: string): string => Buffer.from(encoded, 'base64').toString();

@@ -1,18 +1,15 @@
 /** Where a standalone cluster keeps what belongs to it. */
-import { createHash } from 'node:crypto';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-
-/** sun_path is 108 bytes with its terminating zero (unix(7)). */
-const SOCKET_PATH_LIMIT = 100;
 
 export interface Paths {
 	readonly directory: string;
 	readonly state: string;
 	/** For the user's kubectl. */
 	readonly kubeconfig: string;
-	/** For the agents: the API server as a node's namespace reaches it. */
-	readonly nodeKubeconfig: string;
+	/** For each agent, by the name of its node: the API server as the node's namespace reaches it. */
+	readonly nodes: string;
+	/** Keys of the cluster. */
+	readonly pki: string;
 	readonly logs: string;
 	readonly controlPlaneLog: string;
 	readonly podLogs: string;
@@ -21,8 +18,7 @@ export interface Paths {
 	readonly bpfCache: string;
 	/** Objects of the API, with the files that SQLite keeps beside them while it is open. */
 	readonly database: string;
-	/** Unix sockets: of the API, and of questions about the cluster itself. */
-	readonly apiSocket: string;
+	/** Unix socket that answers questions about the cluster itself. */
 	readonly controlSocket: string;
 	/** Of the process that answers for pods without a program. */
 	readonly podServerSocket: string;
@@ -36,26 +32,21 @@ export function pathsOf(directory: string): Paths {
 		directory: root,
 		state: join(root, 'state.json'),
 		kubeconfig: join(root, 'kubeconfig'),
-		nodeKubeconfig: join(root, 'node.kubeconfig'),
+		nodes: join(root, 'nodes'),
+		pki: join(root, 'pki'),
 		logs,
 		controlPlaneLog: join(logs, 'control-plane.log'),
 		podLogs: join(logs, 'pods'),
 		pods: join(root, 'pods'),
 		bpfCache: join(root, 'bpf-cache'),
 		database: join(root, 'objects.db'),
-		apiSocket: socketPath(root, 'api.sock'),
-		controlSocket: socketPath(root, 'control.sock'),
-		podServerSocket: socketPath(root, 'pods.sock'),
+		controlSocket: join(root, 'control.sock'),
+		podServerSocket: join(root, 'pods.sock'),
 	};
 }
+
+export const nodeKubeconfig = ({ nodes }: Paths, node: string): string => join(nodes, `${node}.kubeconfig`);
 
 /** All files of the database. */
 export const databaseFiles = ({ database }: Paths): string[] =>
 	['', '-wal', '-shm', '-journal'].map((suffix) => `${database}${suffix}`);
-
-function socketPath(root: string, name: string): string {
-	const path = join(root, name);
-	if (Buffer.byteLength(path) <= SOCKET_PATH_LIMIT) return path;
-	const hash = createHash('sha256').update(root).digest('hex').slice(0, 12);
-	return join(tmpdir(), `maglane-${hash}-${name}`);
-}

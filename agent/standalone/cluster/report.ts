@@ -43,7 +43,7 @@ export async function report(options: ClusterOptions, plane: ControlPlane): Prom
 	return {
 		pid: process.pid,
 		prefix: options.prefix,
-		server: `http://127.0.0.1:${plane.port}`,
+		server: `https://127.0.0.1:${plane.port}`,
 		network: options.network,
 		nodes,
 		pods: pods.length,

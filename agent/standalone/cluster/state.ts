@@ -1,7 +1,7 @@
 /** What `down` must know of a cluster when nothing of it answers any more. */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync, rmSync } from 'node:fs';
 import type { Family } from '../node/pod-runner.ts';
+import { writePrivate } from './private-files.ts';
 
 export interface ClusterState {
 	readonly version: 1;
@@ -37,9 +37,7 @@ export function readState(file: string): ClusterState | undefined {
 
 /** Whole or not at all: by a rename. */
 export function writeState(file: string, state: ClusterState): void {
-	mkdirSync(dirname(file), { recursive: true });
-	writeFileSync(`${file}.new`, `${JSON.stringify(state, undefined, '\t')}\n`);
-	renameSync(`${file}.new`, file);
+	writePrivate(file, `${JSON.stringify(state, undefined, '\t')}\n`);
 }
 
 export function removeState(file: string): void {

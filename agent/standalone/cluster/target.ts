@@ -6,6 +6,8 @@ import { clientNamespace, NETNS_ANNOTATION, nodeName, nodeNamespace } from '../n
 import { podView } from '../node/pod-place.ts';
 import type { Place } from '../node/spawn.ts';
 import type { KubeObject } from '../port.ts';
+import { socketPath } from '../unix-path.ts';
+import { ApiClient } from './api-client.ts';
 import { Cgroups } from './cgroups.ts';
 import { cgroup2Mount } from './mounts.ts';
 import { pathsOf } from './paths.ts';
@@ -27,38 +29,38 @@ export async function findTarget(target: string, state: ClusterState, directory:
 	const [namespace, name] = target.includes('/')
 		? (target.split('/', 2) as [string, string])
 		: ['default', target];
-	const pod = await getPod(pathsOf(directory).apiSocket, namespace, name);
+	const paths = pathsOf(directory);
+	const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
+	const pod = (await new ApiClient(paths.kubeconfig).find(path)) as KubeObject | undefined;
 	const netns = pod?.metadata.annotations?.[NETNS_ANNOTATION];
 	if (!pod || !netns || !netnsExists(netns))
 		throw new Error(
 			`Cannot run in ${target}: no pod ${namespace}/${name} with a network; or name ${nodes.join(', ')} or client`,
 		);
-	const view = podView(pathsOf(directory).pods, pod, CLUSTER_ZONE);
+	const view = podView(paths.pods, pod, CLUSTER_ZONE);
 	return { netns, cgroup: cgroups?.node(pod.spec?.nodeName ?? ''), view };
 }
 
-/** @returns undefined when there is no such pod. */
-function getPod(socketPath: string, namespace: string, name: string): Promise<KubeObject | undefined> {
-	const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
-	return getJson<KubeObject>(socketPath, path);
-}
-
 /** GET over a unix socket. @returns undefined for 404. */
-export function getJson<T>(socketPath: string, path: string): Promise<T | undefined> {
-	return new Promise((resolve, reject) => {
-		const call = request({ socketPath, path, headers: { accept: 'application/json' } }, (response) => {
-			let body = '';
-			response.setEncoding('utf8');
-			response.on('data', (chunk: string) => (body += chunk));
-			response.on('end', () => {
-				if (response.statusCode === 404) resolve(undefined);
-				else if (response.statusCode === 200) resolve(JSON.parse(body) as T);
-				else reject(new Error(`Cannot get ${path}: status ${response.statusCode}`));
-			});
-		});
+export function getJson<T>(socket: string, path: string): Promise<T | undefined> {
+	const way = socketPath(socket);
+	return new Promise<T | undefined>((resolve, reject) => {
+		const call = request(
+			{ socketPath: way.path, path, headers: { accept: 'application/json' } },
+			(response) => {
+				let body = '';
+				response.setEncoding('utf8');
+				response.on('data', (chunk: string) => (body += chunk));
+				response.on('end', () => {
+					if (response.statusCode === 404) resolve(undefined);
+					else if (response.statusCode === 200) resolve(JSON.parse(body) as T);
+					else reject(new Error(`Cannot get ${path}: status ${response.statusCode}`));
+				});
+			},
+		);
 		call.once('error', (cause) =>
 			reject(new Error('Cannot reach the control plane: is the cluster up?', { cause })),
 		);
 		call.end();
-	});
+	}).finally(() => way[Symbol.dispose]());
 }

@@ -1,6 +1,7 @@
 /** Starts a cluster in the background, or one that was there again, and waits until it serves. */
 import { fork } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { netnsExists } from '../../bpf/netns.ts';
 import { clientNamespace, nodeName, nodeNamespace } from '../net/names.ts';
@@ -8,6 +9,7 @@ import type { Progress } from './daemon.ts';
 import { down } from './down.ts';
 import type { ClusterOptions, DaemonOptions } from './options.ts';
 import { type Paths, pathsOf } from './paths.ts';
+import { openStateDirectory, PRIVATE_DIRECTORY, touchPrivate } from './private-files.ts';
 import { type ClusterState, isAlive, readState } from './state.ts';
 import { ownerOf, remains, sweep } from './sweep.ts';
 
@@ -44,13 +46,18 @@ export async function up(
 		throw new Error(
 			`Cannot start ${options.prefix}: process ${owner} runs a cluster of that name with another state directory; choose --prefix`,
 		);
+	openStateDirectory(
+		paths.directory,
+		Object.values(paths).map((path) => basename(path)),
+	);
 	const resumes = existsSync(paths.database);
 	const adopt = resumes ? await prepareResume(options, paths, state, tell) : false;
 	if (!resumes && (state || (options.network && remains(options.prefix).length > 0))) {
 		tell('Removing what an earlier cluster left');
 		await down({ prefix: options.prefix, directory: options.directory });
 	}
-	mkdirSync(paths.logs, { recursive: true });
+	mkdirSync(paths.logs, { recursive: true, mode: PRIVATE_DIRECTORY });
+	for (const file of [paths.controlPlaneLog, paths.database]) touchPrivate(file);
 	try {
 		const lastPort = resumes ? (state?.port ?? 0) : 0;
 		const started = { ...options, directory: paths.directory, adopt, lastPort };

@@ -13,6 +13,7 @@ import { createLimit } from './limit.ts';
 import type { DnsFacts } from './pod-files.ts';
 import { podLogDirectory } from './pod-place.ts';
 import { type Family, gracePeriodOf, type NodePlace, PodRunner, type RunnerDeps } from './pod-runner.ts';
+import type { ServiceAccountSource } from './service-account-files.ts';
 import { type PodFacts, podStatus } from './status.ts';
 
 export interface NodeManagerOptions {
@@ -30,6 +31,7 @@ export interface NodeManagerOptions {
 	readonly podDirectory: string;
 	/** For output of pods' containers. */
 	readonly logDirectory: string;
+	readonly serviceAccount: ServiceAccountSource;
 	readonly log: Logger;
 }
 
@@ -45,7 +47,8 @@ export class NodeManager {
 
 	constructor(options: NodeManagerOptions) {
 		this.#options = options;
-		const { objects, switcher, server, families, dns, podDirectory, logDirectory, log } = options;
+		const { objects, switcher, server, families, dns, podDirectory, logDirectory, serviceAccount, log } =
+			options;
 		for (let number = 1; number <= options.nodes; number++) {
 			const name = nodeName(number);
 			this.#places.set(name, {
@@ -63,6 +66,7 @@ export class NodeManager {
 			dns,
 			podDirectory,
 			logDirectory,
+			serviceAccount,
 			log,
 			services: () => objects.list('services'),
 			dataOf: (namespace, kind, name) => readData(objects, namespace, kind, name),

@@ -1,8 +1,14 @@
 /** The files that a pod's processes see in place of the machine's, and where they and the pod's logs are kept. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { KubeObject } from '../port.ts';
 import { type DnsFacts, hostsFile, kernelHostname, resolvConf } from './pod-files.ts';
+import {
+	type ServiceAccountFiles,
+	serviceAccountMount,
+	writePublic,
+	writeServiceAccount,
+} from './service-account-files.ts';
 import type { PodView } from './spawn.ts';
 
 const HOSTS = '/etc/hosts';
@@ -16,6 +22,7 @@ export function podView(directory: string, pod: KubeObject, zone: string): PodVi
 		mounts: [
 			[join(own, 'hosts'), HOSTS],
 			[join(own, 'resolv.conf'), RESOLV_CONF],
+			...serviceAccountMount(own),
 		],
 	};
 }
@@ -26,11 +33,13 @@ export function preparePodView(
 	pod: KubeObject,
 	podIPs: readonly string[],
 	dns: DnsFacts,
+	account: ServiceAccountFiles | undefined,
 ): PodView {
 	const own = join(directory, pod.metadata.uid ?? '');
 	mkdirSync(own, { recursive: true });
-	writeFileSync(join(own, 'hosts'), hostsFile(pod, podIPs, dns.zone, readOr(HOSTS)));
-	writeFileSync(join(own, 'resolv.conf'), resolvConf(pod, dns, readOr(RESOLV_CONF)));
+	writePublic(join(own, 'hosts'), hostsFile(pod, podIPs, dns.zone, readOr(HOSTS)));
+	writePublic(join(own, 'resolv.conf'), resolvConf(pod, dns, readOr(RESOLV_CONF)));
+	writeServiceAccount(own, account);
 	return podView(directory, pod, dns.zone);
 }
 

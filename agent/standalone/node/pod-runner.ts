@@ -19,6 +19,7 @@ import { type EnvFacts, hostnameOf, type SourceKind } from './env.ts';
 import { PodContainers } from './pod-containers.ts';
 import type { DnsFacts } from './pod-files.ts';
 import { preparePodView, removePodView } from './pod-place.ts';
+import type { ServiceAccountSource } from './service-account-files.ts';
 import { type Place, resolveProgram } from './spawn.ts';
 import type { ContainerFacts, PodFacts } from './status.ts';
 import { planWorkload, servicePorts, unique, type Workload } from './workload.ts';
@@ -44,6 +45,8 @@ export interface RunnerDeps {
 	/** For files that pods see in place of the machine's. */
 	readonly podDirectory: string;
 	readonly logDirectory: string;
+	/** What the pod's programs find as their service account. */
+	readonly serviceAccount: ServiceAccountSource;
 	readonly log: Logger;
 	services(): Iterable<KubeObject>;
 	dataOf(namespace: string, kind: SourceKind, name: string): Readonly<Record<string, string>> | undefined;
@@ -121,7 +124,7 @@ export class PodRunner {
 			await this.#makeNetwork();
 			if (this.#isDone()) return;
 			this.#plan = planWorkload(this.#pod, resolveProgram);
-			this.#makeContainers();
+			await this.#makeContainers();
 			await this.#serve();
 			this.#containers?.start();
 			this.#publish();
@@ -237,10 +240,13 @@ export class PodRunner {
 		this.#served = wanted;
 	}
 
-	#makeContainers(): void {
-		const { switcher, podDirectory, logDirectory, dns, tell } = this.#deps;
+	async #makeContainers(): Promise<void> {
+		const { switcher, podDirectory, logDirectory, dns, serviceAccount, tell } = this.#deps;
 		if (!switcher || !this.#plan) return;
-		const view = preparePodView(podDirectory, this.#pod, this.#podIPs(), dns);
+		const account = await serviceAccount(this.#pod);
+		if (typeof account === 'string') tell(this.#pod, 'FailedMount', account);
+		const files = typeof account === 'string' ? undefined : account;
+		const view = preparePodView(podDirectory, this.#pod, this.#podIPs(), dns, files);
 		this.#place = { netns: this.#netns, cgroup: this.#node.cgroup, view };
 		this.#containers = new PodContainers({
 			pod: this.#pod,

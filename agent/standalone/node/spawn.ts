@@ -33,9 +33,12 @@ const JOIN = 'echo 0 > "$1/cgroup.procs" && shift && exec "$@"';
  */
 const LOOK = [
 	'printf %s "$1" > /proc/sys/kernel/hostname && shift || exit 126',
-	'while [ "$1" != -- ]; do mount --bind "$1" "$2" && shift 2 || exit 126; done',
+	// a directory may have no place on the machine yet; one in a file system that takes none cannot be shown
+	'while [ "$1" != -- ]; do',
+	'if [ -d "$1" ]; then mkdir -p "$2"; fi',
+	'mount --bind "$1" "$2" && shift 2 || exit 126; done',
 	'shift; exec "$@"',
-].join('; ');
+].join('\n');
 
 /** The leader of a session gets the first terminal that it opens as its controlling one (tty(4)). */
 const ON_TERMINAL = 'exec 0<>"$1" 1>&0 2>&0 && shift && exec "$@"';

@@ -7,6 +7,7 @@ import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { socketPath } from '../unix-path.ts';
 import type { Reply, Request } from './messages.ts';
 
 export interface Channel {
@@ -75,9 +76,10 @@ async function connectAgain(path: string): Promise<Socket> {
 }
 
 function tryConnect(path: string): Promise<Socket | undefined> {
-	return new Promise((resolve) => {
-		const socket = connect(path);
+	const way = socketPath(path);
+	return new Promise<Socket | undefined>((resolve) => {
+		const socket = connect(way.path);
 		socket.once('connect', () => resolve(socket));
 		socket.once('error', () => resolve(undefined));
-	});
+	}).finally(() => way[Symbol.dispose]());
 }

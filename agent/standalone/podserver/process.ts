@@ -6,6 +6,7 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { NetnsSwitcher } from '../../bpf/netns.ts';
+import { socketPath } from '../unix-path.ts';
 import type { Reply, Request } from './messages.ts';
 import { ServedPods } from './pods.ts';
 
@@ -43,7 +44,8 @@ function listen(path: string): void {
 		const answer: Answer = (reply) => void (socket.writable && socket.write(`${JSON.stringify(reply)}\n`));
 		createInterface({ input: socket }).on('line', (line) => take(JSON.parse(line) as Request, answer));
 	});
-	server.listen(path, () => chmodSync(path, 0o600));
+	// the way to it stays for as long as the process
+	server.listen(socketPath(path).path, () => chmodSync(path, 0o600));
 }
 
 const path = process.argv[2];

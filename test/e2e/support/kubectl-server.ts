@@ -1,9 +1,11 @@
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { type Api, createApi } from '../../../agent/standalone/api/index.ts';
+import { writeKubeconfig } from '../../../agent/standalone/cluster/kubeconfig.ts';
+import { credentials, ownerAccess } from '../../unit/api-credentials.ts';
 
 export interface Result {
 	code: number;
@@ -30,21 +32,11 @@ export function hasKubectl(): boolean {
 	return present;
 }
 
-const kubeconfig = (port: number): string =>
-	[
-		'apiVersion: v1',
-		'kind: Config',
-		`clusters: [{name: m, cluster: {server: "http://127.0.0.1:${port}"}}]`,
-		'contexts: [{name: m, context: {cluster: m, user: m}}]',
-		'users: [{name: m, user: {}}]',
-		'current-context: m',
-	].join('\n');
-
 export async function openKubectl(): Promise<Kubectl> {
-	const api = createApi();
+	const api = createApi({ credentials });
 	const folder = mkdtempSync(join(tmpdir(), 'mla-kubectl-'));
 	const { port } = await api.listen({ port: 0 });
-	writeFileSync(join(folder, 'kubeconfig'), kubeconfig(port!));
+	writeKubeconfig(join(folder, 'kubeconfig'), ownerAccess(port));
 	const run: Kubectl['run'] = (line, input = '', env = {}) => {
 		const words = [...line.matchAll(/'([^']*)'|(\S+)/g)].map((match) => match[1] ?? match[2]!);
 		const own = { HOME: folder, KUBECONFIG: join(folder, 'kubeconfig') };

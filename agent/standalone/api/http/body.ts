@@ -41,7 +41,7 @@ export function parseJson(text: string): unknown {
 export function parseObject(body: Buffer, type: string): unknown {
 	if (type === PROTOBUF) return decodeProtobuf(body);
 	const text = body.toString('utf8');
-	if (type === '' || type === 'application/json') return parseJson(text);
+	if (type === 'application/json') return parseJson(text);
 	if (type !== 'application/yaml')
 		throw unsupportedMediaType(['application/json', 'application/yaml', PROTOBUF]);
 	try {

@@ -35,6 +35,14 @@ function subresources(of: Kind): Sub[] {
 			verbs: ['get', 'patch', 'update'],
 		});
 	if (of.status) subs.push({ name: 'status', kind: of.kind, verbs: ['get', 'patch', 'update'] });
+	if (of.resource === 'serviceaccounts')
+		subs.push({
+			name: 'token',
+			kind: 'TokenRequest',
+			group: 'authentication.k8s.io',
+			version: 'v1',
+			verbs: ['create'],
+		});
 	if (of.resource === 'pods')
 		subs.push(
 			{ name: 'attach', kind: 'PodAttachOptions', verbs: ['create', 'get'] },

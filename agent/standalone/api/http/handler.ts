@@ -1,9 +1,13 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Authorizer } from '../../auth/access.ts';
+import type { Tokens } from '../../auth/tokens.ts';
+import type { User } from '../../auth/user.ts';
 import { methodNotAllowed, noSuchPath } from '../errors.ts';
 import type { Objects } from '../objects.ts';
 import type { PodAccess } from '../pod-access.ts';
 import type { Models } from '../schema/models.ts';
 import { discoveryOf, VERSION } from './discovery.ts';
+import type { Gate } from './gate.ts';
 import { openApi } from './openapi.ts';
 import { OPENAPI_V2, openApiV2Bytes } from './openapi-v2.ts';
 import { serveResource } from './resource.ts';
@@ -23,6 +27,10 @@ export interface HandlerDeps {
 	/** Undefined until there are nodes. */
 	pods: PodAccess | undefined;
 	signal: AbortSignal;
+	gate: Gate;
+	authorizer: Authorizer;
+	/** Undefined for a server without credentials. */
+	tokens: Tokens | undefined;
 }
 
 const HEALTH = new Set(['/healthz', '/livez', '/readyz']);
@@ -75,15 +83,32 @@ function serveMeta(
 }
 
 async function serve(deps: HandlerDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
-	const url = new URL(request.url ?? '/', 'http://api');
-	if (await serveReview(request, response, url.pathname)) return;
-	const route = routeOf(url.pathname);
-	if (route) {
-		await serveResource(deps, { ...route, query: url.searchParams }, request, response);
-		return;
-	}
+	const url = urlOf(request);
+	const user = await deps.gate.admit(request, url);
+	if (user && (await serveForUser(deps, user, request, response, url))) return;
 	if (request.method !== 'GET' && request.method !== 'HEAD') throw methodNotAllowed();
 	if (!serveMeta(deps, request, response, url.pathname.replace(/(?<=.)\/$/, ''))) throw noSuchPath();
+}
+
+/** @returns whether the path was one of a review or of a resource. */
+async function serveForUser(
+	deps: HandlerDeps,
+	user: User,
+	request: IncomingMessage,
+	response: ServerResponse,
+	{ pathname, searchParams: query }: URL,
+): Promise<boolean> {
+	const { authorizer, tokens } = deps;
+	if (tokens && (await serveReview({ authorizer, tokens }, user, request, response, pathname))) return true;
+	const route = routeOf(pathname);
+	if (!route) return false;
+	await serveResource(deps, { ...route, query, user }, request, response);
+	return true;
+}
+
+/** The path and query of a request; the host is that of no server, and is not to be read. */
+export function urlOf({ url = '/' }: IncomingMessage): URL {
+	return new URL(`http://api${url.startsWith('/') ? url : '/'}`);
 }
 
 /** The Kubernetes API over HTTP; every failure is a Status. */

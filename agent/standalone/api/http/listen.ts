@@ -1,18 +1,16 @@
-import { chmodSync, rmSync } from 'node:fs';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import type { RequestListener } from 'node:http';
+import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { KeyPair } from '../../auth/certificates.ts';
 import type { UpgradeListener } from './upgrade.ts';
 
 export interface ListenOptions {
-	/** Path of a unix socket; a stale one is replaced, and only its owner may connect. */
-	socketPath?: string;
-	/** Loopback TCP port; 0 takes a free one. */
-	port?: number;
+	/** TCP port on 127.0.0.1; 0 takes a free one. */
+	port: number;
 }
 
 export interface Listening {
-	/** The TCP port, where one was asked for. */
-	port: number | undefined;
+	port: number;
 	close(): Promise<void>;
 }
 
@@ -22,24 +20,30 @@ export interface Listeners {
 	readonly upgrade: UpgradeListener;
 }
 
-export function createApiServer({ handler, upgrade }: Listeners): Server {
-	// Watches stay open for as long as their client wants
-	return createServer({ requestTimeout: 0, keepAliveTimeout: 60_000 }, handler).on('upgrade', upgrade);
+/** TLS material of every listener. */
+export interface ServerTls extends KeyPair {
+	/** The authority of client certificates, in PEM. */
+	readonly authority: string;
 }
 
-function start(
-	listeners: Listeners,
-	where: { path: string } | { host: string; port: number },
-): Promise<Server> {
-	const server = createApiServer(listeners);
-	return new Promise((resolve, reject) => {
-		server.once('error', (cause) =>
-			reject(
-				new Error(`Listening on ${'path' in where ? where.path : `port ${where.port}`} failed`, { cause }),
-			),
-		);
-		server.listen(where, () => resolve(server));
-	});
+/** Speaks TLS alone. Clients may show a certificate; who shows none may have a token. */
+export function createApiServer(
+	{ handler, upgrade }: Listeners,
+	{ cert, key, authority }: ServerTls,
+): Server {
+	const tls = {
+		cert,
+		key,
+		ca: authority,
+		requestCert: true,
+		rejectUnauthorized: false,
+		minVersion: 'TLSv1.2',
+	} as const;
+	// Watches stay open for as long as their client wants
+	return createServer({ ...tls, requestTimeout: 0, keepAliveTimeout: 60_000 }, handler).on(
+		'upgrade',
+		upgrade,
+	);
 }
 
 const stop = (server: Server): Promise<void> =>
@@ -48,19 +52,16 @@ const stop = (server: Server): Promise<void> =>
 		server.closeAllConnections();
 	});
 
-/** Plain HTTP without authentication, so on 127.0.0.1 and on an owner-only socket, nowhere else. */
-export async function listen(listeners: Listeners, options: ListenOptions): Promise<Listening> {
-	const servers: Server[] = [];
-	let port: number | undefined;
-	if (options.port !== undefined) {
-		const server = await start(listeners, { host: '127.0.0.1', port: options.port });
-		port = (server.address() as AddressInfo).port;
-		servers.push(server);
-	}
-	if (options.socketPath !== undefined) {
-		rmSync(options.socketPath, { force: true });
-		servers.push(await start(listeners, { path: options.socketPath }));
-		chmodSync(options.socketPath, 0o600);
-	}
-	return { port, close: async () => void (await Promise.all(servers.map(stop))) };
+/** Serves on the machine's loopback. @throws Error for a port that is taken. */
+export async function listen(
+	listeners: Listeners,
+	tls: ServerTls,
+	{ port }: ListenOptions,
+): Promise<Listening> {
+	const server = createApiServer(listeners, tls);
+	await new Promise<void>((resolve, reject) => {
+		server.once('error', (cause) => reject(new Error(`Listening on port ${port} failed`, { cause })));
+		server.listen({ host: '127.0.0.1', port }, resolve);
+	});
+	return { port: (server.address() as AddressInfo).port, close: () => stop(server) };
 }

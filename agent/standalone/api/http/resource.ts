@@ -1,11 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { checkEscalation } from '../../auth/escalation.ts';
+import { MASTERS, type User } from '../../auth/user.ts';
 import type { KubeObject } from '../../port.ts';
 import { badRequest, methodNotAllowed, noSuchPath, type Status } from '../errors.ts';
 import type { Kind } from '../kinds.ts';
 import type { DeleteOptions, WriteOptions } from '../objects.ts';
 import { applyPatch, checkPatchType } from '../patch/patch.ts';
 import { checkFields } from '../schema/strict.ts';
-import { mediaType, parseJson, parseObject, readBody, readBytes } from './body.ts';
+import { mediaType, parseObject, readBody, readBytes } from './body.ts';
 import type { HandlerDeps } from './handler.ts';
 import { listPage, numberOf, selectorOf } from './listing.ts';
 import { servePodLog } from './pod-log.ts';
@@ -13,12 +15,14 @@ import { represent, representationOf, representList } from './represent.ts';
 import { sendJson } from './respond.ts';
 import type { Route } from './route.ts';
 import { serveScale } from './scale.ts';
-import { STREAMING } from './upgrade.ts';
+import { STREAMING } from './streaming.ts';
+import { serveToken } from './token-request.ts';
 import { storedOf, viewOf } from './view.ts';
 import { serveWatch } from './watch.ts';
 
 export interface ResourceRequest extends Route {
 	query: URLSearchParams;
+	user: User;
 }
 
 /** One request on its way, with what every verb needs. */
@@ -97,6 +101,12 @@ function locate({ asked }: Exchange, object: KubeObject): KubeObject {
 	return { ...stored, metadata };
 }
 
+/** A user grants by RBAC objects only rights that it has. @throws ApiError 403. */
+function checkGrants({ deps, asked, resource }: Exchange, object: KubeObject): void {
+	const old = asked.name === undefined ? undefined : deps.objects.get(resource, asked.namespace, asked.name);
+	checkEscalation(deps.authorizer, deps.objects, asked.user, resource, object, old);
+}
+
 async function create(exchange: Exchange): Promise<void> {
 	const { deps, asked, request, resource } = exchange;
 	if (asked.subresource === 'binding') {
@@ -105,8 +115,10 @@ async function create(exchange: Exchange): Promise<void> {
 	}
 	if (asked.name !== undefined) throw methodNotAllowed();
 	if (asked.kind.namespaced && asked.namespace === undefined) throw methodNotAllowed();
-	const unsafe = deps.unsafe && request.headers['x-maglane-unsafe'] !== undefined;
+	const unsafe =
+		deps.unsafe && request.headers['x-maglane-unsafe'] !== undefined && asked.user.groups.includes(MASTERS);
 	const object = locate(exchange, await (unsafe ? readUnchecked(request) : readObject(exchange)));
+	checkGrants(exchange, object);
 	const stored = unsafe
 		? deps.objects.unsafePut(resource, object)
 		: deps.objects.create(resource, object, writeOptions(asked.query));
@@ -120,7 +132,7 @@ const readUnchecked = async (request: IncomingMessage): Promise<KubeObject> =>
 async function bind(exchange: Exchange): Promise<void> {
 	const { deps, asked, request, response } = exchange;
 	if (asked.kind.resource !== 'pods' || asked.name === undefined) throw noSuchPath();
-	const binding = parseJson(await readBody(request)) as { target?: { name?: string } };
+	const binding = parseObject(await readBytes(request), mediaType(request)) as { target?: { name?: string } };
 	const pod = deps.objects.mustGet('pods', asked.namespace, asked.name);
 	if (!binding.target?.name) throw badRequest('target.name: Required value');
 	const bound = { ...pod, spec: { ...pod.spec, nodeName: binding.target.name } };
@@ -150,6 +162,7 @@ async function replace(exchange: Exchange): Promise<void> {
 	const { deps, asked, resource } = exchange;
 	if (asked.name === undefined) throw methodNotAllowed();
 	const object = locate(exchange, await readObject(exchange));
+	checkGrants(exchange, object);
 	await sendObject(
 		exchange,
 		200,
@@ -164,9 +177,10 @@ async function patch(exchange: Exchange): Promise<void> {
 	const text = await readBody(request);
 	const current = deps.objects.mustGet(resource, asked.namespace, asked.name);
 	const patched = applyPatch(mediaType(request), text, viewOf(asked.kind, current));
-	const object = checked(exchange, patched);
+	const object = locate(exchange, checked(exchange, patched));
+	checkGrants(exchange, object);
 	const options = writeOptions(asked.query, asked.subresource);
-	await sendObject(exchange, 200, deps.objects.update(resource, locate(exchange, object), options));
+	await sendObject(exchange, 200, deps.objects.update(resource, object, options));
 }
 
 async function deleteOptions({ asked, request }: Exchange): Promise<DeleteOptions> {
@@ -250,6 +264,7 @@ function checkSubresource({ kind, subresource }: Route, method: string): void {
 	if (subresource === 'log' && kind.resource === 'pods') return;
 	if (STREAMING.includes(subresource) && kind.resource === 'pods')
 		throw badRequest('Upgrade request required');
+	if (subresource === 'token' && kind.resource === 'serviceaccounts') return;
 	if (subresource === 'binding' && kind.resource === 'pods' && method === 'POST') return;
 	throw noSuchPath();
 }
@@ -273,6 +288,7 @@ export async function serveResource(
 		resource: asked.kind.storedAs ?? asked.kind.resource,
 	};
 	if (asked.subresource === 'scale') await serveScale(exchange);
+	else if (asked.subresource === 'token') await serveToken(exchange);
 	else if (asked.subresource === 'log') await servePodLog(exchange);
 	else await verb(exchange);
 }

@@ -1,45 +1,122 @@
+/** Reviews are answered and not stored: `kubectl auth`, and servers that ask who a token is (authorization.k8s.io). */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Access, Authorizer } from '../../auth/access.ts';
+import type { Tokens } from '../../auth/tokens.ts';
+import { AUTHENTICATED, type User } from '../../auth/user.ts';
 import type { Fields } from '../../port.ts';
-import { methodNotAllowed } from '../errors.ts';
-import { PROTOBUF } from '../protobuf/decode.ts';
+import { badRequest, methodNotAllowed } from '../errors.ts';
 import { mediaType, parseObject, readBytes } from './body.ts';
 import { sendJson } from './respond.ts';
+import { resourcePathOf } from './route.ts';
 
-const ALLOWED = {
-	allowed: true,
-	reason: 'maglane standalone has no authorization: everyone may do everything',
-};
-const USER = { username: 'system:admin', groups: ['system:masters', 'system:authenticated'] };
-const RULES = {
-	resourceRules: [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }],
-	nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }],
-	incomplete: false,
+export interface ReviewDeps {
+	readonly authorizer: Authorizer;
+	readonly tokens: Tokens;
+}
+
+interface Asked {
+	readonly user: User;
+	readonly spec: Fields;
+	/** Of the path; empty where the kind has none. */
+	readonly namespace: string;
+}
+
+interface Review {
+	readonly kind: string;
+	status(deps: ReviewDeps, asked: Asked): object | Promise<object>;
+}
+
+const REVIEWS: Readonly<Record<string, Review>> = {
+	'authorization.k8s.io/v1/selfsubjectaccessreviews': {
+		kind: 'SelfSubjectAccessReview',
+		status: ({ authorizer }, { user, spec }) => authorizer.authorize(user, accessOf(spec)),
+	},
+	'authorization.k8s.io/v1/subjectaccessreviews': {
+		kind: 'SubjectAccessReview',
+		status: ({ authorizer }, { spec }) => authorizer.authorize(userOf(spec), accessOf(spec)),
+	},
+	'authorization.k8s.io/v1/localsubjectaccessreviews': {
+		kind: 'LocalSubjectAccessReview',
+		status: ({ authorizer }, { spec, namespace }) => {
+			if (spec.resourceAttributes?.namespace !== namespace)
+				throw badRequest('spec.resourceAttributes.namespace must match the namespace of the request');
+			return authorizer.authorize(userOf(spec), accessOf(spec));
+		},
+	},
+	'authorization.k8s.io/v1/selfsubjectrulesreviews': {
+		kind: 'SelfSubjectRulesReview',
+		status: ({ authorizer }, { user, spec }) => rulesOf(authorizer, user, spec.namespace),
+	},
+	'authentication.k8s.io/v1/selfsubjectreviews': {
+		kind: 'SelfSubjectReview',
+		status: (_deps, { user }) => ({ userInfo: userInfo(user) }),
+	},
+	'authentication.k8s.io/v1/tokenreviews': {
+		kind: 'TokenReview',
+		status: ({ tokens }, { spec }) => tokenStatus(tokens, spec),
+	},
 };
 
-/** Reviews are answered and not stored: what `kubectl auth` asks. */
-const REVIEWS: Record<string, { kind: string; status: object }> = {
-	'authorization.k8s.io/v1/selfsubjectaccessreviews': { kind: 'SelfSubjectAccessReview', status: ALLOWED },
-	'authorization.k8s.io/v1/subjectaccessreviews': { kind: 'SubjectAccessReview', status: ALLOWED },
-	'authorization.k8s.io/v1/localsubjectaccessreviews': { kind: 'LocalSubjectAccessReview', status: ALLOWED },
-	'authorization.k8s.io/v1/selfsubjectrulesreviews': { kind: 'SelfSubjectRulesReview', status: RULES },
-	'authentication.k8s.io/v1/selfsubjectreviews': { kind: 'SelfSubjectReview', status: { userInfo: USER } },
-};
-
-/** @returns whether the path was that of a review. @throws ApiError 405. */
+/** @returns whether the path was that of a review. @throws ApiError 400, 405. */
 export async function serveReview(
+	deps: ReviewDeps,
+	user: User,
 	request: IncomingMessage,
 	response: ServerResponse,
 	path: string,
 ): Promise<boolean> {
-	const asked = path.replace(/^\/apis\//, '').replace(/\/namespaces\/[^/]+\//, '/');
-	const review = REVIEWS[asked];
-	if (!review || !path.startsWith('/apis/')) return false;
-	if (request.method !== 'POST') throw methodNotAllowed();
-	const body = await readBytes(request);
-	// The answer is the same whatever is asked
-	const sent = (mediaType(request) === PROTOBUF ? {} : parseObject(body, mediaType(request))) as Fields;
-	const apiVersion = asked.slice(0, asked.lastIndexOf('/'));
-	const { kind, status } = review;
-	sendJson(response, 201, { kind, apiVersion, metadata: {}, spec: sent?.spec ?? {}, status });
+	const { group, version, resource, namespace = '', name } = resourcePathOf(path) ?? {};
+	const apiVersion = `${group}/${version}`;
+	const asked = `${apiVersion}/${resource}`;
+	const review = Object.hasOwn(REVIEWS, asked) ? REVIEWS[asked] : undefined;
+	if (!review) return false;
+	if (request.method !== 'POST' || name !== undefined) throw methodNotAllowed();
+	const sent = parseObject(await readBytes(request), mediaType(request)) as Fields;
+	const spec = sent?.spec ?? {};
+	const status = await review.status(deps, { user, spec, namespace });
+	sendJson(response, 201, { kind: review.kind, apiVersion, metadata: {}, spec, status });
 	return true;
+}
+
+/** @throws ApiError 400 unless the spec has one of the two kinds of attributes. */
+function accessOf({ resourceAttributes: resource, nonResourceAttributes: path }: Fields): Access {
+	if (!resource === !path)
+		throw badRequest('exactly one of nonResourceAttributes or resourceAttributes must be specified');
+	if (path) return { kind: 'path', verb: path.verb ?? '', path: path.path ?? '' };
+	return {
+		kind: 'resource',
+		verb: resource.verb ?? '',
+		group: resource.group ?? '',
+		resource: resource.resource ?? '',
+		subresource: resource.subresource ?? '',
+		namespace: resource.namespace ?? '',
+		name: resource.name ?? '',
+	};
+}
+
+/** @throws ApiError 400 for a spec that names nobody. */
+function userOf({ user = '', groups = [], uid, extra }: Fields): User {
+	if (user === '' && groups.length === 0) throw badRequest('at least one of user or group must be specified');
+	return { name: user, groups, ...(uid ? { uid } : {}), ...(extra ? { extra } : {}) };
+}
+
+function userInfo({ name, uid, groups, extra }: User): object {
+	return { username: name, ...(uid ? { uid } : {}), groups, ...(extra ? { extra } : {}) };
+}
+
+function rulesOf(authorizer: Authorizer, user: User, namespace: string | undefined): object {
+	if (!namespace) throw badRequest('no namespace on request');
+	const rules = authorizer.rulesOf(user, namespace);
+	return {
+		resourceRules: rules.filter(({ resources = [] }) => resources.length > 0),
+		nonResourceRules: rules.filter(({ nonResourceURLs = [] }) => nonResourceURLs.length > 0),
+		incomplete: false,
+	};
+}
+
+async function tokenStatus(tokens: Tokens, { token = '', audiences }: Fields): Promise<object> {
+	const user = await tokens.verify(token, audiences?.length > 0 ? audiences : undefined);
+	if (!user) return { authenticated: false, user: {}, error: 'the token is invalid, or has expired' };
+	const groups = [...user.groups, AUTHENTICATED];
+	return { authenticated: true, user: userInfo({ ...user, groups }), ...(audiences ? { audiences } : {}) };
 }

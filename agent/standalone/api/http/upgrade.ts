@@ -3,17 +3,15 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { badRequest, noSuchPath } from '../errors.ts';
-import type { HandlerDeps } from './handler.ts';
+import { type HandlerDeps, urlOf } from './handler.ts';
 import { accessOf } from './pod-log.ts';
 import { forwardPorts, PORT_FORWARD_PROTOCOL } from './port-forward.ts';
 import { bridge, PROTOCOLS } from './remote-command.ts';
 import { asApiError } from './respond.ts';
 import { type Route, routeOf } from './route.ts';
+import { STREAMING } from './streaming.ts';
 
 export type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
-
-/** Of pods: subresources that serveUpgrade() answers. */
-export const STREAMING: readonly string[] = ['exec', 'attach', 'portforward'];
 
 /** For the `upgrade` event of node:http; every refusal is a Status, before the connection is a WebSocket. */
 export function createUpgrade(deps: HandlerDeps): UpgradeListener {
@@ -24,24 +22,24 @@ export function createUpgrade(deps: HandlerDeps): UpgradeListener {
 	});
 	const chosen = new WeakMap<IncomingMessage, string>();
 	server.on('headers', (lines, request) => lines.push(`Sec-WebSocket-Protocol: ${chosen.get(request)}`));
+	const upgrade = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
+		const url = urlOf(request);
+		await deps.gate.admit(request, url);
+		const route = routeOf(url.pathname);
+		if (!route) throw noSuchPath();
+		const serve = prepare(deps, route, url.searchParams);
+		const known = route.subresource === 'portforward' ? [PORT_FORWARD_PROTOCOL] : PROTOCOLS;
+		chosen.set(request, chooseProtocol(request, known));
+		// ws would refuse names with a slash, such as that of port-forward
+		delete request.headers['sec-websocket-protocol'];
+		server.handleUpgrade(request, socket, head, (client) => {
+			deps.signal.addEventListener('abort', () => client.terminate(), { once: true });
+			serve(client);
+		});
+	};
 	return (request, socket, head) => {
 		socket.on('error', () => socket.destroy());
-		try {
-			const url = new URL(request.url ?? '/', 'http://api');
-			const route = routeOf(url.pathname);
-			if (!route) throw noSuchPath();
-			const serve = prepare(deps, route, url.searchParams);
-			const known = route.subresource === 'portforward' ? [PORT_FORWARD_PROTOCOL] : PROTOCOLS;
-			chosen.set(request, chooseProtocol(request, known));
-			// ws would refuse names with a slash, such as that of port-forward
-			delete request.headers['sec-websocket-protocol'];
-			server.handleUpgrade(request, socket, head, (client) => {
-				deps.signal.addEventListener('abort', () => client.terminate(), { once: true });
-				serve(client);
-			});
-		} catch (error) {
-			refuse(socket, error);
-		}
+		upgrade(request, socket, head).catch((error: unknown) => refuse(socket, error));
 	};
 }
 

@@ -1,0 +1,47 @@
+/** What a request asks for, as an authorizer judges it (apiserver, endpoints/request/requestinfo.go). */
+import type { Access } from '../../auth/access.ts';
+import { resourcePathOf } from './route.ts';
+import { STREAMING } from './streaming.ts';
+
+const VERBS: Readonly<Record<string, string>> = {
+	GET: 'get',
+	HEAD: 'get',
+	POST: 'create',
+	PUT: 'update',
+	PATCH: 'patch',
+	DELETE: 'delete',
+};
+
+/** @returns what the sender must be allowed, all of it. @throws ApiError 404 for a bad escape. */
+export function accessesOf(method: string, { pathname, searchParams }: URL): Access[] {
+	const path = resourcePathOf(pathname);
+	if (!path) return [{ kind: 'path', verb: method.toLowerCase(), path: pathname }];
+	const { group, resource, namespace, name, subresource = '' } = path;
+	const selected = name ?? selectedName(searchParams);
+	const verb = verbOf(method, name, searchParams);
+	const access: Access = {
+		kind: 'resource',
+		verb,
+		group,
+		resource,
+		subresource,
+		// a namespace is inside of itself
+		namespace: namespace ?? (group === '' && resource === 'namespaces' ? (name ?? '') : ''),
+		name: selected,
+	};
+	// a WebSocket begins with GET, and does what POST does (KEP-5288)
+	const streams = resource === 'pods' && STREAMING.includes(subresource) && verb !== 'create';
+	return streams ? [access, { ...access, verb: 'create' }] : [access];
+}
+
+function verbOf(method: string, name: string | undefined, query: URLSearchParams): string {
+	const verb = VERBS[method] ?? '';
+	if (verb === 'get' && ['true', '1'].includes(query.get('watch') ?? '')) return 'watch';
+	if (name !== undefined) return verb;
+	if (verb === 'get') return 'list';
+	return verb === 'delete' ? 'deletecollection' : verb;
+}
+
+/** A list of one object by its name is an access to that name. */
+const selectedName = (query: URLSearchParams): string =>
+	/^metadata\.name==?([^,=!]+)$/.exec(query.get('fieldSelector') ?? '')?.[1] ?? '';
