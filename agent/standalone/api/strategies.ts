@@ -11,7 +11,7 @@ import {
 	defaultStatefulSet,
 } from './defaults/workload.ts';
 import { KINDS } from './kinds.ts';
-import { dnsLabel, dnsSubdomain, pathSegment } from './names.ts';
+import { dnsLabel, dnsSubdomain } from './names.ts';
 import type { Strategy } from './strategy.ts';
 import {
 	defaultEndpoints,
@@ -21,6 +21,7 @@ import {
 	validateSliceUpdate,
 } from './validate/endpoints.ts';
 import { validatePod, validatePodUpdate } from './validate/pod.ts';
+import { RBAC_STRATEGIES } from './validate/rbac.ts';
 import {
 	validateDeployment,
 	validateSelectorKept,
@@ -66,14 +67,8 @@ const withoutStatus =
 		defaults(object);
 	};
 
-/** Names of RBAC objects, such as system:discovery, are only a part of a path. */
-const RBAC_OBJECT: Strategy = { name: pathSegment };
-
 const SPECIAL: Record<string, Strategy> = {
-	roles: RBAC_OBJECT,
-	rolebindings: RBAC_OBJECT,
-	clusterroles: RBAC_OBJECT,
-	clusterrolebindings: RBAC_OBJECT,
+	...RBAC_STRATEGIES,
 	ipaddresses: IP_ADDRESSES,
 	namespaces: {
 		name: dnsLabel,

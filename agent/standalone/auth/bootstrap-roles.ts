@@ -1,61 +1,59 @@
-/** ClusterRoles and bindings of every API server (rbac/bootstrappolicy). */
+/** ClusterRoles and bindings that every API server has from its start, and ClusterRoles made of others. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
+import { type LabelSelector, matchesSelector } from '../controllers/selector.ts';
 import type { KubeObject, ObjectApi } from '../port.ts';
 import type { PolicyRule } from './access.ts';
-import { AUTHENTICATED, MASTERS } from './user.ts';
 
-const RBAC = 'rbac.authorization.k8s.io';
+const DEFAULTS = fileURLToPath(new URL('./bootstrap-roles.yaml', import.meta.url));
+/** `false`: the owner keeps the object as it is. */
+const AUTOUPDATE = 'rbac.authorization.kubernetes.io/autoupdate';
 
-const ROLES: Readonly<Record<string, readonly PolicyRule[]>> = {
-	'cluster-admin': [
-		{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] },
-		{ verbs: ['*'], nonResourceURLs: ['*'] },
-	],
-	'system:discovery': [
-		{
-			verbs: ['get'],
-			nonResourceURLs: [
-				'/api',
-				'/api/*',
-				'/apis',
-				'/apis/*',
-				'/healthz',
-				'/livez',
-				'/openapi',
-				'/openapi/*',
-				'/readyz',
-				'/version',
-				'/version/',
-			],
-		},
-	],
-	'system:basic-user': [
-		{
-			verbs: ['create'],
-			apiGroups: ['authorization.k8s.io'],
-			resources: ['selfsubjectaccessreviews', 'selfsubjectrulesreviews'],
-		},
-		{ verbs: ['create'], apiGroups: ['authentication.k8s.io'], resources: ['selfsubjectreviews'] },
-	],
-};
-const BINDINGS: Readonly<Record<string, string>> = {
-	'cluster-admin': MASTERS,
-	'system:discovery': AUTHENTICATED,
-	'system:basic-user': AUTHENTICATED,
-};
-
-/** Puts the defaults in place where they are missing. @returns stop. */
+/**
+ * Puts the defaults in place, adds rules and subjects that one of them has lost (component-helpers, rbac/reconciliation), and
+ * keeps aggregated ClusterRoles up to date (controller/clusterroleaggregation). @returns stop.
+ */
 export function ensureBootstrapRoles(objects: ObjectApi): () => void {
-	for (const [name, rules] of Object.entries(ROLES))
-		create(objects, 'clusterroles', { metadata: { name }, rules });
-	for (const [name, group] of Object.entries(BINDINGS))
-		create(objects, 'clusterrolebindings', {
-			metadata: { name },
-			roleRef: { apiGroup: RBAC, kind: 'ClusterRole', name },
-			subjects: [{ apiGroup: RBAC, kind: 'Group', name: group }],
-		});
-	return () => {};
+	const defaults = parse(readFileSync(DEFAULTS, 'utf8')) as Record<string, KubeObject[]>;
+	for (const role of defaults['clusterroles']!) ensure(objects, 'clusterroles', role, 'rules');
+	for (const binding of defaults['clusterrolebindings']!)
+		ensure(objects, 'clusterrolebindings', binding, 'subjects');
+	return objects.watch('clusterroles', () => aggregate(objects));
 }
 
-function create(objects: ObjectApi, resource: string, object: KubeObject): void {
-	if (!objects.get(resource, undefined, object.metadata.name)) objects.create(resource, object);
+/** @param list field whose entries must all be there. */
+function ensure(objects: ObjectApi, resource: string, wanted: KubeObject, list: 'rules' | 'subjects'): void {
+	const stored = objects.get(resource, undefined, wanted.metadata.name);
+	if (!stored) {
+		objects.create(resource, wanted);
+		return;
+	}
+	if (stored.metadata.annotations?.[AUTOUPDATE] === 'false') return;
+	const merged = union([stored[list] ?? [], wanted[list] ?? []]);
+	if (merged.length > (stored[list]?.length ?? 0)) objects.update(resource, { ...stored, [list]: merged });
 }
+
+/** Rules of an aggregated ClusterRole are those of the ClusterRoles that its selectors match. */
+function aggregate(objects: ObjectApi): void {
+	for (const { metadata } of objects.list('clusterroles')) {
+		// an update calls this function again before it returns
+		const role = objects.get('clusterroles', undefined, metadata.name);
+		const selectors: LabelSelector[] | undefined = role?.['aggregationRule']?.clusterRoleSelectors;
+		if (!role || !selectors) continue;
+		const rules = union<PolicyRule>(
+			objects
+				.list('clusterroles')
+				.filter((one) => one !== role && selectors.some((of) => matchesSelector(of, one.metadata.labels)))
+				.map((one) => one['rules'] ?? []),
+		);
+		if (!same(rules, role['rules'] ?? [])) objects.update('clusterroles', { ...role, rules });
+	}
+}
+
+/** Each value once, in the order of its first place. */
+function union<T>(lists: readonly (readonly T[])[]): T[] {
+	return [...new Map(lists.flat().map((value) => [JSON.stringify(value), value])).values()];
+}
+
+const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);

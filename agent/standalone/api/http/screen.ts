@@ -54,7 +54,9 @@ function hostOf(header: string | undefined): string {
 export function undeclaredBody(request: IncomingMessage): readonly string[] | undefined {
 	const { method = 'GET', headers } = request;
 	const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
-	if (!['POST', 'PUT', 'PATCH'].includes(method) && !hasBody) return undefined;
+	// pages cannot set this header (Fetch standard, "forbidden request-header"): kubectl's SPDY has no body
+	const bodiless = !['POST', 'PUT', 'PATCH'].includes(method) || headers.upgrade !== undefined;
+	if (bodiless && !hasBody) return undefined;
 	const declared = method === 'PATCH' ? PATCHES : OBJECTS;
 	return declared.includes(mediaType(request)) ? undefined : declared;
 }

@@ -3,6 +3,7 @@ import type { Kind } from '../kinds.ts';
 import type { Column } from './column.ts';
 import { endpoints, endpointslices, ipaddresses, servicecidrs, services } from './network.ts';
 import { configmaps, events, leases, namespaces, plain, secrets, serviceaccounts } from './others.ts';
+import { bindings, roles } from './rbac.ts';
 import {
 	controllerrevisions,
 	daemonsets,
@@ -15,6 +16,8 @@ import {
 } from './workloads.ts';
 
 const COLUMNS: Record<string, Column[]> = {
+	clusterrolebindings: bindings,
+	clusterroles: roles,
 	configmaps,
 	controllerrevisions,
 	daemonsets,
@@ -28,6 +31,8 @@ const COLUMNS: Record<string, Column[]> = {
 	nodes,
 	pods,
 	replicasets,
+	rolebindings: bindings,
+	roles,
 	scales,
 	secrets,
 	serviceaccounts,
