@@ -82,7 +82,8 @@ describe('the resourceVersion of a list (R-A10)', () => {
 describe('a watch (R-A10)', () => {
 	test('with sendInitialEvents lists first, marks the end, and goes on', async () => {
 		make('a');
-		const query = 'watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true';
+		// Python's client writes True
+		const query = 'watch=True&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=1';
 		const stream = openWatch(port, `${CONFIGS}?${query}`);
 		expect(await stream.next()).toMatchObject({ type: 'ADDED', object: { metadata: { name: 'a' } } });
 		expect(await stream.next()).toMatchObject({

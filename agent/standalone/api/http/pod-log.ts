@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { ApiError, badRequest, methodNotAllowed } from '../errors.ts';
 import type { LogRequest } from '../pod-access.ts';
 import { numberOf } from './listing.ts';
+import { flagOf } from './query.ts';
 import type { Exchange } from './resource.ts';
 
 /** pods/log. @throws ApiError. */
@@ -26,7 +27,7 @@ export function accessOf({ pods }: Exchange['deps']): NonNullable<typeof pods> {
 }
 
 function logRequest(query: URLSearchParams, now: number): LogRequest {
-	const flag = (name: string) => ['true', '1'].includes(query.get(name) ?? '');
+	const flag = (name: string) => flagOf(query, name);
 	const sinceTime = query.get('sinceTime');
 	const sinceSeconds = atLeast(query, 'sinceSeconds', 1);
 	if (sinceTime && sinceSeconds !== undefined)

@@ -1,5 +1,6 @@
 /** What a request asks for, as an authorizer judges it (apiserver, endpoints/request/requestinfo.go). */
 import type { Access } from '../../auth/access.ts';
+import { flagOf } from './query.ts';
 import { resourcePathOf } from './route.ts';
 import { STREAMING } from './streaming.ts';
 
@@ -36,7 +37,7 @@ export function accessesOf(method: string, { pathname, searchParams }: URL): Acc
 
 function verbOf(method: string, name: string | undefined, query: URLSearchParams): string {
 	const verb = VERBS[method] ?? '';
-	if (verb === 'get' && ['true', '1'].includes(query.get('watch') ?? '')) return 'watch';
+	if (verb === 'get' && flagOf(query, 'watch')) return 'watch';
 	if (name !== undefined) return verb;
 	if (verb === 'get') return 'list';
 	return verb === 'delete' ? 'deletecollection' : verb;

@@ -11,6 +11,7 @@ import { mediaType, parseObject, readBody, readBytes } from './body.ts';
 import type { HandlerDeps } from './handler.ts';
 import { listPage, numberOf, selectorOf } from './listing.ts';
 import { servePodLog } from './pod-log.ts';
+import { flagOf } from './query.ts';
 import { represent, representationOf, representList } from './represent.ts';
 import { sendJson } from './respond.ts';
 import type { Route } from './route.ts';
@@ -144,7 +145,7 @@ async function bind(exchange: Exchange): Promise<void> {
 async function read(exchange: Exchange): Promise<void> {
 	const { deps, asked, request, response, resource } = exchange;
 	const form = representationOf(request.headers.accept, asked.query);
-	if (['true', '1'].includes(asked.query.get('watch') ?? '')) {
+	if (flagOf(asked.query, 'watch')) {
 		const { kind, namespace, name, query } = asked;
 		serveWatch(deps, { kind, namespace, name, query, representation: form }, request, response);
 		return;

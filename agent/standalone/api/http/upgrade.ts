@@ -6,6 +6,7 @@ import { badRequest, noSuchPath } from '../errors.ts';
 import { type HandlerDeps, urlOf } from './handler.ts';
 import { accessOf } from './pod-log.ts';
 import { forwardPorts, PORT_FORWARD_PROTOCOL } from './port-forward.ts';
+import { flagOf } from './query.ts';
 import { bridge, PROTOCOLS } from './remote-command.ts';
 import { asApiError } from './respond.ts';
 import { type Route, routeOf } from './route.ts';
@@ -62,7 +63,7 @@ function prepare(
 	const pod = deps.objects.mustGet('pods', namespace, name);
 	if (subresource === 'portforward')
 		return (client) => forwardPorts(client, (port) => access.connect(pod, port));
-	const flag = (option: string) => ['true', '1'].includes(query.get(option) ?? '');
+	const flag = (option: string) => flagOf(query, option);
 	const [stdin, stdout, stderr, tty] = [flag('stdin'), flag('stdout'), flag('stderr'), flag('tty')];
 	if (!stdin && !stdout && !stderr) throw badRequest('you must specify at least 1 of stdin, stdout, stderr');
 	const asked = { container: query.get('container') || undefined, stdin, tty };

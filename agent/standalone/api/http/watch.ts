@@ -5,6 +5,7 @@ import { apiVersionOf, type Kind } from '../kinds.ts';
 import type { Objects } from '../objects.ts';
 import type { Change } from '../store.ts';
 import { numberOf, selectorOf } from './listing.ts';
+import { flagOf } from './query.ts';
 import { type Representation, represent } from './represent.ts';
 import { asApiError, sendError } from './respond.ts';
 
@@ -47,9 +48,6 @@ function objectFor(change: Change, type: EventType): KubeObject {
 	return { ...previous, metadata: { ...previous.metadata, resourceVersion: String(change.revision) } };
 }
 
-const isTrue = (query: URLSearchParams, name: string): boolean =>
-	['true', '1'].includes(query.get(name) ?? '');
-
 interface Plan {
 	initial: KubeObject[];
 	missed: readonly Change[];
@@ -60,7 +58,7 @@ interface Plan {
 function planOf(objects: Objects, { kind, namespace, query }: WatchRequest): Plan {
 	const resource = kind.storedAs ?? kind.resource;
 	const revision = numberOf(query, 'resourceVersion') ?? 0;
-	const listFirst = isTrue(query, 'sendInitialEvents');
+	const listFirst = flagOf(query, 'sendInitialEvents');
 	if (listFirst && query.get('resourceVersionMatch') !== 'NotOlderThan')
 		throw badRequest('sendInitialEvents requires setting resourceVersionMatch to NotOlderThan');
 	if (listFirst || revision === 0)
@@ -124,7 +122,7 @@ export function serveWatch(
 	for (const object of plan.initial) if (sees(object)) send('ADDED', object);
 	for (const change of plan.missed) relay(change);
 	if (plan.endMark) bookmark({ [INITIAL_END]: 'true' });
-	const ticker = isTrue(query, 'allowWatchBookmarks')
+	const ticker = flagOf(query, 'allowWatchBookmarks')
 		? setInterval(bookmark, deps.bookmarkInterval)
 		: undefined;
 	const seconds = numberOf(query, 'timeoutSeconds') || DEFAULT_SECONDS;
