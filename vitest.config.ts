@@ -22,6 +22,7 @@ export default defineConfig({
 			tier('bpf', true),
 			tier('packet', true),
 			tier('netns', true),
+			tier('clients', false),
 			tier('e2e', true, { globalSetup: 'test/e2e/support/shared-setup.ts' }),
 		],
 	},

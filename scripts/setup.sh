@@ -13,6 +13,7 @@ missing() {
 		case $kind in
 		command) have "$what" || [ -x "/usr/sbin/$what" ] || [ -x "/sbin/$what" ] ;;
 		file) [ -e "$what" ] ;;
+		module) have python3 && python3 -c "import $what" 2>/dev/null ;;
 		esac || printf '%s %s %s %s %s\n' "$what" "$debian" "$fedora" "$arch" "$alpine"
 	done <<-'TOOLS'
 		command npm npm nodejs-npm npm npm
@@ -31,6 +32,7 @@ missing() {
 		command kubectl kubectl kubernetes-client kubectl kubectl
 		command g++ g++ gcc-c++ gcc g++
 		command python3 python3 python3 python python3
+		module ensurepip python3-venv python3 python python3
 	TOOLS
 }
 

@@ -18,6 +18,7 @@ const TIERS: Readonly<Record<string, readonly Need[]>> = {
 	bpf: namespaces,
 	packet: kernel,
 	netns: namespaces,
+	clients: [command('kubectl')],
 	e2e: [...namespaces, command('kubectl'), command('dig'), command('curl')],
 };
 

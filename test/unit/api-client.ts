@@ -55,12 +55,17 @@ export interface WatchStream {
 	close(): void;
 }
 
-/** Opens a watch and hands out its events one by one. */
-export function openWatch(port: number, path: string, headers: Record<string, string> = {}): WatchStream {
+/** Opens a watch and hands out its events one by one. @param tls the client's certificate, and whom it trusts. */
+export function openWatch(
+	port: number,
+	path: string,
+	headers: Record<string, string> = {},
+	tls: object = ownerTls,
+): WatchStream {
 	const ready: Fields[] = [];
 	const waiting: ((event: Fields) => void)[] = [];
 	let rest = '';
-	const sent = request({ host: '127.0.0.1', port, path, headers, agent: false, ...ownerTls }, (response) => {
+	const sent = request({ host: '127.0.0.1', port, path, headers, agent: false, ...tls }, (response) => {
 		response.on('error', () => undefined);
 		response.on('data', (chunk: Buffer) => {
 			const lines = (rest + chunk.toString('utf8')).split('\n');
