@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ApiClient } from '../../agent/standalone/cluster/api-client.ts';
 import { Environment } from './support/environment.ts';
 import { client, DUAL_STACK, deployment, service } from './support/objects.ts';
 import { run } from './support/process.ts';
@@ -45,15 +46,13 @@ const up = () =>
 	]);
 
 /** Creates ConfigMaps one after the other until the API is gone. @param confirmed gets the names that it confirmed. */
-async function write(port: number, writer: number, confirmed: string[]): Promise<void> {
+async function write(writer: number, confirmed: string[]): Promise<void> {
+	const api = new ApiClient(driver.kubeconfig);
 	for (let at = 0; ; at++) {
 		const name = `w${writer}-${at}`;
-		const answer = await fetch(`http://127.0.0.1:${port}/api/v1/namespaces/${env.namespace}/configmaps`, {
-			method: 'POST',
-			headers: { 'content-type': 'application/json' },
-			body: JSON.stringify({ metadata: { name }, data: { at: String(at) } }),
-		}).catch(() => undefined);
-		if (answer?.status !== 201) return;
+		const object = { metadata: { name }, data: { at: String(at) } };
+		const stored = await api.post(`/api/v1/namespaces/${env.namespace}/configmaps`, object).catch(() => {});
+		if (!stored) return;
 		confirmed.push(name);
 	}
 }
@@ -79,7 +78,7 @@ describe('kill -9 of the control plane during a stream of writes', () => {
 
 		const before = readState();
 		const confirmed: string[] = [];
-		const writers = Array.from({ length: 4 }, (_, writer) => write(before.port, writer, confirmed));
+		const writers = Array.from({ length: 4 }, (_, writer) => write(writer, confirmed));
 		await all();
 		await eventually('100 writes are confirmed', async () => confirmed.length > 100 || undefined);
 		process.kill(before.pid, 'SIGKILL');

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { down } from '../../agent/standalone/cluster/down.ts';
+import { readKubeconfig } from '../../agent/standalone/cluster/kubeconfig.ts';
 import { parseOptions } from '../../agent/standalone/cluster/options.ts';
 import { up } from '../../agent/standalone/cluster/up.ts';
 import { openWatch } from '../unit/api-client.ts';
@@ -48,8 +49,7 @@ describe('public manifests, unmodified, all in one cluster (H-01)', { skip: !pre
 		JSON.parse(await kubectl(['get', resource, ...(namespace ? ['-n', namespace] : ['-A']), '-o', 'json']))
 			.items;
 	const revision = async (): Promise<string> =>
-		((await (await fetch(`http://127.0.0.1:${port}/api/v1/services`)).json()) as Json).metadata
-			.resourceVersion;
+		JSON.parse(await kubectl(['get', '--raw', '/api/v1/services'])).metadata.resourceVersion;
 	const applyAll = async (): Promise<string[]> => {
 		const lines: string[] = [];
 		for (const { path, namespace } of sources) {
@@ -166,7 +166,11 @@ describe('public manifests, unmodified, all in one cluster (H-01)', { skip: !pre
 
 	test('applied again change nothing and send no watch event', async () => {
 		const before = await revision();
-		const watches = WATCHED.map((path) => openWatch(port, `${path}?watch=1&resourceVersion=${before}`));
+		const { authority, identity } = readKubeconfig(join(directory, 'kubeconfig'));
+		const tls = { ca: authority, ...identity };
+		const watches = WATCHED.map((path) =>
+			openWatch(port, `${path}?watch=1&resourceVersion=${before}`, {}, tls),
+		);
 		const lines = await applyAll();
 		// kubectl sends a patch for volumeClaimTemplates that the server has filled in, to every API server
 		expect(lines.filter((line) => !line.endsWith(' unchanged'))).toEqual(['statefulset.apps/web configured']);
