@@ -9,7 +9,19 @@ import { createTokens, type TokenRequest } from '../../agent/standalone/auth/tok
 import { MASTERS } from '../../agent/standalone/auth/user.ts';
 import type { ObjectApi } from '../../agent/standalone/port.ts';
 import { GuardedCluster } from './support/guarded-cluster.ts';
-import { evil, gets, OPEN_PATHS, type Place, POD_ACCOUNT, unexpected, VERBS } from './support/trespass.ts';
+import {
+	evil,
+	gets,
+	JSON_TYPE,
+	OPEN_PATHS,
+	type Place,
+	POD_ACCOUNT,
+	type Resource,
+	type Sent,
+	typed,
+	unexpected,
+	VERBS,
+} from './support/trespass.ts';
 import { eventually } from './support/wait.ts';
 
 const DISCOVERY_PATHS = [
@@ -89,6 +101,11 @@ describe.each(PLACES)('%s without credentials', (_who, place) => {
 	test.each(VERBS)('%s: 401 for every resource', async (_verb, sent) => {
 		expect(await unexpected(place(), all(sent), [401])).toEqual([]);
 	});
+	test('asks for no review', async () => {
+		expect(cluster.reviews.length).toBe(6);
+		const requests = cluster.reviews.flatMap((review) => VERBS.flatMap(([, sent]) => sent(review, '')));
+		expect(await unexpected(place(), requests, [401])).toEqual([]);
+	});
 	test('gets 401 on every path but three', async () => {
 		const closed = gets([...DISCOVERY_PATHS, ...OTHER_PATHS]);
 		expect(await unexpected(place(), closed, [401])).toEqual([]);
@@ -119,6 +136,22 @@ describe("a pod with its own token, and no binding of the service account's", ()
 	const places = PLACES.slice(1).map(([, place]) => place);
 	test.each(VERBS)('%s: 403 for every resource', async (_verb, sent) => {
 		for (const place of places) expect(await unexpected(place(), all(sent), [403], shown())).toEqual([]);
+	});
+	test('reviews itself, and nobody else', async () => {
+		const [own, others] = [true, false].map((wanted) =>
+			cluster.reviews.filter(({ name }) => name.startsWith('self') === wanted),
+		);
+		const spec = { namespace: 'default', resourceAttributes: { verb: 'get', resource: 'pods' } };
+		const sent = ({ path, apiVersion, kind }: Resource): Sent => ({
+			method: 'POST',
+			path,
+			headers: typed(JSON_TYPE),
+			body: JSON.stringify({ apiVersion, kind, spec }),
+		});
+		for (const place of places) {
+			expect(await unexpected(place(), own!.map(sent), [201], shown())).toEqual([]);
+			expect(await unexpected(place(), others!.map(sent), [403], shown())).toEqual([]);
+		}
 	});
 	test('may discover, and see nothing else', async () => {
 		for (const place of places) {

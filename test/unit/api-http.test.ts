@@ -451,6 +451,8 @@ test('discovery, version, health and OpenAPI answer', async () => {
 		'networking.k8s.io',
 		'rbac.authorization.k8s.io',
 		'events.k8s.io',
+		'authorization.k8s.io',
+		'authentication.k8s.io',
 	]);
 	expect((await ask('/api/v1')).body.resources.map((entry: Fields) => entry.name)).toContain(
 		'services/status',

@@ -31,6 +31,7 @@ export class GuardedCluster implements AsyncDisposable {
 	readonly state: string;
 	readonly owner: Access;
 	readonly resources: readonly Resource[];
+	readonly reviews: readonly Resource[];
 	/** Files of the test that pods and other users may read. */
 	readonly folder: string;
 	/** A program makes it that was started through the API by those who may not. */
@@ -40,7 +41,8 @@ export class GuardedCluster implements AsyncDisposable {
 		this.env = env;
 		this.state = state;
 		this.owner = owner;
-		this.resources = resources;
+		this.resources = resources.filter(({ stored }) => stored);
+		this.reviews = resources.filter(({ stored }) => !stored);
 		this.folder = mkdtempSync(join(tmpdir(), 'e2esec-open-'));
 		chmodSync(this.folder, 0o755);
 		this.touched = join(this.folder, 'touched');

@@ -38,6 +38,8 @@ export interface Resource {
 	/** Of all of its objects. */
 	readonly everywhere: string;
 	readonly subresources: readonly string[];
+	/** Of objects that are stored; others are answers only. */
+	readonly stored: boolean;
 }
 
 export const typed = (type: string) => ({ 'content-type': type });
@@ -55,7 +57,7 @@ export function sleeper(
 	return { apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec };
 }
 
-/** @returns every resource that the owner discovers. */
+/** @returns every resource that the owner discovers, with those of reviews, which only have the verb create. */
 export async function discover(env: Environment): Promise<Resource[]> {
 	const raw = async (path: string): Promise<Json> => JSON.parse(await env.kubectl('get', '--raw', path));
 	const { groups } = await raw('/apis');
@@ -72,12 +74,13 @@ function resourcesOf(namespace: string, root: string, list: Json): Resource[] {
 	const names: string[] = list.resources.map(({ name }: Json) => name);
 	return list.resources
 		.filter(({ name }: Json) => !name.includes('/'))
-		.map(({ name, kind, namespaced }: Json) => ({
+		.map(({ name, kind, namespaced, verbs }: Json) => ({
 			apiVersion: list.groupVersion,
 			kind,
 			name,
 			path: `${root}${namespaced ? `/namespaces/${namespace}` : ''}/${name}`,
 			everywhere: `${root}/${name}`,
+			stored: verbs.includes('list'),
 			subresources: names
 				.filter((one) => one.startsWith(`${name}/`))
 				.map((one) => one.slice(name.length + 1)),

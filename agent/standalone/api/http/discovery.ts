@@ -1,4 +1,5 @@
-import { apiVersionOf, KINDS, type Kind } from '../kinds.ts';
+import { KINDS, type Kind } from '../kinds.ts';
+import { REVIEW_RESOURCES } from './review.ts';
 
 /** The API level that is spoken; kubectl compares it with its own. */
 export const VERSION = {
@@ -54,32 +55,59 @@ function subresources(of: Kind): Sub[] {
 	return subs;
 }
 
-function resourceList(kinds: readonly Kind[]): object {
-	const resources = kinds.flatMap((of) => [
-		{
-			name: of.resource,
-			singularName: of.singular,
-			namespaced: of.namespaced,
-			kind: of.kind,
-			verbs: VERBS,
+/** A resource as discovery shows it. */
+interface Resource {
+	readonly group: string;
+	readonly version: string;
+	readonly name: string;
+	readonly singular: string;
+	readonly namespaced: boolean;
+	readonly kind: string;
+	readonly verbs: readonly string[];
+	/** Those of its lists that are not empty. */
+	readonly names: { shortNames?: readonly string[]; categories?: readonly string[] };
+	readonly subresources: readonly Sub[];
+}
+
+const RESOURCES: readonly Resource[] = [
+	...KINDS.map((of) => ({
+		...of,
+		name: of.resource,
+		verbs: VERBS,
+		names: {
 			...(of.shortNames.length > 0 ? { shortNames: of.shortNames } : {}),
 			...(of.categories.length > 0 ? { categories: of.categories } : {}),
 		},
-		...subresources(of).map(({ name, ...sub }) => ({
-			name: `${of.resource}/${name}`,
-			singularName: '',
-			namespaced: of.namespaced,
+		subresources: subresources(of),
+	})),
+	...REVIEW_RESOURCES.map((of) => ({
+		...of,
+		name: of.resource,
+		singular: of.kind.toLowerCase(),
+		verbs: ['create'],
+		names: {},
+		subresources: [],
+	})),
+];
+
+function resourceList(groupVersion: string, of: readonly Resource[]): object {
+	const resources = of.flatMap(({ name, singular: singularName, namespaced, kind, verbs, ...more }) => [
+		{ name, singularName, namespaced, kind, verbs, ...more.names },
+		...more.subresources.map((sub) => ({
 			...sub,
+			name: `${name}/${sub.name}`,
+			singularName: '',
+			namespaced,
 		})),
 	]);
-	return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: apiVersionOf(kinds[0]!), resources };
+	return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion, resources };
 }
 
-const groups = (): string[] => [...new Set(KINDS.map((of) => of.group).filter((group) => group !== ''))];
+const groups = (): string[] => [...new Set(RESOURCES.map((of) => of.group).filter((group) => group !== ''))];
 
 /** The preferred one first. */
 const versionsOf = (group: string): string[] => [
-	...new Set(KINDS.filter((of) => of.group === group).map((of) => of.version)),
+	...new Set(RESOURCES.filter((of) => of.group === group).map((of) => of.version)),
 ];
 
 function groupOf(group: string): object {
@@ -87,17 +115,16 @@ function groupOf(group: string): object {
 	return { name: group, versions, preferredVersion: versions[0] };
 }
 
-function aggregatedResource(of: Kind): object {
+function aggregatedResource(of: Resource): object {
 	const kind = (group: string, version: string, name: string) => ({ group, version, kind: name });
 	return {
-		resource: of.resource,
+		resource: of.name,
 		responseKind: kind(of.group, of.version, of.kind),
 		scope: of.namespaced ? 'Namespaced' : 'Cluster',
 		singularResource: of.singular,
-		verbs: VERBS,
-		...(of.shortNames.length > 0 ? { shortNames: of.shortNames } : {}),
-		...(of.categories.length > 0 ? { categories: of.categories } : {}),
-		subresources: subresources(of).map((sub) => ({
+		verbs: of.verbs,
+		...of.names,
+		subresources: of.subresources.map((sub) => ({
 			subresource: sub.name,
 			responseKind: kind(sub.group ?? of.group, sub.version ?? of.version, sub.kind),
 			verbs: sub.verbs,
@@ -110,7 +137,9 @@ function aggregated(names: readonly string[]): object {
 		metadata: { name: group, creationTimestamp: null },
 		versions: versionsOf(group).map((version) => ({
 			version,
-			resources: KINDS.filter((of) => of.group === group && of.version === version).map(aggregatedResource),
+			resources: RESOURCES.filter((of) => of.group === group && of.version === version).map(
+				aggregatedResource,
+			),
 			freshness: 'Current',
 		})),
 	}));
@@ -128,10 +157,18 @@ export function discoveryOf(path: string, accept: string): { body: object; type?
 		if (wantsAggregated) return { body: aggregated(groups()), type: AGGREGATED };
 		return { body: { kind: 'APIGroupList', apiVersion: 'v1', groups: groups().map(groupOf) } };
 	}
-	if (path === '/api/v1') return { body: resourceList(KINDS.filter((of) => of.group === '')) };
+	if (path === '/api/v1')
+		return {
+			body: resourceList(
+				'v1',
+				RESOURCES.filter((of) => of.group === ''),
+			),
+		};
 	const [root, group = '', version] = path.slice(1).split('/');
-	const kinds = KINDS.filter((of) => of.group === group && (version === undefined || of.version === version));
-	if (root !== 'apis' || kinds.length === 0 || path.split('/').length > 4) return undefined;
-	if (version !== undefined) return { body: resourceList(kinds) };
+	const found = RESOURCES.filter(
+		(of) => of.group === group && (version === undefined || of.version === version),
+	);
+	if (root !== 'apis' || found.length === 0 || path.split('/').length > 4) return undefined;
+	if (version !== undefined) return { body: resourceList(`${group}/${version}`, found) };
 	return { body: { kind: 'APIGroup', apiVersion: 'v1', ...groupOf(group) } };
 }

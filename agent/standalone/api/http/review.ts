@@ -23,6 +23,7 @@ interface Asked {
 
 interface Review {
 	readonly kind: string;
+	readonly namespaced?: boolean;
 	status(deps: ReviewDeps, asked: Asked): object | Promise<object>;
 }
 
@@ -37,6 +38,7 @@ const REVIEWS: Readonly<Record<string, Review>> = {
 	},
 	'authorization.k8s.io/v1/localsubjectaccessreviews': {
 		kind: 'LocalSubjectAccessReview',
+		namespaced: true,
 		status: ({ authorizer }, { spec, namespace }) => {
 			if (spec.resourceAttributes?.namespace !== namespace)
 				throw badRequest('spec.resourceAttributes.namespace must match the namespace of the request');
@@ -57,6 +59,12 @@ const REVIEWS: Readonly<Record<string, Review>> = {
 	},
 };
 
+/** The resources of reviews, for discovery. */
+export const REVIEW_RESOURCES = Object.entries(REVIEWS).map(([path, { kind, namespaced = false }]) => {
+	const [group, version, resource] = path.split('/') as [string, string, string];
+	return { group, version, resource, kind, namespaced };
+});
+
 /** @returns whether the path was that of a review. @throws ApiError 400, 405. */
 export async function serveReview(
 	deps: ReviewDeps,
@@ -69,7 +77,7 @@ export async function serveReview(
 	const apiVersion = `${group}/${version}`;
 	const asked = `${apiVersion}/${resource}`;
 	const review = Object.hasOwn(REVIEWS, asked) ? REVIEWS[asked] : undefined;
-	if (!review) return false;
+	if (!review || (review.namespaced ?? false) !== (namespace !== '')) return false;
 	if (request.method !== 'POST' || name !== undefined) throw methodNotAllowed();
 	const sent = parseObject(await readBytes(request), mediaType(request)) as Fields;
 	const spec = sent?.spec ?? {};
