@@ -1,8 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse, stringify } from 'yaml';
 import { ImageRoot, startContainer } from './support/daemonset.ts';
 import { Environment, type Target } from './support/environment.ts';
 import { client, DUAL_STACK, deployment, service } from './support/objects.ts';
@@ -21,6 +23,15 @@ const cgroup2 = () => {
 	return lines.find((line) => line.includes(' - cgroup2 '))!.split(' ')[4]!;
 };
 
+const RBAC = resolve(import.meta.dirname, '../../deploy/base/rbac.yaml');
+
+/** Writes the kubeconfig of a node for a service account: the token in place of the certificate. */
+async function writeWithToken(from: string, token: string, file: string): Promise<void> {
+	const config = parse(await readFile(from, 'utf8'));
+	config.users[0].user = { token };
+	await writeFile(file, stringify(config), { mode: 0o600 });
+}
+
 // On a real cluster the agents of all scenarios run this way.
 describe('the DaemonSet’s container, with its capabilities alone', {
 	skip: process.env['KUBECONFIG'] !== undefined,
@@ -29,13 +40,17 @@ describe('the DaemonSet’s container, with its capabilities alone', {
 		image = await ImageRoot.build();
 		const driver = await startStandalone(PREFIX, '--no-agents');
 		env = await Environment.open('daemonset', driver);
+		await env.kubectl('apply', '-n', 'kube-system', '-f', RBAC);
+		const token = (await env.kubectl('create', 'token', 'maglane', '-n', 'kube-system')).trim();
 		for (const { name } of env.nodes) {
+			const kubeconfig = join(image.directory, `${name}.kubeconfig`);
+			await writeWithToken(join(driver.directory, 'nodes', `${name}.kubeconfig`), token, kubeconfig);
 			const child = await startContainer(image, {
 				node: name,
 				netns: `${PREFIX}-${name}`,
 				cgroup: join(cgroup2(), PREFIX, name),
 				pinPath: `/sys/fs/bpf/${PREFIX}/${name}`,
-				kubeconfig: join(driver.directory, 'nodes', `${name}.kubeconfig`),
+				kubeconfig,
 			});
 			const agent = { child, output: '' };
 			child.stdout!.on('data', (chunk: Buffer) => {
@@ -65,6 +80,32 @@ describe('the DaemonSet’s container, with its capabilities alone', {
 				(1n << 12n) | (1n << 38n) | (1n << 39n),
 			);
 		}
+	});
+
+	it.each([
+		['get', '', 'services', '', true],
+		['watch', 'discovery.k8s.io', 'endpointslices', '', true],
+		['watch', 'networking.k8s.io', 'servicecidrs', '', true],
+		['create', 'events.k8s.io', 'events', '', true],
+		['get', '', 'secrets', '', false],
+		['update', '', 'services', '', false],
+		['create', '', 'pods', '', false],
+		['create', '', 'serviceaccounts', 'token', false],
+	])('may by its service account %s %s/%s/%s: %s', async (verb, group, resource, subresource, allowed) => {
+		const review = {
+			apiVersion: 'authorization.k8s.io/v1',
+			kind: 'SubjectAccessReview',
+			spec: {
+				user: 'system:serviceaccount:kube-system:maglane',
+				resourceAttributes: { verb, group, resource, subresource },
+			},
+		};
+		const answer = await env.kubectlInput(JSON.stringify(review), 'create', '-f', '-', '-o', 'json');
+		expect(JSON.parse(answer).status).toMatchObject({ allowed });
+	});
+
+	it('is refused nothing', () => {
+		for (const { output } of agents) expect(output).not.toMatch(/forbidden|Unauthorized|40[13]/);
 	});
 
 	it('serves pods, nodes and clients outside over both families', async () => {

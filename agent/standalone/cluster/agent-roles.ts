@@ -6,15 +6,16 @@ import type { KubeObject, ObjectApi } from '../port.ts';
 import { AGENTS_GROUP } from './credentials.ts';
 
 const MANIFEST = fileURLToPath(new URL('../../../deploy/base/rbac.yaml', import.meta.url));
-const BINDING = 'maglane:agents';
+/** Not the manifest's own names: those are the user's, who may apply it. */
+const NAME = 'maglane:agents';
 const RBAC = 'rbac.authorization.k8s.io';
 
-/** Puts the ClusterRole of the DaemonSet in place, and binds it to the agents. */
+/** Puts a ClusterRole with the rules of the DaemonSet's in place, and binds it to the agents. */
 export function ensureAgentRoles(objects: ObjectApi): void {
-	const role = daemonSetRole();
+	const role: KubeObject = { ...daemonSetRole(), metadata: { name: NAME } };
 	const binding: KubeObject = {
-		metadata: { name: BINDING },
-		roleRef: { apiGroup: RBAC, kind: 'ClusterRole', name: role.metadata.name },
+		metadata: { name: NAME },
+		roleRef: { apiGroup: RBAC, kind: 'ClusterRole', name: NAME },
 		subjects: [{ apiGroup: RBAC, kind: 'Group', name: AGENTS_GROUP }],
 	};
 	put(objects, 'clusterroles', role);
