@@ -74,6 +74,28 @@ describe('decodeProtobuf()', () => {
 		});
 	});
 
+	test('a review of a user with extras, as a delegated authorizer sends it', () => {
+		const attributes = all(bytes(2, 'get'), bytes(5, 'pods'));
+		const extra = (key: string, ...items: string[]) =>
+			bytes(5, all(bytes(1, key), bytes(2, all(...items.map((item) => bytes(1, item))))));
+		const spec = all(
+			bytes(1, attributes),
+			bytes(3, 'a'),
+			bytes(4, 'g'),
+			extra('x', '1', '2'),
+			extra('y'),
+			bytes(6, 'u'),
+		);
+		const review = envelope('SubjectAccessReview', bytes(2, spec), 'authorization.k8s.io/v1');
+		expect(decodeProtobuf(review)['spec']).toEqual({
+			resourceAttributes: { verb: 'get', resource: 'pods' },
+			user: 'a',
+			groups: ['g'],
+			extra: { x: ['1', '2'], y: [] },
+			uid: 'u',
+		});
+	});
+
 	test.each([
 		['no prefix', Buffer.from('{}'), 400],
 		['a cut field', envelope('Service', bytes(2, 'xyz')).subarray(0, 20), 400],

@@ -47,13 +47,16 @@ const bytesOf = (value: number | Buffer): Buffer => {
 	return value;
 };
 
-function mapEntry(bytes: Buffer, binary: boolean): [string, string] {
-	let [key, value] = ['', ''];
-	for (const { field, value: raw } of fieldsOf(bytes)) {
-		if (field === 1) key = bytesOf(raw).toString('utf8');
-		else value = bytesOf(raw).toString(binary ? 'base64' : 'utf8');
-	}
-	return [key, value];
+/** Values of maps, by the type of the map. */
+const MAP_VALUES: Readonly<Record<string, (bytes: Buffer) => unknown>> = {
+	map: (bytes) => bytes.toString('utf8'),
+	bytesMap: (bytes) => bytes.toString('base64'),
+	listMap: (bytes) => [...fieldsOf(bytes)].map(({ value }) => bytesOf(value).toString('utf8')),
+};
+
+function mapEntry(bytes: Buffer, read: (bytes: Buffer) => unknown): [key: string, value: unknown] {
+	const parts = new Map([...fieldsOf(bytes)].map(({ field, value }) => [field, bytesOf(value)]));
+	return [parts.get(1)?.toString('utf8') ?? '', read(parts.get(2) ?? Buffer.alloc(0))];
 }
 
 function time(bytes: Buffer): string | undefined {
@@ -103,8 +106,8 @@ function decodeMessage(name: string, bytes: Buffer): Json {
 				`protobuf field ${field} of ${name} is not supported; send ${name} as JSON`,
 			);
 		const type = declared.replace(/[[\]?]/g, '');
-		if (type === 'map' || type === 'bytesMap') {
-			const [key, entry] = mapEntry(bytesOf(value), type === 'bytesMap');
+		if (Object.hasOwn(MAP_VALUES, type)) {
+			const [key, entry] = mapEntry(bytesOf(value), MAP_VALUES[type]!);
 			result[property] = { ...(result[property] as Json | undefined), [key]: entry };
 			continue;
 		}

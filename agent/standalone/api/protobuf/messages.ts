@@ -2,7 +2,7 @@
  * Field numbers of the messages that kubectl's typed `create` commands and delete options send as protobuf
  * (generated.proto of k8s.io/api and k8s.io/apimachinery; the numbers never change).
  *
- * A type is `string`, `int`, `bool`, `map`, `bytesMap`, `time`, `intOrString`, `skip` or a message's name;
+ * A type is `string`, `int`, `bool`, `map`, `bytesMap`, `listMap`, `time`, `intOrString`, `skip` or a message's name;
  * `[]` marks repeated fields, `?` pointers, whose zero values mean something.
  */
 export type Message = Record<number, readonly [name: string, type: string]>;
@@ -169,6 +169,7 @@ export const MESSAGES: Record<string, Message> = {
 		2: ['nonResourceAttributes', 'NonResourceAttributes'],
 		3: ['user', 'string'],
 		4: ['groups', 'string[]'],
+		5: ['extra', 'listMap'],
 		6: ['uid', 'string'],
 	},
 	ResourceAttributes: {
