@@ -7,6 +7,7 @@ import { type FfiName, openNative } from './ffi/native.ts';
 import { Netlink } from './netlink.ts';
 import { releaseReservedPorts } from './port-memo.ts';
 import { removeClsact } from './tc.ts';
+import { requireTrusted } from './trusted.ts';
 
 export interface CleanupOptions {
 	/** As of the agent: the directory above v<ABI>. */
@@ -17,12 +18,15 @@ export interface CleanupOptions {
 /**
  * Detaches every program, removes the pins of all ABI versions, and gives the reserved ports back. Run it in the node's
  * network namespace, when no agent runs. @returns what was removed: paths of pins.
+ * @throws Error for a directory that others can change: what lies there may lead anywhere.
  */
 export function cleanup({ pinPath, ffi }: CleanupOptions, log?: LogSink): string[] {
 	const native = openNative(ffi, log);
 	const removed: string[] = [];
+	requireTrusted(pinPath, `clean up ${pinPath}`);
 	const versions = existsSync(pinPath) ? readdirSync(pinPath).filter((name) => /^v\d+$/.test(name)) : [];
 	for (const directory of versions.map((name) => join(pinPath, name))) {
+		requireTrusted(directory, `clean up ${directory}`);
 		const pins = readdirSync(directory).map((name) => join(directory, name));
 		const links = pins.filter((path) => path.includes('/link_'));
 		for (const path of links) removePinnedLink(native, path);

@@ -2,7 +2,7 @@
  * The kernel side of a node: objects compiled and loaded, maps pinned, programs attached or adopted, devices followed.
  * Nothing is ever detached at start or at the end; only cleanup() takes off what was put on.
  */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { MAGLANE_ABI } from '../abi/layout.ts';
@@ -46,7 +46,7 @@ export async function openDataplane(
 		if (!needed.ok) throw new Error(`Cannot start the dataplane: ${needed.why}`);
 	checkCgroups(options);
 	const directory = join(options.pinPath, `v${MAGLANE_ABI}`);
-	const lock = await lockPins(directory, signal);
+	const lock = await lockPins(native, directory, signal);
 	let dataplane: KernelDataplane | undefined;
 	try {
 		const [files, hz] = await Promise.all([objectsFor(options, signal), measureHz(native, signal)]);
@@ -144,7 +144,6 @@ class KernelDataplane implements Dataplane {
 	constructor(native: Native, opening: Opening) {
 		const { options, log, directory } = opening;
 		this.#opening = opening;
-		mkdirSync(directory, { recursive: true, mode: 0o700 });
 		this.#choice = {
 			devices: options.devices,
 			...(options.nodeAddresses && { nodeAddresses: options.nodeAddresses }),

@@ -16,8 +16,17 @@ const ONE_IMPORTER: Readonly<Record<string, string>> = {
 	'ref-napi': 'bpf',
 	'@kubernetes/client-node': 'kube',
 };
-/** What an edge offers to others: types, and network namespaces and terminals, which need an FFI. */
-const OFFERED = new Set(['bpf/port.ts', 'bpf/netns.ts', 'bpf/pty.ts', 'standalone/port.ts']);
+/**
+ * What an edge offers to others: types, network namespaces and terminals, which need an FFI, and who can change a
+ * directory of pins.
+ */
+const OFFERED = new Set([
+	'bpf/port.ts',
+	'bpf/netns.ts',
+	'bpf/pty.ts',
+	'bpf/trusted.ts',
+	'standalone/port.ts',
+]);
 
 export interface Import {
 	readonly line: number;

@@ -13,6 +13,7 @@ const HEADERS = [
 	'sched.h',
 	'sys/socket.h',
 	'sys/ioctl.h',
+	'sys/file.h',
 	'sys/mount.h',
 ];
 

@@ -94,6 +94,7 @@ export const SIGNATURES = {
 	strlen: { ...libc('u64', 'ptr'), failure: 'never' },
 	vsnprintf: libc('i32', 'ptr', 'u64', 'ptr', 'ptr'),
 	close: libc('i32', 'i32'),
+	flock: libc('i32', 'i32', 'i32'),
 	ioctl: libc('i32', 'i32', 'u64', 'ptr'),
 	socket: libc('i32', 'i32', 'i32', 'i32'),
 	getsockopt: libc('i32', 'i32', 'i32', 'i32', 'ptr', 'ptr'),

@@ -59,6 +59,7 @@ export function describeDown(result: DownResult): string[] {
 	if (result.pins > 0) lines.push(`removed ${result.pins} pinned maps, programs and links`);
 	if (result.namespaces.length > 0) lines.push(`removed ${result.namespaces.length} network namespaces`);
 	if (result.cgroup !== undefined) lines.push(`removed cgroup ${result.cgroup}`);
+	if (result.refused !== undefined) lines.push(`left the pins: ${result.refused}; remove it by hand`);
 	if (result.bpffs) lines.push('unmounted bpffs');
 	return lines;
 }

@@ -34,10 +34,13 @@ export function cgroup2Mount(): string | undefined {
 	return mounts().find(({ type }) => type === 'cgroup2')?.point;
 }
 
-/** Mounts bpffs unless it is. @returns whether it was mounted here. @throws Error with what mount(8) said. */
+/** The default mode is 1777: every user could make directories there. */
+const MOUNT = ['-t', 'bpf', '-o', 'mode=0700', 'bpf'];
+
+/** Mounts bpffs for root alone unless it is mounted. @returns whether it was mounted here. @throws Error with what mount(8) said. */
 export function ensureBpffs(): boolean {
 	if (mounts().some(({ point, type }) => type === 'bpf' && point === BPFFS)) return false;
-	const { status, stderr } = spawnSync('mount', ['-t', 'bpf', 'bpf', BPFFS], { encoding: 'utf8' });
+	const { status, stderr } = spawnSync('mount', [...MOUNT, BPFFS], { encoding: 'utf8' });
 	if (status === 0) return true;
 	throw new Error(`Cannot mount bpffs on ${BPFFS}: ${stderr.trim() || `status ${status}`}`);
 }

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { NetnsSwitcher } from '../../bpf/netns.ts';
+import { distrusted } from '../../bpf/trusted.ts';
 import { Cgroups } from './cgroups.ts';
 import { BPFFS, cgroup2Mount, releaseBpffs } from './mounts.ts';
 
@@ -11,6 +12,8 @@ export interface Swept {
 	readonly pins: number;
 	readonly cgroup: string | undefined;
 	readonly bpffs: boolean;
+	/** Why pins were left where they are. */
+	readonly refused?: string | undefined;
 }
 
 const NETNS = '/run/netns';
@@ -25,11 +28,15 @@ export async function sweep(prefix: string, unmountBpffs: boolean): Promise<Swep
 	const hadCgroup = cgroups?.exists() ?? false;
 	// Programs leave their cgroups with the pins; a cgroup with programs can be removed too
 	const processes = (await cgroups?.destroy()) ?? 0;
-	const pins = removePins(join(BPFFS, prefix));
+	const root = join(BPFFS, prefix);
+	const refused = distrusted(root);
+	// in a directory of another user a path may lead anywhere by the time it is removed
+	const pins = refused === undefined ? removePins(root) : 0;
 	const namespaces = removeNamespaces(prefix);
 	return {
 		processes,
 		pins,
+		refused,
 		namespaces,
 		cgroup: hadCgroup ? cgroups?.root : undefined,
 		bpffs: unmountBpffs && releaseBpffs(),
