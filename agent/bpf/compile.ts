@@ -3,15 +3,18 @@
  * kept by content hash. Runs child processes; nothing here blocks the event loop.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clang, compileFile, compilerIdentity, findClang } from './clang.ts';
+import { closeToOthers, distrustError, distrustedItself, trustedOwners } from './trusted.ts';
 
 /** The objects of the dataplane, in the order of loading. */
 export const OBJECT_NAMES = ['xdp', 'tc', 'sock'] as const;
 export type ObjectName = (typeof OBJECT_NAMES)[number];
 
 const SOURCES_FILE = 'sources.sha256';
+/** Whatever the umask was. */
+const OBJECT_MODE = 0o644;
 /** Agents of different versions may share a cache. */
 const KEPT = 4;
 
@@ -37,7 +40,8 @@ export interface BpfObjects {
 
 /**
  * The objects for these sources.
- * @throws Error with clang's output when a source does not compile; when there is neither clang nor a shipped object.
+ * @throws Error with clang's output when a source does not compile; when there is neither clang nor a shipped object;
+ * when another user can write into the cache: the kernel gets what lies there.
  */
 export async function bpfObjects(options: CompileOptions, signal?: AbortSignal): Promise<BpfObjects> {
 	const sources = await readSources(options.sources);
@@ -52,13 +56,15 @@ export async function bpfObjects(options: CompileOptions, signal?: AbortSignal):
 			'Cannot get BPF objects: there is no clang to compile them, and none were shipped; install clang',
 		);
 	}
+	const owners = await cacheOwners(options);
 	const directory = join(options.cache, hash(compilerIdentity(clang), wanted).slice(0, 32));
-	if (await isComplete(directory)) {
+	if (isOurs(directory, owners) && (await isComplete(directory))) {
 		const now = new Date();
 		// the age decides what is removed; a cache that is read-only needs no removal
 		await utimes(directory, now, now).catch(() => {});
 		return { origin: 'cached', directory, files: filesIn(directory), note: clang.version };
 	}
+	if (!isOurs(directory, owners)) await rm(directory, { recursive: true, force: true });
 	await compileInto(directory, options, clang, sources, signal);
 	await removeOld(options.cache);
 	return { origin: 'compiled', directory, files: filesIn(directory), note: clang.version };
@@ -89,6 +95,24 @@ function filesIn(directory: string): Record<ObjectName, string> {
 	return { xdp: path('xdp'), tc: path('tc'), sock: path('sock') };
 }
 
+/**
+ * Who may have written into the cache: besides root and this user whoever owns the sources, which are believed anyhow.
+ * @throws Error for a cache that others can write into.
+ */
+async function cacheOwners({ cache, sources }: CompileOptions): Promise<number[]> {
+	const owners = [...trustedOwners(), (await stat(sources)).uid];
+	closeToOthers(cache);
+	const fault = distrustedItself(cache, owners);
+	if (fault) throw distrustError('use the cache of BPF objects', fault);
+	return owners;
+}
+
+/** Whether nobody else can have written, or can write, the objects there. */
+function isOurs(directory: string, owners: readonly number[]): boolean {
+	const files = Object.values(filesIn(directory));
+	return [directory, ...files].every((path) => distrustedItself(path, owners) === undefined);
+}
+
 async function isComplete(directory: string): Promise<boolean> {
 	const there = (path: string) =>
 		stat(path).then(
@@ -108,7 +132,7 @@ async function compileInto(
 ): Promise<void> {
 	const beside = `${directory}.${randomUUID()}`;
 	try {
-		await mkdir(beside, { recursive: true });
+		await mkdir(beside, { recursive: true, mode: 0o700 });
 	} catch (cause) {
 		throw new Error(`Cannot make the cache directory ${options.cache}; choose another with --bpf-cache`, {
 			cause,
@@ -121,6 +145,7 @@ async function compileInto(
 		const results = await Promise.allSettled(Object.entries(filesIn(beside)).map(compile));
 		const failed = results.find((result) => result.status === 'rejected');
 		if (failed) throw failed.reason;
+		for (const object of Object.values(filesIn(beside))) await chmod(object, OBJECT_MODE);
 		await writeFile(join(beside, SOURCES_FILE), `${sourcesHash(sources)}\n`);
 		if (!(await isComplete(directory))) await rm(directory, { recursive: true, force: true });
 		await rename(beside, directory).catch((cause: NodeJS.ErrnoException) => {

@@ -1,4 +1,16 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import {
+	chmod,
+	chown,
+	mkdir,
+	mkdtemp,
+	readdir,
+	readFile,
+	rm,
+	stat,
+	symlink,
+	utimes,
+	writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -73,6 +85,50 @@ describe('bpfObjects()', () => {
 		await rm(files.tc);
 		expect((await bpfObjects(options)).origin).toBe('compiled');
 		expect(await readdir(directory)).toContain('tc.bpf.o');
+	});
+
+	it('closes a cache that others can write into, and keeps what is its own there', async () => {
+		await mkdir(options.cache);
+		await chmod(options.cache, 0o777);
+		const { directory, files } = await bpfObjects(options);
+		const modes = await Promise.all(
+			[options.cache, directory, files.xdp].map(async (path) => (await stat(path)).mode),
+		);
+		expect(modes.map((mode) => mode & 0o777)).toEqual([0o755, 0o700, 0o644]);
+		expect((await bpfObjects(options)).origin).toBe('cached');
+	});
+
+	it.each(['directory', 'object'])(
+		'compiles again in place of a result whose %s others can write',
+		async (what) => {
+			const { directory, files } = await bpfObjects(options);
+			await writeFile(files.tc, 'of another user');
+			await chmod(what === 'object' ? files.tc : directory, 0o777);
+			expect((await bpfObjects(options)).origin).toBe('compiled');
+			expect(await readFile(files.tc, 'utf8')).toBe('object\n');
+		},
+	);
+
+	const unprivileged = { skip: process.getuid?.() !== 0 };
+	it('never gives the kernel what another user put there', unprivileged, async () => {
+		const { directory, files } = await bpfObjects(options);
+		await chown(files.tc, 65_534, 65_534);
+		expect((await bpfObjects(options)).origin).toBe('compiled');
+		await chown(directory, 65_534, 65_534);
+		expect((await bpfObjects(options)).origin).toBe('compiled');
+		await chown(options.cache, 65_534, 65_534);
+		await expect(bpfObjects(options)).rejects.toThrow(
+			`Cannot use the cache of BPF objects: ${options.cache} belongs to user 65534`,
+		);
+		// whoever owns the sources says what is compiled anyhow
+		await chown(options.sources, 65_534, 65_534);
+		expect((await bpfObjects(options)).origin).toBe('cached');
+	});
+
+	it('takes no link for its cache', async () => {
+		await mkdir(join(folder, 'elsewhere'));
+		await symlink(join(folder, 'elsewhere'), options.cache);
+		await expect(bpfObjects(options)).rejects.toThrow(/cache is a symbolic link/);
 	});
 
 	it("names the file, the command and the compiler's words when a source is wrong, and leaves nothing", async () => {
