@@ -27,6 +27,7 @@ missing() {
 		command ethtool ethtool ethtool ethtool ethtool
 		command tcpdump tcpdump tcpdump tcpdump tcpdump
 		command curl curl curl curl curl
+		command openssl openssl openssl openssl openssl
 		command dig bind9-dnsutils bind-utils bind bind-tools
 		command dnsmasq dnsmasq-base dnsmasq dnsmasq dnsmasq
 		command kubectl kubectl kubernetes-client kubectl kubectl

@@ -1,11 +1,13 @@
-import { readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse, stringify } from 'yaml';
 import { ApiClient } from '../../agent/standalone/cluster/api-client.ts';
 import { Environment } from './support/environment.ts';
 import { client, DUAL_STACK, deployment, service } from './support/objects.ts';
 import { run } from './support/process.ts';
 import { type StandaloneDriver, startStandalone } from './support/standalone-cluster.ts';
+import { POD_ACCOUNT } from './support/trespass.ts';
 import { eventually } from './support/wait.ts';
 
 const MAIN = resolve(import.meta.dirname, '../../agent/main.ts');
@@ -45,6 +47,14 @@ const up = () =>
 		...['--prefix', PREFIX, '--state', driver.directory],
 	]);
 
+/** A copy of a kubeconfig without its identity. */
+function withoutUser(file: string): string {
+	const config = parse(readFileSync(file, 'utf8'));
+	config.users[0].user = {};
+	writeFileSync(`${file}-nobody`, stringify(config), { mode: 0o600 });
+	return `${file}-nobody`;
+}
+
 /** Creates ConfigMaps one after the other until the API is gone. @param confirmed gets the names that it confirmed. */
 async function write(writer: number, confirmed: string[]): Promise<void> {
 	const api = new ApiClient(driver.kubeconfig);
@@ -77,6 +87,9 @@ describe('kill -9 of the control plane during a stream of writes', () => {
 		};
 
 		const before = readState();
+		const copy = join(driver.directory, 'copy');
+		copyFileSync(driver.kubeconfig, copy);
+		const token = await env.kubectl('exec', 'client', '--', 'cat', `${POD_ACCOUNT}/token`);
 		const confirmed: string[] = [];
 		const writers = Array.from({ length: 4 }, (_, writer) => write(writer, confirmed));
 		await all();
@@ -96,6 +109,17 @@ describe('kill -9 of the control plane during a stream of writes', () => {
 			const report = await (await env.prober(from)).release(name);
 			expect(report.lost).toEqual([]);
 			expect(report.connections).toBe(20);
+		}
+
+		// certificates are new; the old ones, and the tokens of pods, are good for as long as the cluster is
+		expect(readFileSync(driver.kubeconfig, 'utf8')).not.toBe(readFileSync(copy, 'utf8'));
+		for (const [who, ...credentials] of [
+			['kubernetes-admin'],
+			[`system:serviceaccount:${env.namespace}:default`, '--token', token],
+		] as const) {
+			const config = credentials.length > 0 ? withoutUser(copy) : copy;
+			const asked = ['--kubeconfig', config, ...credentials, 'auth', 'whoami', '-o', 'json'];
+			expect(JSON.parse(await run('kubectl', asked)).status.userInfo.username).toBe(who);
 		}
 
 		await env.apply(service('later', { type: 'NodePort', selector: { app: 'steady' } }));

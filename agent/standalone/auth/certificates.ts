@@ -29,7 +29,6 @@ cryptoProvider.set(webcrypto);
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const NOT_BEFORE = new Date('1970-01-01T00:00:00Z');
 const NOT_AFTER = new Date('9999-12-31T23:59:59Z');
-const SERIAL_BYTES = 16;
 
 /** A certificate and its private key, both in PEM; the key is PKCS #8. */
 export interface KeyPair {
@@ -57,7 +56,6 @@ export async function createAuthority(commonName: string): Promise<KeyPair> {
 		name: distinguishedName({ commonName }),
 		keys,
 		signingAlgorithm: ALGORITHM,
-		serialNumber: serialNumber(),
 		notBefore: NOT_BEFORE,
 		notAfter: NOT_AFTER,
 		extensions: [
@@ -111,7 +109,6 @@ export class Issuer {
 			publicKey: keys.publicKey,
 			signingKey: this.#key,
 			signingAlgorithm: ALGORITHM,
-			serialNumber: serialNumber(),
 			notBefore: NOT_BEFORE,
 			notAfter: NOT_AFTER,
 			extensions: [
@@ -145,10 +142,3 @@ const distinguishedName = ({ commonName, organizations = [] }: Subject) => [
 	...organizations.map((organization) => ({ O: [organization] })),
 	{ CN: [commonName] },
 ];
-
-/** Positive, as RFC 5280 wants it (4.1.2.2). */
-function serialNumber(): string {
-	const bytes = webcrypto.getRandomValues(new Uint8Array(SERIAL_BYTES));
-	bytes[0]! &= 0x7f;
-	return Buffer.from(bytes).toString('hex');
-}
