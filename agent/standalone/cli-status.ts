@@ -2,12 +2,14 @@
 import pc from 'picocolors';
 import { stringify } from 'yaml';
 import { pathsOf } from './cluster/paths.ts';
+import { requireOwnState } from './cluster/private-files.ts';
 import type { Report } from './cluster/report.ts';
 import { getJson } from './cluster/target.ts';
 
 export type StatusFormat = 'table' | 'json' | 'yaml';
 
 export async function runStatus(directory: string, format: StatusFormat): Promise<void> {
+	requireOwnState(directory);
 	const report = await getJson<Report>(pathsOf(directory).controlSocket, '/status');
 	if (!report) throw new Error('Cannot get the status: the control plane does not know it');
 	if (format === 'json') console.log(JSON.stringify(report, undefined, 2));

@@ -15,6 +15,7 @@ import { readLogs } from './cluster/logs.ts';
 import { parseManifests } from './cluster/manifests.ts';
 import { type ClusterOptions, DEFAULT_DIRECTORY, DEFAULT_PREFIX, parseOptions } from './cluster/options.ts';
 import { pathsOf } from './cluster/paths.ts';
+import { requireOwnState } from './cluster/private-files.ts';
 import { missingRequirements } from './cluster/requirements.ts';
 import { type ClusterState, isAlive, readState } from './cluster/state.ts';
 import { findTarget } from './cluster/target.ts';
@@ -157,6 +158,7 @@ async function runLogs(target: string, flags: LogFlags): Promise<void> {
 	if (flags.tail !== undefined && !/^\d+$/.test(flags.tail))
 		throw new RangeError(`Cannot use --tail ${flags.tail}: expected a number of lines`);
 	const tail = flags.tail === undefined ? undefined : Number(flags.tail);
+	requireOwnState(state);
 	const paths = pathsOf(state);
 	const stop = new AbortController();
 	for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());

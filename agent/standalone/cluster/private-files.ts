@@ -9,6 +9,7 @@ import {
 	renameSync,
 	writeFileSync,
 } from 'node:fs';
+import { distrustedItself, trustedOwners } from '../../bpf/trusted.ts';
 
 export const PRIVATE_DIRECTORY = 0o700;
 export const PRIVATE_FILE = 0o600;
@@ -25,6 +26,17 @@ export function writePrivate(file: string, text: string): void {
 export function touchPrivate(file: string): void {
 	closeSync(openSync(file, 'a', PRIVATE_FILE));
 	chmodSync(file, PRIVATE_FILE);
+}
+
+/**
+ * Refuses a state directory that another user has prepared: what it says is done as this user. It names processes to
+ * end and programs to run, by kubeconfigs and by its sockets.
+ * @throws Error that names the directory and the remedy.
+ */
+export function requireOwnState(directory: string): void {
+	const why = distrustedItself(directory, trustedOwners());
+	if (why === undefined) return;
+	throw new Error(`Cannot use the cluster in ${directory}: ${why}; name your own with --state`);
 }
 
 /**

@@ -1,7 +1,8 @@
 /** What `down` must know of a cluster when nothing of it answers any more. */
 import { readFileSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Family } from '../node/pod-runner.ts';
-import { writePrivate } from './private-files.ts';
+import { requireOwnState, writePrivate } from './private-files.ts';
 
 export interface ClusterState {
 	readonly version: 1;
@@ -22,7 +23,9 @@ export interface ClusterState {
 	readonly built?: boolean;
 }
 
+/** @throws Error for a file of an unknown version, and for a directory that another user has prepared. */
 export function readState(file: string): ClusterState | undefined {
+	requireOwnState(dirname(file));
 	let text: string;
 	try {
 		text = readFileSync(file, 'utf8');
