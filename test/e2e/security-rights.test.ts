@@ -4,7 +4,7 @@ import { MASTERS } from '../../agent/standalone/auth/user.ts';
 import { readKubeconfig } from '../../agent/standalone/cluster/kubeconfig.ts';
 import { GuardedCluster } from './support/guarded-cluster.ts';
 import { maglane } from './support/standalone-cluster.ts';
-import { bearer, JSON_TYPE, type Sent, sleeper, typed } from './support/trespass.ts';
+import { bearer, JSON_TYPE, POD_ACCOUNT, type Sent, sleeper, typed } from './support/trespass.ts';
 
 const RBAC = 'rbac.authorization.k8s.io';
 const ACCOUNTS = ['reader', 'lister', 'climber'];
@@ -13,7 +13,10 @@ let cluster: GuardedCluster;
 const tokens: Record<string, string> = {};
 
 beforeAll(async () => {
+	// the strictest one: what programs of pods must read is made readable all the same
+	const umask = process.umask(0o077);
 	cluster = await GuardedCluster.start('rights', ...ACCOUNTS);
+	process.umask(umask);
 	await cluster.env.apply(...grants());
 	for (const pod of ['attacker', ...ACCOUNTS]) tokens[pod] = await cluster.tokenOf(pod);
 });
@@ -65,6 +68,22 @@ interface Asked {
 
 const rbac = (resource: string) => `/apis/${RBAC}/v1/${resource}`;
 const rbacInside = (resource: string) => rbac(`namespaces/${cluster.env.namespace}/${resource}`);
+
+test('a program of any user of a pod uses its service account, names and DNS', async () => {
+	const asUser = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', 'sh', '-c'];
+	const url = `https://kubernetes.default.svc${cluster.inside('configmaps/victim')}`;
+	const ask = `curl -s --cacert ${POD_ACCOUNT}/ca.crt -H "Authorization: Bearer $(cat ${POD_ACCOUNT}/token)" ${url}`;
+	const answer = await cluster.env.kubectl('exec', 'reader', '--', ...asUser, ask);
+	expect(JSON.parse(answer)).toMatchObject({ kind: 'ConfigMap', data: { value: 'one' } });
+	const files = await cluster.env.kubectl(
+		'exec',
+		'reader',
+		'--',
+		...asUser,
+		`cat /etc/hosts ${POD_ACCOUNT}/namespace`,
+	);
+	expect(files).toMatch(/reader[\s\S]*e2e-rights/);
+});
 
 describe('a token of a service account with a binding', () => {
 	const GRANTED: readonly [token: string, what: string, code: number, asked: () => Asked][] = [

@@ -35,7 +35,7 @@ const LOOK = [
 	'printf %s "$1" > /proc/sys/kernel/hostname && shift || exit 126',
 	// a directory may have no place on the machine yet; one in a file system that takes none cannot be shown
 	'while [ "$1" != -- ]; do',
-	'if [ -d "$1" ]; then mkdir -p "$2"; fi',
+	'if [ -d "$1" ]; then (umask 022; mkdir -p "$2"); fi',
 	'mount --bind "$1" "$2" && shift 2 || exit 126; done',
 	'shift; exec "$@"',
 ].join('\n');
