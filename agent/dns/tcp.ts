@@ -4,7 +4,7 @@ import type { Resolver } from './resolver.ts';
 
 /** A connection on which nothing comes for so long is closed (RFC 7766, 6.2.3: a few seconds are right). */
 const IDLE_MS = 10_000;
-/** Connections at a time; more are turned away. */
+/** Connections at a time; beyond it the one ends that sent nothing for longest. */
 const MAX_CONNECTIONS = 1_000;
 /** Queries of one connection that wait for others' answers; its further ones are not read meanwhile. */
 const MAX_WAITING = 100;
@@ -13,13 +13,19 @@ const MAX_UNSENT = 1 << 20;
 
 /** @throws the system's error when the address cannot be bound */
 export async function listenTcp({ host, port }: ListenAddress, resolver: Resolver): Promise<Listener> {
+	/** Who sent something last is last. */
 	const connections = new Set<net.Socket>();
 	const server = net.createServer({ noDelay: true }, (socket) => {
 		connections.add(socket);
 		socket.once('close', () => connections.delete(socket));
+		socket.on('data', () => {
+			if (connections.delete(socket)) connections.add(socket);
+		});
+		// would new ones be turned away, one client could keep all others out
+		const [longest] = connections;
+		if (connections.size > MAX_CONNECTIONS) longest?.destroy();
 		serveConnection(socket, resolver);
 	});
-	server.maxConnections = MAX_CONNECTIONS;
 	await new Promise<void>((resolve, reject) => {
 		server.once('error', reject);
 		server.listen({ host, port, ipv6Only: true }, () => {

@@ -1,4 +1,5 @@
-import http from 'node:http';
+import type http from 'node:http';
+import { boundedServer } from './connections.ts';
 
 /** What the healthCheckNodePort of one Service says. */
 export interface ServiceHealth {
@@ -92,11 +93,10 @@ export class HealthCheckNodePorts {
 	#listen(place: Place, health: ServiceHealth): void {
 		const key = textOf(place);
 		const { service } = health;
-		const server = http.createServer((request, response) => {
+		const server = boundedServer((request, response) => {
 			const current = this.#listeners.get(key)?.health ?? health;
 			this.#answer(request, response, current);
 		});
-		server.headersTimeout = 5_000;
 		this.#listeners.set(key, { server, health });
 		server.on('error', (error) => {
 			// a server that was closed meanwhile has nothing to say about the place

@@ -1,5 +1,6 @@
-import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type http from 'node:http';
+import { type AddressInfo, BlockList, isIP } from 'node:net';
+import { boundedServer } from './connections.ts';
 
 export interface Answer {
 	readonly status: number;
@@ -23,8 +24,29 @@ export interface ServerAddress {
 	readonly port: number;
 }
 
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
+LOOPBACK.addAddress('::1', 'ipv6');
+
+function isLoopback(host: string): boolean {
+	const version = isIP(host);
+	return version === 0 ? host === 'localhost' : LOOPBACK.check(host, version === 4 ? 'ipv4' : 'ipv6');
+}
+
 /**
- * Serves GET and HEAD of exact paths.
+ * Whether the server is meant by a request's Host. A page of another site can give the name of its own server this
+ * machine's loopback address (DNS rebinding), and then its browser reads the answers; the Host betrays it.
+ */
+function isNamed(host: string | undefined): boolean {
+	// HTTP/1.0 has none; browsers always send it
+	if (host === undefined) return true;
+	const name = host.replace(/:\d+$/, '').toLowerCase();
+	return name === 'localhost' || isIP(name.replace(/^\[(.*)\]$/, '$1')) !== 0;
+}
+
+/**
+ * Serves GET and HEAD of exact paths. On a loopback address it answers 403 for a Host that is neither an address nor
+ * localhost: there, other than on an address of the node, not everybody can ask.
  *
  * @param onError told when a route throws; the client gets 500 without details
  * @throws Error that names the address and `flag`, when it cannot be bound
@@ -36,7 +58,13 @@ export async function serve(
 	onError: (error: unknown) => void,
 ): Promise<RunningServer> {
 	const table = new Map(Object.entries(routes));
-	const server = http.createServer((request, response) => {
+	const local = isLoopback(address.host);
+	const server = boundedServer((request, response) => {
+		if (local && !isNamed(request.headers.host)) {
+			const body = `The name in Host is not served: ask by the address, http://${address.host}:${address.port}\n`;
+			send(request, response, { status: 403, body });
+			return;
+		}
 		answer(table, request).then(
 			(result) => send(request, response, result),
 			(error: unknown) => {
@@ -45,9 +73,6 @@ export async function serve(
 			},
 		);
 	});
-	// slow clients must not hold sockets: answers are small and made at once
-	server.headersTimeout = 5_000;
-	server.requestTimeout = 10_000;
 	await new Promise<void>((resolve, reject) => {
 		server.once('error', (cause: NodeJS.ErrnoException) => {
 			const busy = cause.code === 'EADDRINUSE' ? '; is another proxy running, or set another address' : '';
@@ -83,7 +108,10 @@ function send(request: http.IncomingMessage, response: http.ServerResponse, resu
 		'content-type': type,
 		'content-length': Buffer.byteLength(text),
 		'x-content-type-options': 'nosniff',
+		// no page of another site may take it in either, as a script or an image
+		'cross-origin-resource-policy': 'same-origin',
 		'cache-control': 'no-store',
+		...(result.status === 405 && { allow: 'GET, HEAD' }),
 	});
 	response.end(request.method === 'HEAD' ? undefined : text);
 }

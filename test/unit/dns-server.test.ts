@@ -82,6 +82,22 @@ describe('a listener', () => {
 		await expect(askTcp([noise], 1, listener.port)).rejects.toThrow('closed');
 	});
 
+	test('answers by TCP while one client holds all connections', async () => {
+		const held: net.Socket[] = [];
+		try {
+			for (let i = 0; i < 1_000; i++) {
+				held.push(net.connect(listener.port, '127.0.0.1').on('error', () => {}));
+				await once(held.at(-1)!.resume(), 'connect');
+			}
+			const closed = once(held[0]!, 'close', { signal: AbortSignal.timeout(5_000) });
+			const [answer] = await askTcp([framed(queryOf(`web.${S}`, 'A'))], 1, listener.port);
+			expect(answer!.rcode).toBe('NOERROR');
+			await closed;
+		} finally {
+			for (const socket of held) socket.destroy();
+		}
+	});
+
 	test('goes on after noise by UDP', async () => {
 		const socket = dgram.createSocket('udp4');
 		for (let length = 0; length < 64; length++)

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Health } from '../../agent/http/health.ts';
 import {
@@ -21,6 +23,20 @@ describe('the servers of the agent', () => {
 	const errors: unknown[] = [];
 	const get = (server: number, path: string, method = 'GET'): Promise<Response> =>
 		fetch(`http://127.0.0.1:${servers[server]!.port}${path}`, { method });
+
+	/** @returns the status of an answer to a request with this Host. */
+	const asked = (port: number, host: string | undefined, address = '127.0.0.1'): Promise<number> =>
+		new Promise((done, fail) => {
+			const socket = connect(port, address, () => {
+				const line = host === undefined ? '' : `Host: ${host}\r\n`;
+				socket.write(`GET /metrics HTTP/1.${host === undefined ? 0 : 1}\r\n${line}Connection: close\r\n\r\n`);
+			});
+			socket.once('data', (data) => {
+				socket.destroy();
+				done(Number(/^HTTP\/1\.1 (\d+)/.exec(String(data))![1]));
+			});
+			socket.once('error', fail);
+		});
 
 	beforeEach(async () => {
 		now = Date.UTC(2026, 0, 1);
@@ -62,6 +78,63 @@ describe('the servers of the agent', () => {
 	});
 
 	afterEach(() => Promise.all(servers.map((server) => server.close())));
+
+	describe('on loopback', () => {
+		it.each([
+			['127.0.0.1', 200],
+			['127.0.0.1:10249', 200],
+			['localhost', 200],
+			['LocalHost:1', 200],
+			['[::1]:10249', 200],
+			['10.0.0.1', 200],
+			[undefined, 200],
+			['evil.example', 403],
+			['evil.example:10249', 403],
+			['localhost.evil.example', 403],
+			['127.0.0.1.evil.example', 403],
+			['', 403],
+		])('answers a page that came by the name %s: %i', async (host, status) => {
+			for (const { port } of servers) {
+				const found = await asked(port, host);
+				expect(found === 404 ? 200 : found).toBe(status);
+			}
+		});
+		it('lets no page read: it names no other origin', async () => {
+			const { port } = servers[1]!;
+			const headers = { origin: 'https://evil.example' };
+			const response = await fetch(`http://127.0.0.1:${port}/metrics`, { headers });
+			expect([...response.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([]);
+			expect(response.headers.get('cross-origin-resource-policy')).toBe('same-origin');
+		});
+	});
+	it('answers to every name where it serves the network', async () => {
+		const everywhere = { host: '0.0.0.0', port: 0 };
+		const open = await serve(
+			everywhere,
+			{ '/metrics': () => ({ status: 200, body: '' }) },
+			'--flag',
+			() => {},
+		);
+		servers.push(open);
+		expect(await asked(open.port, 'node1.example')).toBe(200);
+	});
+	it('holds 256 connections and answers who comes then, so that nobody keeps the kubelet out', async () => {
+		const { port } = servers[0]!;
+		const sockets: Socket[] = [];
+		try {
+			for (let i = 0; i < 256; i++) {
+				const socket = connect(port, '127.0.0.1').on('error', () => {});
+				sockets.push(socket);
+				await once(socket.resume(), 'connect');
+			}
+			const closed = once(sockets[0]!, 'close', { signal: AbortSignal.timeout(5_000) });
+			expect((await get(0, '/livez')).status).toBe(200);
+			await closed;
+			expect(sockets.filter((socket) => socket.closed)).toEqual([sockets[0]]);
+		} finally {
+			for (const socket of sockets) socket.destroy();
+		}
+	});
 
 	it('/healthz answers as kube-proxy does (B-62)', async () => {
 		const answer = await get(0, '/healthz');
@@ -136,7 +209,10 @@ describe('the servers of the agent', () => {
 	it('serves nothing else, and nothing but GET and HEAD', async () => {
 		expect((await get(0, '/')).status).toBe(404);
 		expect((await get(0, '/__proto__')).status).toBe(404);
-		expect((await get(0, '/livez', 'POST')).status).toBe(405);
+		for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
+			const { status, headers } = await get(0, '/livez', method);
+			expect([status, headers.get('allow')]).toEqual([405, 'GET, HEAD']);
+		}
 		const head = await get(0, '/livez?verbose', 'HEAD');
 		expect([head.status, await head.text()]).toEqual([200, '']);
 	});
