@@ -1,7 +1,5 @@
 /** The command line: what the commands need of the world is put together here, and loaded when it is needed. */
-import { existsSync } from 'node:fs';
-import { homedir, release } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { release } from 'node:os';
 import packageJson from '../package.json' with { type: 'json' };
 import { MAGLANE_ABI } from './abi/layout.ts';
 import type { CliContext } from './cli/context.ts';
@@ -30,24 +28,19 @@ const context: CliContext = {
 		const { cleanup } = await import('./bpf/cleanup.ts');
 		return { removed: cleanup({ pinPath, ffi: 'koffi' }) };
 	},
-	async listServices(kubeconfig = usualKubeconfig()) {
-		const [{ loadApiTarget }, { listServices }] = await Promise.all([
+	async listServices(named) {
+		const [{ loadApiTarget }, { listServices }, { usualKubeconfig }] = await Promise.all([
 			import('./kube/kubeconfig.ts'),
 			import('./kube/list-services.ts'),
+			import('./usual-kubeconfig.ts'),
 		]);
+		const kubeconfig = named ?? usualKubeconfig(context.env);
 		const inCluster = inClusterAddress(context.env);
 		const where = { ...(kubeconfig && { kubeconfig }), ...(inCluster && { inCluster }) };
 		return listServices(await loadApiTarget(where));
 	},
 	runAgent: async (config) => (await import('./start.ts')).startAgent(config, packageJson.version),
 };
-
-/** As kubectl looks for it, with the standalone cluster of this directory before the user's own. */
-function usualKubeconfig(): string | undefined {
-	const named = (context.env['KUBECONFIG'] ?? '').split(delimiter).filter((file) => file !== '');
-	const usual = [join('.maglane', 'kubeconfig'), join(homedir(), '.kube', 'config')];
-	return named.find(existsSync) ?? named[0] ?? usual.find(existsSync);
-}
 
 /** The agent of a node has no use for a whole cluster in its memory, nor a node's image for its files. */
 const late: LateCommands = {

@@ -6,6 +6,7 @@ import type { Native } from './bpf/ffi/native.ts';
 import { type KernelMap, openPinnedMap } from './bpf/kernel-map.ts';
 import { checkPinnedLayout } from './bpf/layout-check.ts';
 import { type BpfMap, serviceMaps, type TableSegments } from './bpf/port.ts';
+import { requireTrusted } from './bpf/trusted.ts';
 import type { PinnedMaps } from './cli/context.ts';
 
 /** The directory of this ABI's pins: two ABIs never share a map. */
@@ -13,9 +14,13 @@ export function pinDirectory(pinPath: string): string {
 	return join(pinPath, `v${MAGLANE_ABI}`);
 }
 
-/** Opens a node's maps to read them. Nothing is made or changed. @throws BpfError ENOENT when one is missing */
+/**
+ * Opens a node's maps to read them. Nothing is made or changed.
+ * @throws BpfError ENOENT when one is missing; Error for a directory that others can change: its maps may be theirs.
+ */
 export function openPins(native: Native, pinPath: string): PinnedMaps {
 	const directory = pinDirectory(pinPath);
+	requireTrusted(directory, `read the maps in ${directory}`);
 	const opened: KernelMap[] = [];
 	const open = (name: string): KernelMap => {
 		const path = join(directory, name);

@@ -3,7 +3,7 @@
  * Arguments go to vitest: scripts/e2e.ts test/e2e/services.test.ts -t NodePort
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { bpf, cgroup2, command, type Need, root } from './machine.ts';
@@ -43,7 +43,10 @@ function sweep(): void {
 	);
 	for (const prefix of prefixes) {
 		console.log(`Removing cluster ${prefix}, which its scenarios left`);
-		const state = readdirSync(tmpdir()).find((name) => name.startsWith(`${prefix}-`));
+		// every user can make a directory of that name there
+		const own = (name: string) =>
+			lstatSync(join(tmpdir(), name), { throwIfNoEntry: false })?.uid === process.geteuid?.();
+		const state = readdirSync(tmpdir()).find((name) => name.startsWith(`${prefix}-`) && own(name));
 		const directory = join(tmpdir(), state ?? `${prefix}-gone`);
 		const args = ['standalone', 'down', '--prefix', prefix, '--state', directory];
 		spawnSync(process.execPath, [resolve(top, 'agent/main.ts'), ...args], { stdio: 'inherit' });

@@ -45,7 +45,7 @@ function mountBpffs(): string | undefined {
 		if (ensureBpffs()) process.once('exit', releaseBpffs);
 		return undefined;
 	} catch (error) {
-		return `needs bpffs: mount -t bpf bpf /sys/fs/bpf (${error instanceof Error ? error.message : error})`;
+		return `needs bpffs: mount -t bpf -o mode=700 bpf /sys/fs/bpf (${error instanceof Error ? error.message : error})`;
 	}
 }
 

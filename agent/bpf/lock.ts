@@ -19,9 +19,9 @@ const LOCK_NB = 4;
 const EWOULDBLOCK = 11;
 
 /**
- * Makes the directory and the one above it (--pin-path) if need be, and waits a while for an agent that is about to end. A lock of flock(2) on the
- * directory itself is what keeps others out: only root can open it, the kernel takes the lock back with the process,
- * and no file stays behind.
+ * Makes the directory and the one above it (--pin-path) if need be, and waits a while for an agent that is about to end.
+ * A lock of flock(2) on the directory itself is what keeps others out: only root can open it, the kernel takes the lock
+ * back with the process, and no file stays behind.
  * @throws Error when another agent keeps it, when others can change the directory; the reason of the signal.
  */
 export async function lockPins(

@@ -48,7 +48,7 @@ export function probe(native: Native, pinPath: string): Features {
 		capabilities,
 		bpffs: isOnBpffs(pinPath)
 			? { ok: true, why: `${pinPath} is on bpffs` }
-			: { ok: false, why: `${pinPath} is not on bpffs; run \`mount -t bpf bpf /sys/fs/bpf\`` },
+			: { ok: false, why: `${pinPath} is not on bpffs; run \`mount -t bpf -o mode=700 bpf /sys/fs/bpf\`` },
 		cgroup2: probeCgroup2(),
 		tcx: tried(() => hasTcx(native), 'TCX links', 'no TCX before Linux 6.6: clsact filters'),
 		setRetval: tried(

@@ -12,9 +12,11 @@ const STICKY = 0o1000;
 /** root, and the user that this process runs as. */
 export const trustedOwners = (): number[] => [0, process.geteuid?.() ?? 0];
 
-/** @returns in words why others can change what lies there; undefined when they cannot, or nothing is there. */
-export function distrusted(path: string): string | undefined {
-	const owners = trustedOwners();
+/**
+ * @param owners user ids that are trusted
+ * @returns in words why others can change what lies there; undefined when they cannot, or nothing is there.
+ */
+export function distrusted(path: string, owners: readonly number[] = trustedOwners()): string | undefined {
 	return distrustedItself(path, owners) ?? distrustedAbove(path, owners);
 }
 

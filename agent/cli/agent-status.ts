@@ -36,8 +36,16 @@ export const metricsAddressOption = (): Option =>
 export async function agentStatus(address: string): Promise<AgentStatus | undefined> {
 	try {
 		const answer = await fetch(`http://${address}/statusz`, { signal: AbortSignal.timeout(2000) });
-		return answer.ok ? ((await answer.json()) as AgentStatus) : undefined;
+		return answer.ok ? (JSON.parse(await answer.text(), printable) as AgentStatus) : undefined;
 	} catch {
 		return undefined;
 	}
+}
+
+/** While no agent runs, any user may listen there: what is said must not command the terminal. */
+function printable(_key: string, value: unknown): unknown {
+	const text = (raw: string): string => raw.replace(/\p{Control}/gu, '\uFFFD');
+	if (typeof value === 'string') return text(value);
+	if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+	return Object.fromEntries(Object.entries(value).map(([key, item]) => [text(key), item]));
 }

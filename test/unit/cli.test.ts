@@ -145,6 +145,24 @@ describe('maglane status', () => {
 		expect(out).toContain('Dropped     1 drop_ttl');
 	});
 
+	it('prints what answers in the place of an agent, and lets it not command the terminal', async () => {
+		const evil = '\u001b]0;x\u0007\u009b2J\r\n';
+		const address = await agentThatSays({
+			...GOOD,
+			node: `node${evil}`,
+			watches: { [`services${evil}`]: { listed: false, error: `gone${evil}` } },
+			degradations: [evil],
+			problems: [{ object: evil, field: evil, message: evil }],
+			services: { 1: `default/web${evil}` },
+		});
+		for (const command of ['status', 'service']) {
+			const args = command === 'service' ? ['service', 'list'] : ['status'];
+			const { out } = await runMaglane([...args, '--metrics-address', address]);
+			expect(out).toContain('\uFFFD]0;x\uFFFD\uFFFD2J\uFFFD\uFFFD');
+			expect(out).not.toMatch(/(?!\n)\p{Control}/u);
+		}
+	});
+
 	it('is 3 when no agent answers, and still shows the kernel', async () => {
 		const { code, out } = await runMaglane(['status', '--metrics-address', NOBODY, '-o', 'json']);
 		expect(code).toBe(3);
