@@ -2,7 +2,7 @@
 import { forbidden } from '../api/errors.ts';
 import type { KubeObject, ObjectApi } from '../port.ts';
 import type { Authorizer, PolicyRule } from './access.ts';
-import { roleRules } from './rbac.ts';
+import { EVERYTHING, has, pathMatches, roleRules } from './rbac.ts';
 import { MASTERS, type User } from './user.ts';
 
 const GROUP = 'rbac.authorization.k8s.io';
@@ -14,10 +14,6 @@ const BINDINGS = new Map([
 	['rolebindings', 'RoleBinding'],
 	['clusterrolebindings', 'ClusterRoleBinding'],
 ]);
-const EVERYTHING: PolicyRule[] = [
-	{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] },
-	{ verbs: ['*'], nonResourceURLs: ['*'] },
-];
 
 /** @param object to be stored; `old` is in its place now. @throws ApiError 403. */
 export function checkEscalation(
@@ -34,7 +30,7 @@ export function checkEscalation(
 		const fields = ['rules', 'aggregationRule'];
 		if (old && fields.every((field) => same(old[field], object[field]))) return;
 		if (may(authorizer, user, 'escalate', resource, namespace, object.metadata.name)) return;
-		const granted: PolicyRule[] = object['aggregationRule'] ? EVERYTHING : (object['rules'] ?? []);
+		const granted: readonly PolicyRule[] = object['aggregationRule'] ? EVERYTHING : (object['rules'] ?? []);
 		requireRules(authorizer, user, namespace, granted, {
 			resource,
 			kind: ROLES.get(resource)!,
@@ -117,27 +113,21 @@ function breakDown(rule: PolicyRule): PolicyRule[] {
 	return parts;
 }
 
-const all = (held: readonly string[] = [], value: string): boolean =>
-	held.includes('*') || held.includes(value);
-
 /** Whether one held rule grants what a broken-down rule grants. */
 function covers(
 	held: PolicyRule,
 	{ verbs, apiGroups, resources, resourceNames, nonResourceURLs }: PolicyRule,
 ): boolean {
-	if (!all(held.verbs, verbs[0]!)) return false;
+	if (!has(held.verbs, verbs[0]!)) return false;
 	const url = nonResourceURLs?.[0];
-	if (url !== undefined)
-		return (held.nonResourceURLs ?? []).some(
-			(one) => one === '*' || one === url || (one.endsWith('*') && url.startsWith(one.slice(0, -1))),
-		);
+	if (url !== undefined) return held.nonResourceURLs?.some((one) => pathMatches(one, url)) ?? false;
 	const names = held.resourceNames ?? [];
 	const name = resourceNames?.[0];
 	const resource = resources![0]!;
 	const star = resource.includes('/') ? `*/${resource.split('/')[1]}` : resource;
 	return (
-		all(held.apiGroups, apiGroups![0]!) &&
-		(all(held.resources, resource) || (held.resources ?? []).includes(star)) &&
+		has(held.apiGroups, apiGroups![0]!) &&
+		(has(held.resources, resource) || (held.resources ?? []).includes(star)) &&
 		(names.length === 0 || (name !== undefined && names.includes(name)))
 	);
 }

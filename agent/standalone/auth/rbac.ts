@@ -3,7 +3,8 @@ import type { Fields, KubeObject, ObjectApi } from '../port.ts';
 import type { Access, Authorizer, Decision, PolicyRule } from './access.ts';
 import { MASTERS, serviceAccountName, type User } from './user.ts';
 
-const ALL: PolicyRule[] = [
+/** The rights of cluster-admin. */
+export const EVERYTHING: readonly PolicyRule[] = [
 	{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] },
 	{ verbs: ['*'], nonResourceURLs: ['*'] },
 ];
@@ -27,7 +28,7 @@ export function createAuthorizer(objects: ObjectApi): Authorizer {
 			return DENIED;
 		},
 		rulesOf(user, namespace) {
-			if (user.groups.includes(MASTERS)) return ALL;
+			if (user.groups.includes(MASTERS)) return EVERYTHING;
 			return [...grantsOf(objects, user, namespace)].flatMap(({ rules }) => rules);
 		},
 	};
@@ -74,7 +75,8 @@ function isSubject(user: User, { kind, name, namespace }: Fields, bindingNamespa
 const subjectText = ({ kind, name, namespace }: Fields): string =>
 	kind === 'ServiceAccount' ? `ServiceAccount "${name}/${namespace}"` : `${kind} "${name}"`;
 
-const has = (list: readonly string[] | undefined, value: string): boolean =>
+/** Whether a list of a rule has a value, or all. */
+export const has = (list: readonly string[] | undefined, value: string): boolean =>
 	list?.some((one) => one === '*' || one === value) ?? false;
 
 /** rbac/v1 evaluation_helpers.go */
@@ -97,5 +99,5 @@ function resourceMatches(rules: readonly string[] = [], resource: string, subres
 	);
 }
 
-const pathMatches = (rule: string, path: string): boolean =>
+export const pathMatches = (rule: string, path: string): boolean =>
 	rule === '*' || rule === path || (rule.endsWith('*') && path.startsWith(rule.slice(0, -1)));
