@@ -35,18 +35,19 @@ function isLoopback(host: string): boolean {
 
 /**
  * Whether the server is meant by a request's Host. A page of another site can give the name of its own server this
- * machine's loopback address (DNS rebinding), and then its browser reads the answers; the Host betrays it.
+ * machine's loopback address (DNS rebinding), and then its browser reads the answers; the Host betrays it. Sites have
+ * names with dots; an address, and a name of one label like the node's, is not theirs to give.
  */
 function isNamed(host: string | undefined): boolean {
 	// HTTP/1.0 has none; browsers always send it
 	if (host === undefined) return true;
 	const name = host.replace(/:\d+$/, '').toLowerCase();
-	return name === 'localhost' || isIP(name.replace(/^\[(.*)\]$/, '$1')) !== 0;
+	return /^[a-z0-9-]+$/.test(name) || isIP(name.replace(/^\[(.*)\]$/, '$1')) !== 0;
 }
 
 /**
- * Serves GET and HEAD of exact paths. On a loopback address it answers 403 for a Host that is neither an address nor
- * localhost: there, other than on an address of the node, not everybody can ask.
+ * Serves GET and HEAD of exact paths. On a loopback address it answers 403 for a Host that is a name with dots:
+ * there, other than on an address of the node, not everybody can ask.
  *
  * @param onError told when a route throws; the client gets 500 without details
  * @throws Error that names the address and `flag`, when it cannot be bound

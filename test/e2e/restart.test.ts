@@ -20,6 +20,7 @@ afterAll(async () => env?.[Symbol.asyncDispose]());
 /** Entries that the node's agent has written since it started. */
 async function mapWrites(node: string): Promise<number> {
 	const [answer] = await (await env.prober({ node })).http('127.0.0.1', 10249, '/metrics');
+	expect(answer).toMatchObject({ status: 200 });
 	const syncs = /^kubeproxy_sync_full_proxy_rules_duration_seconds_count\S* (\d+)/m.exec(answer!.body ?? '');
 	expect(Number(syncs?.[1])).toBeGreaterThan(0);
 	const lines = answer!.body!.matchAll(/^maglane_map_writes_total\S* (\d+)/gm);

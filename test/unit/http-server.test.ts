@@ -87,6 +87,7 @@ describe('the servers of the agent', () => {
 			['LocalHost:1', 200],
 			['[::1]:10249', 200],
 			['10.0.0.1', 200],
+			['node1:10249', 200],
 			[undefined, 200],
 			['evil.example', 403],
 			['evil.example:10249', 403],
