@@ -94,7 +94,7 @@ export class AgentNode {
 		return this.start(
 			...by,
 			...[BIN, 'agent', '--node-name=node1', `--pin-path=${this.pins}`, `--cgroup=${this.#cgroup}`],
-			...['--xdp=native', '--bpf-cache=/tmp/mlk-bpf-cache', ...args],
+			...['--xdp=native', ...args],
 		);
 	}
 
