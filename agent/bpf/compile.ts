@@ -107,7 +107,7 @@ async function cacheOwners({ cache, sources }: CompileOptions): Promise<number[]
 	return owners;
 }
 
-/** Whether nobody else can have written, or can write, the objects there. */
+/** Whether only the owners can have written, and can write, the objects there. */
 function isOurs(directory: string, owners: readonly number[]): boolean {
 	const files = Object.values(filesIn(directory));
 	return [directory, ...files].every((path) => distrustedItself(path, owners) === undefined);

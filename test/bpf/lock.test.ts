@@ -18,7 +18,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cleanup } from '../../agent/bpf/cleanup.ts';
 import { openNative } from '../../agent/bpf/ffi/native.ts';
 import { lockPins } from '../../agent/bpf/lock.ts';
-import { asNobody, NOBODY } from './nobody.ts';
+import { asOther, OTHER } from './other-user.ts';
 
 const native = openNative('koffi');
 const ROOT = `/sys/fs/bpf/mld-lock-${process.pid}`;
@@ -88,7 +88,7 @@ describe('another user', () => {
 	it('cannot take the lock, nor list the pins', async () => {
 		(await lock()).release();
 		for (const command of [`flock -n ${DIRECTORY} true`, `ls ${DIRECTORY}`, `mkdir ${DIRECTORY}/x`])
-			expect(await asNobody(command)).not.toBe(0);
+			expect(await asOther(command)).not.toBe(0);
 	});
 
 	it('keeps no agent out by an abstract socket, as it could before', async () => {
@@ -99,7 +99,7 @@ describe('another user', () => {
 	});
 
 	it.each([
-		['that it owns', () => chownSync(ROOT, NOBODY, NOBODY), `belongs to user ${NOBODY}`],
+		['that it owns', () => chownSync(ROOT, OTHER, OTHER), `belongs to user ${OTHER}`],
 		['that it may write into', () => chmodSync(ROOT, 0o777), 'is writable by other users'],
 		['that its group may write into', () => chmodSync(ROOT, 0o770), 'is writable by other users'],
 	])('gets no agent to use a directory %s, nor to delete what is there', async (_what, open, why) => {

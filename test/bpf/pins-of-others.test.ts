@@ -3,7 +3,7 @@ import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { TestNode } from './dataplane-node.ts';
-import { asUser, NOBODY } from './nobody.ts';
+import { asUser, OTHER } from './other-user.ts';
 
 let node: TestNode;
 let pins: readonly string[];
@@ -29,7 +29,7 @@ const TRIES: readonly [what: string, command: () => string][] = [
 	['rename the directory of pins', () => `mv ${node.pins} ${node.pins}x && mv ${node.pins}x ${node.pins}`],
 ];
 it.each(TRIES)('cannot %s, as root can', async (_what, command) => {
-	expect(await asUser(NOBODY, command())).not.toBe(0);
+	expect(await asUser(OTHER, command())).not.toBe(0);
 	expect(await asUser(0, command())).toBe(0);
 });
 

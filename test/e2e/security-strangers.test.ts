@@ -1,6 +1,6 @@
 /**
- * Nobody uses the API server of a running cluster without credentials: another user of the machine, a program in a
- * pod (docs/security.md).
+ * Without credentials neither another user of the machine nor a program in a pod uses the API server of a running
+ * cluster (docs/security.md).
  */
 import { existsSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -137,7 +137,7 @@ describe("a pod with its own token, and no binding of the service account's", ()
 	test.each(VERBS)('%s: 403 for every resource', async (_verb, sent) => {
 		for (const place of places) expect(await unexpected(place(), all(sent), [403], shown())).toEqual([]);
 	});
-	test('reviews itself, and nobody else', async () => {
+	test('reviews itself, and no other user', async () => {
 		const [own, others] = [true, false].map((wanted) =>
 			cluster.reviews.filter(({ name }) => name.startsWith('self') === wanted),
 		);

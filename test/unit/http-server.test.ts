@@ -119,7 +119,7 @@ describe('the servers of the agent', () => {
 		servers.push(open);
 		expect(await asked(open.port, 'node1.example')).toBe(200);
 	});
-	it('holds 256 connections and answers who comes then, so that nobody keeps the kubelet out', async () => {
+	it('holds 256 connections and answers who comes then, so that no client keeps the kubelet out', async () => {
 		const { port } = servers[0]!;
 		const sockets: Socket[] = [];
 		try {

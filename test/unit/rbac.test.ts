@@ -1,4 +1,4 @@
-/** What RBAC rules and bindings grant, and that granting gives nobody more than the grantor has. */
+/** RBAC rules and bindings grant what they say, and a grantor grants no more than it has. */
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type Api, createApi } from '../../agent/standalone/api/index.ts';

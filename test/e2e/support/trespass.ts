@@ -1,4 +1,4 @@
-/** What somebody without rights tries on an API server: each verb of each resource, by curl, from several places. */
+/** Requests to an API server by those without rights: each verb of each resource, by curl, from several places. */
 import { execFile } from 'node:child_process';
 import { expect } from 'vitest';
 import type { Environment, Json } from './environment.ts';
@@ -8,7 +8,7 @@ export const JSON_TYPE = 'application/json';
 export const POD_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 /** What the API server answers without credentials. */
 export const OPEN_PATHS = ['/livez', '/readyz', '/version'];
-/** Of the user nobody, who owns nothing. */
+/** A user id that owns no file. */
 const STRANGER = 65_534;
 const PARALLEL = 20;
 
@@ -150,7 +150,7 @@ export const WEBSOCKET = {
 	'sec-websocket-protocol': 'v5.channel.k8s.io',
 };
 
-/** From where, and by which addresses, somebody tries. */
+/** Where requests come from, and the addresses that they go to. */
 export interface Place {
 	/** Runs sh with input. @returns stdout. */
 	run(args: readonly string[], input: string): Promise<string>;

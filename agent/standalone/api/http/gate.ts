@@ -44,7 +44,7 @@ export function createGate({ screen, authenticate, authorizer }: GateOptions): G
 	};
 }
 
-/** The gate of a server without credentials: nobody passes. */
+/** The gate of a server without credentials refuses every request. */
 export const CLOSED: Gate = {
 	admit: () => Promise.reject(unauthorized()),
 };

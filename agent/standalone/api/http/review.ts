@@ -102,7 +102,7 @@ function accessOf({ resourceAttributes: resource, nonResourceAttributes: path }:
 	};
 }
 
-/** @throws ApiError 400 for a spec that names nobody. */
+/** @throws ApiError 400 for a spec without a user and without groups. */
 function userOf({ user = '', groups = [], uid, extra }: Fields): User {
 	if (user === '' && groups.length === 0) throw badRequest('at least one of user or group must be specified');
 	return { name: user, groups, ...(uid ? { uid } : {}), ...(extra ? { extra } : {}) };

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 
 /** The user who owns nothing. */
-export const NOBODY = 65_534;
+export const OTHER = 65_534;
 
 /** Runs sh. @returns its status. */
 export function asUser(id: number, command: string): Promise<number> {
@@ -13,4 +13,4 @@ export function asUser(id: number, command: string): Promise<number> {
 	});
 }
 
-export const asNobody = (command: string): Promise<number> => asUser(NOBODY, command);
+export const asOther = (command: string): Promise<number> => asUser(OTHER, command);
