@@ -85,6 +85,7 @@ describe('a web page', () => {
 		const pages = [
 			{ origin: EVIL },
 			{ origin: 'null' },
+			{ origin: 'http://localhost:8000' },
 			{ host: 'evil.example' },
 			{ 'sec-fetch-site': 'cross-site' },
 		];

@@ -189,6 +189,8 @@ describe('what a page can make a browser send is refused, with the owner’s cer
 			},
 			403,
 		],
+		['a server of this machine at another port', { headers: { origin: 'https://127.0.0.1:8000' } }, 403],
+		['a server of this machine without TLS', { headers: { origin: 'http://localhost:8000' } }, 403],
 		['another site', { headers: { 'sec-fetch-site': 'cross-site' } }, 403],
 		['a rebound name', { headers: { host: 'evil.example' } }, 403],
 		['a rebound name and port', { headers: { host: `evil.example:6443` } }, 403],
@@ -202,6 +204,19 @@ describe('what a page can make a browser send is refused, with the owner’s cer
 			expect(Object.keys(headers).filter((name) => name.startsWith('access-control-'))).toEqual([]);
 		expect(api.objects.list('pods')).toEqual([]);
 	});
+});
+
+test('the server has one origin: its scheme, the host that was asked, its port', async () => {
+	const codes = async (origin: string, host = `127.0.0.1:${port}`) =>
+		(await send('/version', { headers: { origin, host } })).code;
+	expect(await codes(`https://127.0.0.1:${port}`)).toBe(200);
+	expect(await codes('https://localhost', 'localhost:443')).toBe(200);
+	for (const origin of [
+		`http://127.0.0.1:${port}`,
+		`https://127.0.0.1:${port + 1}`,
+		`https://localhost:${port}`,
+	])
+		expect(await codes(origin)).toBe(403);
 });
 
 describe('RBAC', () => {

@@ -35,7 +35,7 @@ export function createScreen({ dns, addresses }: ServedNames): Screen {
 					`"${headers.host ?? ''}" is no name of this API server; use a name or an address of its certificate`,
 				);
 			const { origin } = headers;
-			if (origin !== undefined && !served.has(hostOf(URL.parse(origin)?.host)))
+			if (origin !== undefined && !isSame(origin, `https://${headers.host}`))
 				throw refused(`pages of ${origin} may not use this API server`);
 			const site = headers['sec-fetch-site'];
 			if (site !== undefined && site !== 'same-origin' && site !== 'none')
@@ -43,6 +43,9 @@ export function createScreen({ dns, addresses }: ServedNames): Screen {
 		},
 	};
 }
+
+/** Another port of this machine is another origin: a server of another user may listen there. */
+const isSame = (one: string, other: string): boolean => URL.parse(one)?.origin === URL.parse(other)?.origin;
 
 /** The host of a Host header, without port and brackets. */
 function hostOf(header: string | undefined): string {
