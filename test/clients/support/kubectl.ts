@@ -1,7 +1,9 @@
 /** kubectl as a client. */
+
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import type { Json } from '../../e2e/support/environment.ts';
 import type { Client, KindFacts } from './facts.ts';
 import { NAMESPACE } from './facts.ts';
 
@@ -12,9 +14,6 @@ interface Ended {
 }
 
 type Run = (args: readonly string[], input?: object) => Promise<Ended>;
-
-// biome-ignore lint/suspicious/noExplicitAny: objects as the API gives them
-type Json = any;
 
 interface Described {
 	readonly resource: string;
