@@ -58,13 +58,14 @@ export async function bpfObjects(options: CompileOptions, signal?: AbortSignal):
 	}
 	const owners = await cacheOwners(options);
 	const directory = join(options.cache, hash(compilerIdentity(clang), wanted).slice(0, 32));
-	if (isOurs(directory, owners) && (await isComplete(directory))) {
+	const ours = isOurs(directory, owners);
+	if (ours && (await isComplete(directory))) {
 		const now = new Date();
 		// the age decides what is removed; a cache that is read-only needs no removal
 		await utimes(directory, now, now).catch(() => {});
 		return { origin: 'cached', directory, files: filesIn(directory), note: clang.version };
 	}
-	if (!isOurs(directory, owners)) await rm(directory, { recursive: true, force: true });
+	if (!ours) await rm(directory, { recursive: true, force: true });
 	await compileInto(directory, options, clang, sources, signal);
 	await removeOld(options.cache);
 	return { origin: 'compiled', directory, files: filesIn(directory), note: clang.version };
@@ -101,6 +102,8 @@ function filesIn(directory: string): Record<ObjectName, string> {
  */
 async function cacheOwners({ cache, sources }: CompileOptions): Promise<number[]> {
 	const owners = [...trustedOwners(), (await stat(sources)).uid];
+	// made before it is judged: between the two another user could make it; compileInto() tells why it cannot be made
+	await mkdir(cache, { recursive: true, mode: 0o700 }).catch(() => {});
 	closeToOthers(cache);
 	const fault = distrustedItself(cache, owners);
 	if (fault) throw distrustError('use the cache of BPF objects', fault);

@@ -25,12 +25,15 @@ export function distrusted(path: string, owners: readonly number[] = trustedOwne
  * @param owners user ids that are trusted
  */
 export function distrustedItself(path: string, owners: readonly number[]): string | undefined {
-	const found = lstatSync(path, { throwIfNoEntry: false });
+	const found = lstatSync(withoutSlash(path), { throwIfNoEntry: false });
 	if (found?.isSymbolicLink()) return `${path} is a symbolic link`;
 	if (found && !owners.includes(found.uid)) return `${path} belongs to user ${found.uid}`;
 	if (found && (found.mode & GROUP_AND_OTHERS) !== 0) return `${path} is writable by other users`;
 	return undefined;
 }
+
+/** With a slash behind it the kernel follows a link, and lstat(2) tells of what it leads to. */
+const withoutSlash = (path: string): string => path.replace(/(?<=[^/])\/+$/, '');
 
 /**
  * Whoever owns a directory or a link on the way can put another in its place; in a sticky directory only the owner of
@@ -48,7 +51,7 @@ function distrustedAbove(path: string, owners: readonly number[]): string | unde
 
 /** The directories and links that the kernel goes through to a path (path_resolution(7)), as far as they exist. */
 function* wayTo(path: string): Generator<{ readonly at: string; readonly found: Stats }> {
-	const rest = ['/', ...path.split('/')];
+	const rest = ['/', ...(isAbsolute(path) ? path : `${process.cwd()}/${path}`).split('/')];
 	let real = '';
 	for (let name = rest.shift(); name !== undefined; name = rest.shift()) {
 		const at = resolve(real, name);

@@ -62,7 +62,7 @@ describe('a directory of another user', { skip: process.getuid?.() !== 0 }, () =
 			);
 		});
 		expect(ended.said).toContain(
-			`Cannot use the cluster in ${state}: ${state} belongs to user ${NOBODY}; name your own`,
+			`Cannot use the cluster in ${state}: ${state} belongs to user ${NOBODY}; make it yours alone, or name another with --state`,
 		);
 		expect(ended.code).toBe(1);
 		expect(existsSync(join(folder, 'touched'))).toBe(false);

@@ -37,7 +37,10 @@ export function cgroup2Mount(): string | undefined {
 /** The default mode is 1777: every user could make directories there. */
 const MOUNT = ['-t', 'bpf', '-o', 'mode=0700', 'bpf'];
 
-/** Mounts bpffs for root alone unless it is mounted. @returns whether it was mounted here. @throws Error with what mount(8) said. */
+/**
+ * Mounts bpffs for root alone, unless it is mounted.
+ * @returns whether it was mounted here. @throws Error with what mount(8) said.
+ */
 export function ensureBpffs(): boolean {
 	if (mounts().some(({ point, type }) => type === 'bpf' && point === BPFFS)) return false;
 	const { status, stderr } = spawnSync('mount', [...MOUNT, BPFFS], { encoding: 'utf8' });

@@ -36,7 +36,9 @@ export function touchPrivate(file: string): void {
 export function requireOwnState(directory: string): void {
 	const why = distrustedItself(directory, trustedOwners());
 	if (why === undefined) return;
-	throw new Error(`Cannot use the cluster in ${directory}: ${why}; name your own with --state`);
+	throw new Error(
+		`Cannot use the cluster in ${directory}: ${why}; make it yours alone, or name another with --state`,
+	);
 }
 
 /**
