@@ -9,11 +9,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	core "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
@@ -55,8 +58,7 @@ type typedClient[T object] interface {
 type kind[T object] struct {
 	client typedClient[T]
 	made   T
-	// list gives the names of all objects, and the resource version.
-	list   func(context.Context) ([]string, string, error)
+	list   func(context.Context) (runtime.Object, error)
 	values func(T) map[string]string
 	patch  string
 }
@@ -96,23 +98,22 @@ func firstEvent(ctx context.Context, client interface {
 	}
 }
 
-func contains(names []string, name string) bool {
-	for _, one := range names {
-		if one == name {
-			return true
-		}
-	}
-	return false
+// contents gives the names of a list's objects, and its resource version.
+func contents(list runtime.Object) ([]string, string) {
+	names := []string{}
+	must(0, apimeta.EachListItem(list, func(item runtime.Object) error {
+		names = append(names, must(apimeta.Accessor(item)).GetName())
+		return nil
+	}))
+	return names, must(apimeta.ListAccessor(list)).GetResourceVersion()
 }
 
 func factsOf[T object](ctx context.Context, of kind[T]) kindFacts {
 	name := of.made.GetName()
-	_, since, err := of.list(ctx)
-	must(since, err)
+	_, since := contents(must(of.list(ctx)))
 	created := must(of.client.Create(ctx, of.made, meta.CreateOptions{}))
 	watched := firstEvent(ctx, of.client, since)
-	names, _, err := of.list(ctx)
-	must(names, err)
+	names, _ := contents(must(of.list(ctx)))
 	changed := must(of.client.Get(ctx, name, meta.GetOptions{}))
 	stale := must(of.client.Get(ctx, name, meta.GetOptions{}))
 	of.values(changed)["value"] = "two"
@@ -125,7 +126,7 @@ func factsOf[T object](ctx context.Context, of kind[T]) kindFacts {
 	return kindFacts{
 		Created:  of.values(created)["value"],
 		Watched:  watched,
-		Listed:   contains(names, name),
+		Listed:   slices.Contains(names, name),
 		Updated:  of.values(updated)["value"],
 		Conflict: codeOf(conflict),
 		Patched:  of.values(patched)["value"],
@@ -141,16 +142,8 @@ func configMaps(set kubernetes.Interface, name string) kind[*core.ConfigMap] {
 			ObjectMeta: meta.ObjectMeta{Name: name},
 			Data:       map[string]string{"value": "one"},
 		},
-		list: func(ctx context.Context) ([]string, string, error) {
-			found, err := client.List(ctx, meta.ListOptions{})
-			if err != nil {
-				return nil, "", err
-			}
-			names := []string{}
-			for _, item := range found.Items {
-				names = append(names, item.Name)
-			}
-			return names, found.ResourceVersion, nil
+		list: func(ctx context.Context) (runtime.Object, error) {
+			return client.List(ctx, meta.ListOptions{})
 		},
 		values: func(found *core.ConfigMap) map[string]string { return found.Data },
 		patch:  `{"data":{"value":"three"}}`,
@@ -168,16 +161,8 @@ func services(set kubernetes.Interface, name string) kind[*core.Service] {
 				Ports:    []core.ServicePort{{Port: 80}},
 			},
 		},
-		list: func(ctx context.Context) ([]string, string, error) {
-			found, err := client.List(ctx, meta.ListOptions{})
-			if err != nil {
-				return nil, "", err
-			}
-			names := []string{}
-			for _, item := range found.Items {
-				names = append(names, item.Name)
-			}
-			return names, found.ResourceVersion, nil
+		list: func(ctx context.Context) (runtime.Object, error) {
+			return client.List(ctx, meta.ListOptions{})
 		},
 		values: func(found *core.Service) map[string]string { return found.Spec.Selector },
 		patch:  `{"spec":{"selector":{"value":"three"}}}`,
