@@ -51,8 +51,8 @@ const up = () =>
 function withoutUser(file: string): string {
 	const config = parse(readFileSync(file, 'utf8'));
 	config.users[0].user = {};
-	writeFileSync(`${file}-nobody`, stringify(config), { mode: 0o600 });
-	return `${file}-nobody`;
+	writeFileSync(`${file}-anonymous`, stringify(config), { mode: 0o600 });
+	return `${file}-anonymous`;
 }
 
 /** Creates ConfigMaps one after the other until the API is gone. @param confirmed gets the names that it confirmed. */

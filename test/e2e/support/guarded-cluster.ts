@@ -8,7 +8,7 @@ import { expect } from 'vitest';
 import type { KeyPair } from '../../../agent/standalone/auth/certificates.ts';
 import { type Access, readKubeconfig } from '../../../agent/standalone/cluster/kubeconfig.ts';
 import { Environment } from './environment.ts';
-import { startStandalone } from './standalone-cluster.ts';
+import { type StandaloneDriver, startStandalone } from './standalone-cluster.ts';
 import {
 	asStranger,
 	discover,
@@ -52,8 +52,19 @@ export class GuardedCluster implements AsyncDisposable {
 	static async start(name: string, ...accounts: string[]): Promise<GuardedCluster> {
 		const driver = await startStandalone(`e2e${name.slice(0, 6)}`, '--families', 'v4,v6');
 		const env = await Environment.open(name, driver);
-		const owner = readKubeconfig(driver.kubeconfig);
-		const cluster = new GuardedCluster(env, driver.directory, owner, await discover(env));
+		try {
+			return await GuardedCluster.#prepare(env, driver, accounts);
+		} catch (error) {
+			await env[Symbol.asyncDispose]();
+			throw error;
+		}
+	}
+
+	static async #prepare(
+		env: Environment,
+		driver: StandaloneDriver,
+		accounts: readonly string[],
+	): Promise<GuardedCluster> {
 		for (const account of accounts) await env.kubectl('create', 'serviceaccount', account);
 		await env.kubectl('create', 'configmap', 'victim', '--from-literal=value=one');
 		await env.kubectl('create', 'secret', 'generic', 'victim', '--from-literal=value=one');
@@ -61,7 +72,8 @@ export class GuardedCluster implements AsyncDisposable {
 		await env.apply(...pods);
 		const names = ['attacker', 'victim', ...accounts].map((pod) => `pod/${pod}`);
 		await env.kubectl('wait', '--for=condition=Ready', '--timeout=60s', ...names);
-		return cluster;
+		const owner = readKubeconfig(driver.kubeconfig);
+		return new GuardedCluster(env, driver.directory, owner, await discover(env));
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
