@@ -3,10 +3,10 @@ SHELL := /bin/sh
 NODE := ./node_modules/.bin/node
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo up down test e2e check bpf layout bench semantics kind-e2e clean
+.PHONY: help setup demo up down test e2e check bpf layout bench fuzz fuzz-faults semantics networks networks-vm kind-e2e clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing: system tools (root on Debian or Ubuntu), npm packages, Node
 	@sh scripts/setup.sh
@@ -38,11 +38,24 @@ layout: setup ## Generate agent/abi/layout.ts from bpf/abi.h
 bench: setup ## Measure ns per packet, latency and throughput
 	@$(NODE) scripts/bench.ts
 
+fuzz: setup ## Compare the packet programs with their model by random histories (PACKETS=10000000 SEED=1)
+	@$(NODE) scripts/fuzz.ts "$(PACKETS)" "$(SEED)"
+
+fuzz-faults: setup ## Put faults back into the packet programs one by one and see the fuzzing find each
+	@$(NODE) scripts/faults.ts
+
 semantics: setup ## Run the tests and write docs/semantics.md (TIER="unit bpf" for some, RUN=no for the titles only)
 	@$(NODE) scripts/semantics.ts $(if $(filter no,$(RUN)),--titles,$(TIER))
 
+networks: setup ## Build networks in namespaces, check them all, write docs/networks.md (TOPOLOGY="flat vxlan" for some, RUN=no for the rows only)
+	@$(NODE) scripts/networks.ts $(if $(filter no,$(RUN)),--page) $(TOPOLOGY)
+
 kind-e2e: setup ## Run the end-to-end scenarios in a kind cluster without kube-proxy (needs docker and kind)
 	@$(NODE) scripts/kind.ts
+
+networks-vm: ## Run tiers of tests on stock kernels in QEMU (KERNELS=5.10,newest CLANGS=clang-14 TIERS=load,networks TOPOLOGY=geneve,bond ACCEL=tcg PAGE=yes)
+	@sh scripts/setup.sh vm
+	@$(NODE) scripts/networks-vm.ts $(if $(KERNELS),--kernels "$(KERNELS)") $(if $(CLANGS),--clangs "$(CLANGS)") $(if $(TIERS),--tiers "$(TIERS)") $(if $(TOPOLOGY),--topologies "$(TOPOLOGY)") $(if $(ACCEL),--accel "$(ACCEL)") $(if $(PAGE),--page)
 
 clean: ## Remove what was built and downloaded here
 	rm -rf .cache dist coverage node_modules

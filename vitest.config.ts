@@ -1,7 +1,17 @@
 import { defineConfig } from 'vitest/config';
 
-/** A tier a folder: what it needs is what differs. Privileged tiers share devices and pins, so one file at a time. */
-const tier = (name: string, privileged: boolean, more: { globalSetup?: string } = {}) => ({
+/** How many times longer a test may take: an emulated processor is slow (scripts/vm). */
+const patience = Number(process.env['MAGLANE_TEST_PATIENCE'] ?? 1);
+
+/**
+ * One tier per folder: tiers differ in their needs. Privileged tiers share devices and pins, so
+ * they run one file at a time.
+ */
+const tier = (
+	name: string,
+	privileged: boolean,
+	more: { globalSetup?: string; setupFiles?: string[] } = {},
+) => ({
 	extends: true as const,
 	test: {
 		...more,
@@ -9,8 +19,8 @@ const tier = (name: string, privileged: boolean, more: { globalSetup?: string } 
 		include: [`test/${name}/**/*.test.ts`],
 		pool: 'forks' as const,
 		fileParallelism: !privileged,
-		testTimeout: privileged ? 60_000 : 20_000,
-		hookTimeout: privileged ? 120_000 : 20_000,
+		testTimeout: patience * (privileged ? 60_000 : 20_000),
+		hookTimeout: patience * (privileged ? 120_000 : 20_000),
 	},
 });
 
@@ -20,8 +30,9 @@ export default defineConfig({
 			tier('unit', false),
 			tier('golden', false),
 			tier('bpf', true),
-			tier('packet', true),
+			tier('packet', true, { setupFiles: ['test/packet/setup.ts'] }),
 			tier('netns', true),
+			tier('networks', true),
 			tier('clients', false),
 			tier('e2e', true, { globalSetup: 'test/e2e/support/shared-setup.ts' }),
 		],

@@ -4,20 +4,20 @@ import * as z from 'zod';
 import { parseCidr } from './model/cidr.ts';
 import { parseIp } from './model/ip.ts';
 
-/** Where a server listens. */
+/** Address at which a server listens. */
 export interface ListenAddress {
 	readonly host: string;
 	readonly port: number;
 }
 
 export interface Config {
-	/** The Node object that this agent serves. */
+	/** Name of the Node object that this agent serves. */
 	readonly nodeName: string;
-	/** Absent: the service account that a pod is given. */
+	/** Absent: the service account of the pod. */
 	readonly kubeconfig?: string;
 	/** Overrides the address of the API server. */
 	readonly apiServer?: string;
-	/** `host:port` of the API server as a pod's environment names it. */
+	/** `host:port` of the API server from the environment of a pod. */
 	readonly inCluster?: string;
 	/** Directory of the pins, before the ABI version is appended. */
 	readonly pinPath: string;
@@ -25,34 +25,36 @@ export interface Config {
 	readonly cgroup: string;
 	/** Second cgroup in which only sockets of the node's own network namespace are served. */
 	readonly hostCgroup?: string;
+	/** Sockets that are balanced: all, only those of the host, or all but those of labelled pods. */
+	readonly socketLb: 'all' | 'host' | 'labels';
 	readonly xdp: 'auto' | 'native' | 'generic' | 'off';
 	readonly devices: 'auto' | readonly string[];
 	readonly endpointsSource: 'auto' | 'endpointslices' | 'endpoints';
-	/** Where NodePorts are served: at the node's primary addresses, or at all of its own in these CIDRs. */
+	/** Addresses that serve NodePorts: the node's primary ones, or all of its own in these CIDRs. */
 	readonly nodeportAddresses: 'primary' | readonly string[];
-	/** Where externalIPs may lie: anywhere but at addresses of somebody else, or in these CIDRs only. */
+	/** Addresses allowed as externalIPs: all that are not reserved, or only those in these CIDRs. */
 	readonly externalIps: 'any' | readonly string[];
-	/** Ranges of ClusterIPs, outside of which nothing is dropped: as the API server has them, or these. */
+	/** Ranges of ClusterIPs: those of the API server, or these. Packets to others are not dropped. */
 	readonly serviceCidrs: 'auto' | readonly string[];
 	/** Whether ICMP echo requests to service addresses are answered. */
 	readonly answerEcho: boolean;
-	/** Where the agent answers DNS queries; an unspecified host: at the node's addresses. Empty: it does not. */
+	/** Addresses of the DNS server; an unspecified host means those of the node. Empty: no server. */
 	readonly dns: readonly ListenAddress[];
 	readonly dnsDomain: string;
 	/** namespace/name of the Service by which pods reach DNS. */
 	readonly dnsService: string;
-	/** Who knows the names that are not the cluster's: the node's resolv.conf, nobody, or these. */
+	/** Name servers for names outside of the cluster: those of resolv.conf, none, or these. */
 	readonly dnsUpstream: 'auto' | 'off' | readonly ListenAddress[];
-	/** CIDRs of addresses that nobody else has names for. */
+	/** CIDRs of addresses without names elsewhere. */
 	readonly dnsReverse: readonly string[];
-	/** Host ports of this node's pods are served. */
+	/** Whether host ports of this node's pods are served. */
 	readonly hostPorts: boolean;
 	/** Absent: not served. */
 	readonly healthAddress?: ListenAddress;
 	readonly metricsAddress?: ListenAddress;
-	/** Source ports of what is forwarded to other nodes, both included. */
+	/** Source ports of packets that are forwarded to other nodes, both limits included. */
 	readonly snatPorts: { readonly min: number; readonly max: number };
-	/** Slots of a Maglev table; 'auto': by the number of backends. */
+	/** Slots of a Maglev table; 'auto': depends on the number of backends. */
 	readonly tableSize: 'auto' | number;
 	readonly ffi: 'koffi' | 'ffi-napi';
 	/** Directory of compiled BPF objects. */
@@ -62,7 +64,7 @@ export interface Config {
 
 export type ConfigKey = Exclude<keyof Config, 'inCluster'>;
 
-/** One setting: `--name` on the command line, MAGLANE_NAME in the environment, `key` in the file. */
+/** A setting: flag `--name`, environment variable MAGLANE_NAME, and `key` in the file. */
 export interface Setting {
 	readonly key: ConfigKey;
 	readonly flag: string;
@@ -71,9 +73,11 @@ export interface Setting {
 	readonly value: string;
 	readonly help: string;
 	readonly fallback?: string;
+	/** kube-proxy's name of the flag, which is accepted too. */
+	readonly alias?: string;
 }
 
-/** A wrong setting: the message names it, where it came from and what would be right. Exit code 2. */
+/** An invalid setting. The message has its name, its origin and the expected value. Exit code 2. */
 export class ConfigError extends Error {
 	override readonly name = 'ConfigError';
 }
@@ -84,7 +88,7 @@ const setting = (key: ConfigKey, value: string, help: string, fallback?: string)
 	return { key, flag: `--${kebab}`, env, value, help, ...(fallback !== undefined && { fallback }) };
 };
 
-/** In the order of the help. */
+/** All settings, in the order of the help. */
 export const SETTINGS: readonly Setting[] = [
 	setting('nodeName', '<name>', 'name of this Node object; absent: the host name'),
 	setting('kubeconfig', '<file>', 'kubeconfig; absent: the service account of the pod'),
@@ -92,17 +96,18 @@ export const SETTINGS: readonly Setting[] = [
 	setting('pinPath', '<dir>', 'bpffs directory of maps and links', '/sys/fs/bpf/maglane'),
 	setting('cgroup', '<dir>', 'cgroup v2 whose sockets are served; auto: the cgroup2 mount', 'auto'),
 	setting('hostCgroup', '<dir>', "second cgroup, where only sockets of the node's own netns are served"),
+	setting(
+		'socketLb',
+		'<whose>',
+		'sockets that are balanced: all, host, or labels: all but of pods with maglane.io/socket-lb=off',
+		'all',
+	),
 	setting('xdp', '<mode>', 'auto, native, generic or off', 'auto'),
 	setting('devices', '<list>', 'auto, or devices that face other nodes: eth0,eth1', 'auto'),
 	setting('endpointsSource', '<kind>', 'auto, endpointslices or endpoints', 'auto'),
 	setting('nodeportAddresses', '<list>', 'primary, or CIDRs of the addresses where NodePorts are', 'primary'),
 	setting('externalIps', '<list>', 'any, none, or CIDRs in which externalIPs are served', 'any'),
-	setting(
-		'serviceCidrs',
-		'<list>',
-		'auto, none, or ranges in which ClusterIPs nobody has are dropped',
-		'auto',
-	),
+	setting('serviceCidrs', '<list>', 'auto, none, or ranges whose unallocated ClusterIPs are dropped', 'auto'),
 	setting('answerEcho', '<on|off>', 'answer ping of service addresses that have a backend', 'off'),
 	setting('dns', '<list>', "serve DNS at these address:port; :10253 is at the node's addresses; off", 'off'),
 	setting('dnsDomain', '<name>', "the cluster's domain", 'cluster.local'),
@@ -120,8 +125,14 @@ export const SETTINGS: readonly Setting[] = [
 	),
 	setting('hostPorts', '<on|off>', "serve hostPort of this node's pods, where no CNI plugin does", 'off'),
 	setting('dnsReverse', '<list>', 'CIDRs whose addresses have no names elsewhere: 10.96.0.0/12', ''),
-	setting('healthAddress', '<host:port>', 'healthz, livez and readyz; off: none', '0.0.0.0:10256'),
-	setting('metricsAddress', '<host:port>', 'metrics for Prometheus; off: none', '127.0.0.1:10249'),
+	{
+		...setting('healthAddress', '<host:port>', 'healthz, livez and readyz; off: none', ':10256'),
+		alias: '--healthz-bind-address',
+	},
+	{
+		...setting('metricsAddress', '<host:port>', 'metrics for Prometheus; off: none', '127.0.0.1:10249'),
+		alias: '--metrics-bind-address',
+	},
 	setting('snatPorts', '<min-max>', 'source ports of connections to other nodes', '10260-29999'),
 	setting('tableSize', '<prime>', 'slots of a Maglev table; auto: by the number of backends', 'auto'),
 	setting('ffi', '<library>', 'koffi or ffi-napi', 'koffi'),
@@ -140,10 +151,13 @@ function parseListen(text: string): ListenAddress | undefined {
 	return match && port <= 65_535 ? { host: match[1] ?? (match[2] || '::'), port } : undefined;
 }
 
-const listenAddress = z.string().transform((text, context): ListenAddress | undefined => {
-	if (text === 'off' || text === '') return undefined;
-	return parseListen(text) ?? fail(context, 'expected host:port, [ipv6]:port or off');
-});
+/** An address without a port has the usual one, as with kube-proxy. */
+const listenAddress = (usual: number) =>
+	z.string().transform((text, context): ListenAddress | undefined => {
+		if (text === 'off' || text === '') return undefined;
+		if (parseIp(text)) return { host: text, port: usual };
+		return parseListen(text) ?? fail(context, 'expected host:port, [ipv6]:port or off');
+	});
 
 const dns = z.string().transform((text, context): readonly ListenAddress[] => {
 	if (text === 'off' || text === '') return [];
@@ -196,7 +210,7 @@ const devices = z.string().transform((text, context): 'auto' | readonly string[]
 	return wrong === undefined ? names : fail(context, `"${wrong}" is no device name`);
 });
 
-/** CIDRs, or a word that stands for something else: the first one is told in errors. */
+/** CIDRs, or one of the words. Errors name the first word. */
 const cidrsOr = <W extends string>(words: ReadonlyMap<string, W | readonly string[]>) =>
 	z.string().transform((text, context): W | readonly string[] => {
 		const meant = words.get(text);
@@ -230,6 +244,7 @@ const schema = z.object({
 	pinPath: path,
 	cgroup: z.literal('auto', 'expected auto or an absolute path').or(path),
 	hostCgroup: path.optional(),
+	socketLb: z.enum(['all', 'host', 'labels']),
 	xdp: z.enum(['auto', 'native', 'generic', 'off']),
 	devices,
 	endpointsSource: z.enum(['auto', 'endpointslices', 'endpoints']),
@@ -254,8 +269,8 @@ const schema = z.object({
 	dnsUpstream,
 	dnsReverse: cidrsOr<never>(new Map([['', []]])),
 	hostPorts: onOff,
-	healthAddress: listenAddress,
-	metricsAddress: listenAddress,
+	healthAddress: listenAddress(10_256),
+	metricsAddress: listenAddress(10_249),
 	snatPorts: portRange,
 	tableSize,
 	ffi: z.enum(['koffi', 'ffi-napi']),
@@ -265,22 +280,23 @@ const schema = z.object({
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The one place where the environment is read. */
+/** Only this function reads the environment. */
 export function environment(): Environment {
 	return process.env;
 }
 
 interface Given {
 	readonly text: string;
-	/** What the user would look for: a flag, a variable, a field of the file. */
+	/** Source of the value for a message: a flag, a variable, a field of the file. */
 	readonly origin: string;
 }
 
 /**
- * Settings from flags, then the environment, then the YAML file (`--config`, MAGLANE_CONFIG), then defaults.
+ * Loads settings from flags, the environment, the YAML file (`--config`, MAGLANE_CONFIG) and
+ * defaults, in this order.
  *
- * @param flags by key, as commander gives them
- * @throws ConfigError for the first wrong one
+ * @param flags by key, as commander returns them
+ * @throws ConfigError for the first invalid setting
  */
 export async function loadConfig(
 	flags: Readonly<Record<string, unknown>>,
@@ -289,9 +305,10 @@ export async function loadConfig(
 	const fileName = (flags['config'] as string | undefined) ?? env['MAGLANE_CONFIG'];
 	const file = fileName ? await readConfigFile(fileName) : {};
 	const given = new Map<string, Given>();
-	for (const { key, flag, env: variable, fallback } of SETTINGS) {
+	for (const { key, flag, env: variable, fallback, alias = '' } of SETTINGS) {
 		const candidates: [unknown, string][] = [
 			[flags[key], flag],
+			[flags[camelCase(alias)], alias],
 			[env[variable] || undefined, variable],
 			[file[key], `field ${key} of ${fileName}`],
 			[key === 'nodeName' ? hostname().toLowerCase() : fallback, `default of ${flag}`],
@@ -303,6 +320,11 @@ export async function loadConfig(
 	if (!parsed.success) throw configError(parsed.error.issues[0], given);
 	const inCluster = inClusterAddress(env);
 	return deepFreeze(withoutUndefined({ ...parsed.data, inCluster }));
+}
+
+/** Property name that commander derives from a flag. */
+function camelCase(flag: string): string {
+	return flag.replace(/^--/, '').replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
 function withoutUndefined(settings: { [K in keyof Config]: Config[K] | undefined }): Config {
@@ -341,7 +363,7 @@ function configError(issue: z.core.$ZodIssue | undefined, given: ReadonlyMap<str
 	return new ConfigError(`Invalid ${origin} "${text}": ${wanted}`);
 }
 
-/** `host:port` of the API server as a pod's environment names it. */
+/** `host:port` of the API server from the environment of a pod. */
 export function inClusterAddress(env: Environment): string | undefined {
 	const host = env['KUBERNETES_SERVICE_HOST'];
 	if (!host) return undefined;

@@ -1,4 +1,4 @@
-/** The command line: what the commands need of the world is put together here, and loaded when it is needed. */
+/** The command line: builds the context of the commands, and loads their modules on demand. */
 import { release } from 'node:os';
 import packageJson from '../package.json' with { type: 'json' };
 import { MAGLANE_ABI } from './abi/layout.ts';
@@ -20,7 +20,7 @@ const context: CliContext = {
 	async openPins(pinPath) {
 		const [{ openNative }, { openPins }] = await Promise.all([
 			import('./bpf/ffi/native.ts'),
-			import('./pins.ts'),
+			import('./compose/pins.ts'),
 		]);
 		return openPins(openNative('koffi'), pinPath);
 	},
@@ -32,23 +32,23 @@ const context: CliContext = {
 		const [{ loadApiTarget }, { listServices }, { usualKubeconfig }] = await Promise.all([
 			import('./kube/kubeconfig.ts'),
 			import('./kube/list-services.ts'),
-			import('./usual-kubeconfig.ts'),
+			import('./compose/usual-kubeconfig.ts'),
 		]);
 		const kubeconfig = named ?? usualKubeconfig(context.env);
 		const inCluster = inClusterAddress(context.env);
 		const where = { ...(kubeconfig && { kubeconfig }), ...(inCluster && { inCluster }) };
 		return listServices(await loadApiTarget(where));
 	},
-	runAgent: async (config) => (await import('./start.ts')).startAgent(config, packageJson.version),
+	runAgent: async (config) => (await import('./compose/start.ts')).startAgent(config, packageJson.version),
 };
 
-/** The agent of a node has no use for a whole cluster in its memory, nor a node's image for its files. */
+/** Loaded on demand: the agent of a node needs no cluster in memory or in its image. */
 const late: LateCommands = {
 	standalone: {
 		summary: 'run a cluster on this machine: API server, nodes and pods as network namespaces',
 		async load() {
 			try {
-				return (await import('./standalone/cli.ts')).registerStandalone;
+				return (await import('../standalone/cli.ts')).registerStandalone;
 			} catch (cause) {
 				if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause;
 				throw new Error('The standalone cluster is not in this image: run it from the source tree', {
@@ -59,6 +59,6 @@ const late: LateCommands = {
 	},
 };
 
-// not exit(): what was written to a pipe must get out first
+// not exit(): it would discard unwritten output to a pipe
 const code = await runCli(context, late, process.argv.slice(2));
 process.exitCode ??= code;

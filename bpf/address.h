@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * address.h - what is to a Service's address but to none of its ports, and what
- * is to an address that no Service has.
+ * address.h - packets to a Service address but to none of its ports, and
+ * packets to unallocated addresses of the ClusterIP ranges.
  */
 #ifndef MAGLANE_ADDRESS_H
 #define MAGLANE_ADDRESS_H
@@ -10,8 +10,9 @@
 
 #include "maps.h"
 #include "packet.h"
+#include "route.h"
 
-/* agent/plan/address-bits.ts has the same. */
+/* agent/plan/address-bits.ts computes the same hash. */
 static __always_inline __u32 address_hash(const struct addr *addr)
 {
 	const __u32 *a = (const __u32 *)addr->b;
@@ -20,8 +21,8 @@ static __always_inline __u32 address_hash(const struct addr *addr)
 }
 
 /*
- * NULL for an address of no Service. Nearly all packets that are no frontend's
- * end at the bit: an array access instead of a hash lookup.
+ * NULL if the address belongs to no Service. The bit decides for nearly all
+ * packets to no frontend: an array access instead of a hash lookup.
  */
 static __always_inline struct service_address *
 address_lookup(const struct addr *addr)
@@ -46,7 +47,7 @@ static __always_inline int address_in_cidr(const struct addr *addr,
 		 ((a[1] & mask[1]) ^ net[1]) | ((a[2] & mask[2]) ^ net[2]));
 }
 
-/* Is the address one that the cluster may give to a Service? */
+/* May the cluster allocate the address to a Service? */
 static __always_inline int address_in_cidrs(const struct addr *addr)
 {
 	__u32 zero = 0, i;
@@ -61,23 +62,28 @@ static __always_inline int address_in_cidrs(const struct addr *addr)
 }
 
 /*
- * What becomes of a packet that is no frontend's, reached from `scope`, or
- * REASON_PASS_NOT_SERVICE. Nothing else lives at a ClusterIP. An address that
- * somebody gave a Service may have more ports elsewhere, a load balancer's own:
- * so those are refused only to packets that were sent to this node for it, and
- * would go round between it and their router.
+ * Outcome of a packet to no frontend, received in `scope`;
+ * REASON_PASS_NOT_SERVICE if it is not for a Service. No other host uses a
+ * ClusterIP, so other ports of it are refused. Any other Service address may
+ * have more ports elsewhere, such as those of the load balancer itself. Those
+ * are refused only to packets that were sent to this node and would loop
+ * between it and their router. An address that the routes deliver here belongs
+ * to the node, even if a Service has it too: cloud agents add local routes for
+ * load balancers, whose health checks use other ports.
  */
 static __always_inline int address_step(const struct packet *p, __u8 scope)
 {
 	struct service_address *a = address_lookup(&p->tuple.daddr);
 	int l4 = p->tuple.proto == IPPROTO_TCP || p->tuple.proto == IPPROTO_UDP;
 
-	if (!a)
-		return address_in_cidrs(&p->tuple.daddr) ?
-			       REASON_DROP_NO_ADDRESS :
-			       REASON_PASS_NOT_SERVICE;
-	if (!(a->flags & ADDRESS_CLUSTERIP) && scope == SCOPE_INTERNAL)
+	if (!a && !address_in_cidrs(&p->tuple.daddr))
 		return REASON_PASS_NOT_SERVICE;
+	if (a && !(a->flags & ADDRESS_CLUSTERIP) && scope == SCOPE_INTERNAL)
+		return REASON_PASS_NOT_SERVICE;
+	if (route_is_local(&p->tuple.daddr))
+		return REASON_PASS_NOT_SERVICE;
+	if (!a)
+		return REASON_DROP_NO_ADDRESS;
 	return l4 ? REASON_REJECT_NO_PORT : REASON_DROP_PROTOCOL;
 }
 

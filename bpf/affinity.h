@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * affinity.h - sessionAffinity ClientIP: a client stays with its backend until
- * the Service's timeout passes without a new flow of it, or the backend goes.
+ * affinity.h - sessionAffinity ClientIP: a client keeps its backend until the
+ * Service's timeout passes without a new flow, or until the backend is removed.
  */
 #ifndef MAGLANE_AFFINITY_H
 #define MAGLANE_AFFINITY_H
@@ -10,10 +10,13 @@
 #include "maps.h"
 #include "select.h"
 
-/* How far into a table's list of backends an affinity can hold: 512 of them. */
+/*
+ * Chunks of a table's list of backends to search: affinity works for the first
+ * 512 backends.
+ */
 #define AFFINITY_CHUNKS 32
 
-/* Is the backend one of the table's? The list follows the table. */
+/* Is the backend in the table? The list of backends follows the table. */
 static __always_inline int table_has(const struct frontend *f, __u32 id)
 {
 	__u32 segment_index = f->table >> 16;
@@ -41,10 +44,10 @@ static __always_inline int table_has(const struct frontend *f, __u32 id)
 }
 
 /*
- * The client's backend id. `hash` must leave the source port out, so that a
- * client that is not remembered picks what it had as long as the table stands.
- * After the timeout chance picks, as kube-proxy does: a client that is alone
- * would have one backend for ever.
+ * The client's backend id. `hash` must exclude the source port, so that a
+ * client without an entry selects the same backend as long as the table is
+ * unchanged. After the timeout the choice is random, as in kube-proxy: a single
+ * client would otherwise keep one backend for ever.
  */
 static __always_inline __u32 affinity_backend(const struct frontend *f,
 					      const struct affinity_key *key,
@@ -57,7 +60,7 @@ static __always_inline __u32 affinity_backend(const struct frontend *f,
 	if (known && now - known->last_used > f->affinity_seconds * hz) {
 		hash = bpf_get_prandom_u32();
 	} else if (known && table_has(f, known->backend_id)) {
-		/* each time: a timeout may be as short as a second */
+		/* for each flow: a timeout may be as short as a second */
 		if (known->last_used != now)
 			known->last_used = now;
 		return known->backend_id;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * count.h - one counter a reason. Counting never changes a verdict.
+ * count.h - one counter per reason. Counting never changes a verdict.
  */
 #ifndef MAGLANE_COUNT_H
 #define MAGLANE_COUNT_H

@@ -28,7 +28,7 @@ static __always_inline __u16 csum_update(__u16 check, __u64 diff)
 	return (__u16)~csum_fold16((__u64)(__u16)~check + diff);
 }
 
-/* Of both addresses; the IPv4 prefix ::ffff cancels out. */
+/* Difference of both addresses; the IPv4 prefix ::ffff cancels out. */
 static __always_inline __u32 csum_addr_diff(const struct tuple *from,
 					    const struct tuple *to)
 {
@@ -47,14 +47,14 @@ static __always_inline __u32 csum_port_diff(const struct tuple *from,
 				  bpf_htons(to->dport));
 }
 
-/* The pseudo header's sum (RFC 793, RFC 8200 section 8.1), `len` in bytes. */
+/* Sum of the pseudo header (RFC 793, RFC 8200 section 8.1), `len` in bytes. */
 static __always_inline __u64 csum_pseudo(const struct tuple *t, __u32 len,
 					 int v4)
 {
 	const __u32 *a = (const __u32 *)t;
 	__u64 sum = bpf_htonl(len) + (__u64)bpf_htonl(t->proto);
 
-	/* saddr and daddr stand behind each other; ::ffff is not summed */
+	/* saddr and daddr are adjacent; ::ffff is not summed */
 	sum += (__u64)a[3] + a[7];
 	if (!v4)
 		sum += (__u64)a[0] + a[1] + a[2] + a[4] + a[5] + a[6];

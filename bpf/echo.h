@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * echo.h - answers ICMP echo requests (RFC 792, RFC 4443 section 4.1) to the
- * address of a Service that can be used. Identifier, sequence and data stay as
- * they are, so both checksums change by the type and the TTL only.
+ * address of a Service that has a backend. Identifier, sequence and data are
+ * unchanged, so both checksums change only by the type and the TTL.
  */
 #ifndef MAGLANE_ECHO_H
 #define MAGLANE_ECHO_H
@@ -15,6 +15,7 @@
 #include <bpf/bpf_endian.h>
 
 #include "address.h"
+#include "bucket.h"
 #include "config.h"
 #include "csum.h"
 #include "ctx.h"
@@ -23,17 +24,16 @@
 #include "reject.h"
 #include "rewrite.h"
 
-/* From the address that was asked to who asked, as if this node had sent it. */
+/*
+ * Rewrites the IP header into a reply from the requested address, as if this
+ * node had sent it.
+ */
 static __always_inline int echo_l3(void *data, void *end,
 				   const struct packet *p)
 {
-	struct ethhdr *eth = data;
 	struct tuple back;
 
-	if ((void *)(eth + 1) > end)
-		return -1;
 	tuple_turn(&p->tuple, &back);
-	reject_macs(eth);
 	if (p->v4) {
 		struct iphdr *ip = data + L3_OFF;
 
@@ -50,21 +50,21 @@ static __always_inline int echo_l3(void *data, void *end,
 			return -1;
 		ip->hop_limit = REJECT_TTL;
 	}
-	/* a sum of both addresses is the same when they are exchanged */
+	/* the sum of both addresses does not change when they are swapped */
 	return rewrite_l3(data, end, p, &back, 0, 0);
 }
 
-/* An echo request that is whole and has no options before it? */
-static __always_inline int echo_is_request(ctx_t *ctx, const struct packet *p)
+/* The type of an unfragmented ICMP message without IP options, or -1. */
+static __always_inline int echo_type(ctx_t *ctx, const struct packet *p)
 {
 	__u32 l3_len = p->v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	__u8 type;
 
 	if (p->fragment || p->related || p->l4_off != L3_OFF + l3_len ||
-	    p->tuple.proto != (p->v4 ? IPPROTO_ICMP : NEXTHDR_ICMPV6))
-		return 0;
-	return !bpf_skb_load_bytes(ctx, L3_OFF + l3_len, &type, sizeof(type)) &&
-	       type == (p->v4 ? ICMP_ECHO : ICMPV6_ECHO_REQUEST);
+	    p->tuple.proto != (p->v4 ? IPPROTO_ICMP : NEXTHDR_ICMPV6) ||
+	    bpf_skb_load_bytes(ctx, L3_OFF + l3_len, &type, sizeof(type)))
+		return -1;
+	return type;
 }
 
 static __always_inline int echo_reply(ctx_t *ctx, struct packet *p)
@@ -75,7 +75,8 @@ static __always_inline int echo_reply(ctx_t *ctx, struct packet *p)
 	__u8 type = p->v4 ? ICMP_ECHOREPLY : ICMPV6_ECHO_REPLY;
 	__u16 was = bpf_htons((p->v4 ? ICMP_ECHO : ICMPV6_ECHO_REQUEST) << 8);
 
-	if (echo_l3(ctx_data(ctx), ctx_data_end(ctx), p) ||
+	if (ctx_turn_macs(ctx) ||
+	    echo_l3(ctx_data(ctx), ctx_data_end(ctx), p) ||
 	    bpf_l4_csum_replace(ctx, check_off, was, bpf_htons(type << 8), 2) ||
 	    bpf_skb_store_bytes(ctx, off, &type, sizeof(type), 0))
 		return -1;
@@ -83,21 +84,34 @@ static __always_inline int echo_reply(ctx_t *ctx, struct packet *p)
 	return 0;
 }
 
+static __always_inline int echo_answer(ctx_t *ctx, struct packet *p)
+{
+	if (packet_is_martian(p))
+		return REASON_DROP_MARTIAN;
+	if (!bucket_answer(ANSWER_ECHO))
+		return REASON_DROP_RATE;
+	return echo_reply(ctx, p) ? REASON_DROP_REWRITE : REASON_ECHO;
+}
+
 /*
- * What is neither TCP nor UDP, reached from `scope`: an echo request to an
- * address that has a backend is answered, all else ends as address.h says.
+ * Handles a packet that is neither TCP nor UDP, received in `scope`. Answers an
+ * echo request to an address that has a backend, and leaves neighbour discovery
+ * to the host that has the address on the link. All other packets end as in
+ * address.h.
  */
 static __always_inline int echo_step(ctx_t *ctx, struct packet *p, __u8 scope)
 {
-	struct service_address *a;
 	__u32 usable = scope == SCOPE_INTERNAL ? ADDRESS_USABLE_INTERNAL :
 						 ADDRESS_USABLE_EXTERNAL;
+	int type = echo_type(ctx, p);
+	struct service_address *a;
 
-	if (answer_echo && echo_is_request(ctx, p)) {
+	if (type >= 0 && icmp_is_neighbour((__u8)type, p->v4))
+		return REASON_PASS_PROTOCOL;
+	if (answer_echo && type == (p->v4 ? ICMP_ECHO : ICMPV6_ECHO_REQUEST)) {
 		a = address_lookup(&p->tuple.daddr);
 		if (a && (a->flags & usable))
-			return echo_reply(ctx, p) ? REASON_DROP_REWRITE :
-						    REASON_ECHO;
+			return echo_answer(ctx, p);
 	}
 	return address_step(p, scope);
 }

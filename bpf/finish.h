@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * finish.h - the one end of a packet: counts its reason, returns its action.
+ * finish.h - the end of every packet: counts its reason, returns its action.
  */
 #ifndef MAGLANE_FINISH_H
 #define MAGLANE_FINISH_H
@@ -15,42 +15,31 @@
 #define ACTION_PASS XDP_PASS
 #define ACTION_DROP XDP_DROP
 #else
-/* Not OK but UNSPEC: programs of others behind ours see the packet too. */
+/* UNSPEC, not OK: programs of others after ours see the packet too. */
 #define ACTION_PASS TC_ACT_UNSPEC
 #define ACTION_DROP TC_ACT_SHOT
 #endif
+
+/* clang-format off */
+/* A case for each reason of some classes; the others are left out. */
+#define FINISH_CASE(name)      case REASON_##name:
+#define FINISH_DROP_CASE(name) case REASON_DROP_##name:
+#define FINISH_OTHER(name)
 
 static __always_inline int finish(const struct packet *p, int reason)
 {
 	count((__u32)reason, p->len);
 	switch (reason) {
-	case REASON_TO_REMOTE:
-	case REASON_TO_CLIENT:
-	case REASON_TO_SELF:
-	case REASON_FRAGMENT_RELEASED:
-	case REASON_ECHO:
-	case REASON_REJECT_NO_BACKEND:
-	case REASON_REJECT_NO_PORT:
-	case REASON_REJECT_TOO_BIG:
+	REASONS(FINISH_OTHER, FINISH_CASE, FINISH_OTHER, FINISH_OTHER,
+		FINISH_OTHER)
 		return (int)p->action;
-	case REASON_DROP_NO_BACKEND:
-	case REASON_DROP_FRAGMENT:
-	case REASON_FRAGMENT_HELD:
-	case REASON_DROP_MARTIAN:
-	case REASON_DROP_NO_ADDRESS:
-	case REASON_DROP_PROTOCOL:
-	case REASON_DROP_SOURCE_RANGE:
-	case REASON_DROP_TTL:
-	case REASON_DROP_NO_PORT:
-	case REASON_DROP_NO_ROUTE:
-	case REASON_DROP_NO_SNAT_ADDR:
-	case REASON_DROP_STALE:
-	case REASON_DROP_REWRITE:
+	REASONS(FINISH_OTHER, FINISH_OTHER, FINISH_CASE, FINISH_DROP_CASE,
+		FINISH_OTHER)
 		return ACTION_DROP;
 	default:
-		/* malformed as well: the stack judges what is not known to be ours */
 		return ACTION_PASS;
 	}
 }
+/* clang-format on */
 
 #endif

@@ -1,51 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * forward.h - the way out of a translated packet that the stack must not
- * route: with a source of the node's own it would be a martian there.
+ * forward.h - sends a translated packet that the stack must not route: there it
+ * would be a martian, since its source is an address of the node.
  */
 #ifndef MAGLANE_FORWARD_H
 #define MAGLANE_FORWARD_H
 
 #include <linux/if_ether.h>
-#include <bpf/bpf_endian.h>
+#include <linux/in.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
 
 #include "config.h"
 #include "ctx.h"
 #include "maps.h"
 #include "packet.h"
+#include "slow.h"
+#include "route.h"
 #include "translate.h"
 #ifndef MAGLANE_XDP
 #include "reject.h"
 #endif
 
-/* From <sys/socket.h>, which has no place in a BPF program. */
-#define AF_INET 2
-#define AF_INET6 10
-
-static __always_inline long forward_lookup(ctx_t *ctx, const struct packet *p,
-					   const struct tuple *to,
-					   struct bpf_fib_lookup *fib)
-{
-	__builtin_memset(fib, 0, sizeof(*fib));
-	fib->ifindex = ctx_ifindex(ctx);
-	fib->l4_protocol = to->proto;
-	fib->sport = bpf_htons(to->sport);
-	fib->dport = bpf_htons(to->dport);
-	if (p->v4) {
-		fib->family = AF_INET;
-		fib->tos = p->tos;
-		fib->ipv4_src = addr_v4(&to->saddr);
-		fib->ipv4_dst = addr_v4(&to->daddr);
-	} else {
-		fib->family = AF_INET6;
-		fib->flowinfo = bpf_htonl((__u32)p->tos << 20);
-		__builtin_memcpy(fib->ipv6_src, &to->saddr, 16);
-		__builtin_memcpy(fib->ipv6_dst, &to->daddr, 16);
-	}
-	/* what the device will cut into segments itself has no size of its own */
-	fib->tot_len = ctx_is_gso(ctx) ? 0 : (__u16)p->ip_len;
-	return bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
-}
+#ifdef MAGLANE_XDP
 
 static __always_inline int forward_macs(ctx_t *ctx,
 					const struct bpf_fib_lookup *fib)
@@ -59,11 +36,29 @@ static __always_inline int forward_macs(ctx_t *ctx,
 	return 0;
 }
 
-#ifdef MAGLANE_XDP
+/*
+ * Must this packet go by TC to confirm the next hop? XDP neither marks a
+ * neighbour entry as used nor renews an old one, so a neighbour with a changed
+ * MAC address would stay unnoticed.
+ */
+static __always_inline int forward_confirm(const struct bpf_fib_lookup *fib)
+{
+	__u32 slot = (fib->dmac[5] ^ fib->ifindex) % NEXT_HOP_SLOTS;
+	__u32 *last, now;
+
+	if (!confirm_seconds)
+		return 0;
+	last = bpf_map_lookup_elem(&next_hops, &slot);
+	now = (__u32)bpf_jiffies64();
+	if (!last || now - *last <= confirm_seconds * hz)
+		return 0;
+	*last = now;
+	return 1;
+}
 
 /*
- * Everything that XDP cannot do is found out before the first byte is changed,
- * so that TC gets the packet as it came.
+ * Checks everything that XDP cannot do before it changes a byte, so that TC
+ * gets the original packet.
  */
 static __always_inline int forward(ctx_t *ctx, struct packet *p,
 				   const struct conn *c, int reason)
@@ -71,12 +66,15 @@ static __always_inline int forward(ctx_t *ctx, struct packet *p,
 	struct bpf_fib_lookup fib;
 	__u32 ifindex;
 
-	if (forward_lookup(ctx, p, &c->nat, &fib) != BPF_FIB_LKUP_RET_SUCCESS)
+	if (route_lookup(ctx, p, &c->nat, packet_way_len(p), 0, &fib) !=
+	    BPF_FIB_LKUP_RET_SUCCESS)
 		return REASON_PASS_FIB;
 	ifindex = fib.ifindex;
 	if (ifindex != ctx->ingress_ifindex &&
-	    !bpf_map_lookup_elem(&xdp_devices, &ifindex))
-		return REASON_PASS_DEVICE;
+	    (!bpf_map_lookup_elem(&xdp_devices, &ifindex) || ctx_has_frags(ctx)))
+		return REASON_PASS_DEVICE; /* not every driver sends buffers of another device */
+	if (forward_confirm(&fib))
+		return REASON_PASS_FIB;
 	if (translate(ctx, p, c, 1) || forward_macs(ctx, &fib))
 		return REASON_DROP_REWRITE;
 	if (ifindex == ctx->ingress_ifindex && !xdp_tx_by_redirect)
@@ -88,50 +86,144 @@ static __always_inline int forward(ctx_t *ctx, struct packet *p,
 
 #else
 
-static __always_inline int forward(ctx_t *ctx, struct packet *p,
-				   const struct conn *c, int reason)
-{
-	struct bpf_fib_lookup fib;
-	__u16 *dmac = (__u16 *)fib.dmac;
-	long found;
+#define LOOPBACK_IFINDEX 1
 
-	if (p->ttl <= 1)
-		return REASON_DROP_TTL;
-	found = forward_lookup(ctx, p, &c->nat, &fib);
-	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
-		return reject_too_big(ctx, p, fib.mtu_result);
-	if (found != BPF_FIB_LKUP_RET_SUCCESS &&
-	    found != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return REASON_DROP_NO_ROUTE;
-	if (translate(ctx, p, c, 1))
-		return REASON_DROP_REWRITE;
-	/* NO_NEIGH, or a device without link layer: the kernel fills it in */
-	if (found == BPF_FIB_LKUP_RET_NO_NEIGH ||
-	    !(dmac[0] | dmac[1] | dmac[2])) {
-		p->action = (__u32)bpf_redirect_neigh(fib.ifindex, 0, 0, 0);
-		return reason;
-	}
-	if (forward_macs(ctx, &fib))
-		return REASON_DROP_REWRITE;
-	p->action = (__u32)bpf_redirect(fib.ifindex, 0);
-	return reason;
-}
-
-/* Back to the pod that sent it: the link layer is only turned round. */
-static __always_inline int forward_hairpin(ctx_t *ctx, struct packet *p,
-					   const struct conn *c)
+/*
+ * Sends the translated packet in by the loopback device, since only the stack
+ * can fragment it or encapsulate it for a lightweight tunnel. On another device
+ * it would be a martian, since its source is an address of the node; loopback
+ * may accept such packets (net.ipv4.conf.lo.accept_local). The stack decrements
+ * the TTL.
+ */
+static __always_inline int forward_by_stack(ctx_t *ctx, struct packet *p,
+					    const struct conn *c, int reason)
 {
-	__u8 mac[ETH_ALEN];
 	struct ethhdr *eth;
 
-	if (translate(ctx, p, c, 0))
+	if (translate(ctx, p, c, 0) || ctx_add_macs(ctx))
 		return REASON_DROP_REWRITE;
 	eth = ctx_data(ctx);
 	if ((void *)(eth + 1) > ctx_data_end(ctx))
 		return REASON_DROP_REWRITE;
-	__builtin_memcpy(mac, eth->h_dest, ETH_ALEN);
-	__builtin_memcpy(eth->h_dest, eth->h_source, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, mac, ETH_ALEN);
+	/* the address of loopback */
+	__builtin_memset(eth->h_dest, 0, ETH_ALEN);
+	p->action = (__u32)bpf_redirect(LOOPBACK_IFINDEX, BPF_F_INGRESS);
+	return reason;
+}
+
+/* As packet_way_len(); for a GSO packet the length of one segment. */
+static __always_inline __u16 forward_len(ctx_t *ctx, const struct packet *p)
+{
+	__u8 *tcp = ctx_data(ctx) + (p->l4_off & L4_OFF_MAX);
+	__u32 l4_len = sizeof(struct udphdr);
+
+	if (ctx_is_gso(ctx) && !p->related) {
+		if (p->tuple.proto == IPPROTO_TCP) {
+			if ((void *)(tcp + sizeof(struct tcphdr)) >
+			    ctx_data_end(ctx))
+				return 0;
+			l4_len = (tcp[12] >> 4) * 4;
+		}
+		return (__u16)(p->l4_off - L3_OFF + l4_len + ctx->gso_size);
+	}
+	return packet_way_len(p);
+}
+
+#define FORWARD_HALVES 16
+
+/*
+ * The MTU of the path, for a packet whose `len` exceeds it. Before Linux 5.12
+ * the kernel does not return it; then a binary search finds it, with the
+ * caller's *fib: the stack of the program has no room for another.
+ */
+static __always_inline __u32 forward_mtu(ctx_t *ctx, const struct packet *p,
+					 const struct tuple *to, __u32 len,
+					 struct bpf_fib_lookup *fib)
+{
+	__u32 fits = 0, too_big = len, size, i;
+
+	if (fib->mtu_result < too_big)
+		return fib->mtu_result;
+#pragma clang loop unroll(disable)
+	for (i = 0; i < FORWARD_HALVES; i++) {
+		size = (fits + too_big) / 2;
+		if (route_lookup(ctx, p, to, (__u16)size, 0, fib) ==
+		    BPF_FIB_LKUP_RET_FRAG_NEEDED)
+			too_big = size;
+		else
+			fits = size;
+	}
+	return fits;
+}
+
+/*
+ * Sends by the neighbour table, which then knows that the next hop is in use,
+ * and resolves an old or unknown one.
+ */
+static __always_inline __u32 forward_to_next_hop(const struct bpf_fib_lookup *fib)
+{
+	struct bpf_redir_neigh nh = { .nh_family = fib->family };
+
+	__builtin_memcpy(nh.ipv6_nh, fib->ipv6_dst, sizeof(nh.ipv6_nh));
+	return (__u32)bpf_redirect_neigh(fib->ifindex, &nh, sizeof(nh), 0);
+}
+
+/* Handles the saved packet when forward() cannot send it as it is. */
+__noinline int forward_unfit(ctx_t *ctx, __u32 reason)
+{
+	struct packet *p = packet_saved();
+	struct bpf_fib_lookup fib;
+	struct conn *c;
+	__u16 len;
+
+	c = p ? bpf_map_lookup_elem(&connections, &p->tuple) : 0;
+	if (!ctx || !c)
+		return REASON_DROP_NO_ROUTE;
+	len = forward_len(ctx, p);
+	if (route_lookup(ctx, p, &c->nat, len, 0, &fib) ==
+		    BPF_FIB_LKUP_RET_FRAG_NEEDED &&
+	    (p->df || p->related))
+		return reject_too_big(ctx, p,
+				      forward_mtu(ctx, p, &c->nat, len, &fib));
+	return forward_by_stack(ctx, p, c, (int)reason);
+}
+
+static __always_inline int forward(ctx_t *ctx, struct packet *p,
+				   const struct conn *c, int reason)
+{
+	struct bpf_fib_lookup fib;
+	struct packet *saved;
+	long found;
+
+	if (p->ttl <= 1)
+		return REASON_DROP_TTL;
+	found = route_lookup(ctx, p, &c->nat, forward_len(ctx, p),
+			     have_fib_skip_neigh ? FIB_SKIP_NEIGH : 0, &fib);
+	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED ||
+	    found == BPF_FIB_LKUP_RET_UNSUPP_LWT) {
+		saved = packet_save(p);
+		if (!saved)
+			return REASON_DROP_NO_ROUTE;
+		reason = forward_unfit(ctx, (__u32)reason);
+		p->action = saved->action;
+		return reason;
+	}
+	if (!route_found(found))
+		return REASON_DROP_NO_ROUTE;
+	if (translate(ctx, p, c, 1))
+		return REASON_DROP_REWRITE;
+	if (ctx_add_macs(ctx))
+		return REASON_DROP_REWRITE;
+	p->action = forward_to_next_hop(&fib);
+	return reason;
+}
+
+/* Sends the packet back to its pod, with the MAC addresses swapped. */
+static __always_inline int forward_hairpin(ctx_t *ctx, struct packet *p,
+					   const struct conn *c)
+{
+	if (translate(ctx, p, c, 0) || ctx_turn_macs(ctx))
+		return REASON_DROP_REWRITE;
 	p->action = (__u32)bpf_redirect(ctx->ifindex, 0);
 	return REASON_TO_SELF;
 }

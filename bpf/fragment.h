@@ -1,28 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * fragment.h - datagrams in fragments. The ports stand in the first one only.
+ * fragment.h - fragmented datagrams. Only the first fragment has the ports.
  *
- * A fragment that has overtaken its datagram's first waits in a map, and when
- * that comes by TC both go back to where they came in: the first before those
- * that waited. So nothing is translated in part, whoever's it is, and nobody
- * who sends in order pays for it. XDP leaves to TC what is out of order.
+ * A fragment that arrives before its datagram's first waits in a map, if it is
+ * for an address of a Service or of the node. When the first arrives by TC, all
+ * are received again, the first before those that waited. So no datagram is
+ * translated in part, and senders in order pay nothing. XDP leaves fragments
+ * out of order to TC. Fragments to other addresses are never held: their first
+ * may take another path. A sender that never sends the first has a budget.
  *
- * Of two CPUs, one with the first and one with a later fragment, each writes
- * what it has before it looks for what the other has.
+ * When one CPU has the first fragment and another CPU a later one, each writes
+ * its own before it looks for the other's.
  */
 #ifndef MAGLANE_FRAGMENT_H
 #define MAGLANE_FRAGMENT_H
 
 #include <linux/in.h>
 #include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
 
+#include "address.h"
+#include "bucket.h"
 #include "config.h"
 #include "count.h"
 #include "ctx.h"
 #include "maps.h"
 #include "packet.h"
+#include "slow.h"
 
-/* Not of the fragments themselves: what a later one must be told by its first. */
+/* The key holds only fields that all fragments of a datagram share. */
 static __always_inline void fragment_key_fill(const struct packet *p,
 					      struct fragment_key *key)
 {
@@ -33,7 +39,7 @@ static __always_inline void fragment_key_fill(const struct packet *p,
 	key->proto = p->v4 ? p->tuple.proto : 0;
 }
 
-/* Identifications come again: what is old is another datagram's. */
+/* Senders reuse identifications: an old entry belongs to another datagram. */
 static __always_inline int fragment_expired(__u32 seen)
 {
 	return (__u32)bpf_jiffies64() - seen > timeout_fragment * hz;
@@ -47,20 +53,60 @@ fragment_lookup(const struct fragment_key *key)
 	return known && !fragment_expired(known->seen) ? known : 0;
 }
 
-static __always_inline void fragment_remember(const struct packet *p,
-					      const struct fragment_key *key)
+/*
+ * Stores the ports of the saved packet, a datagram's first fragment, for later
+ * ones.
+ */
+__noinline int fragment_enter(ctx_t *ctx)
 {
-	struct fragment first = {
-		.sport = p->tuple.sport,
-		.dport = p->tuple.dport,
-		.seen = (__u32)bpf_jiffies64(),
-		.proto = p->tuple.proto,
-	};
+	struct packet *p = packet_saved();
+	struct fragment_key key;
+	struct fragment first = {};
 
-	bpf_map_update_elem(&fragments, key, &first, BPF_ANY);
+	if (!ctx || !p)
+		return 0;
+	first.sport = p->tuple.sport;
+	first.dport = p->tuple.dport;
+	first.seen = (__u32)bpf_jiffies64();
+	first.len = (__u16)p->ip_len;
+	first.proto = p->tuple.proto;
+	fragment_key_fill(p, &key);
+	bpf_map_update_elem(&fragments, &key, &first, BPF_ANY);
+	return 0;
 }
 
-/* Has a fragment of this datagram come before the first, which this is? */
+/*
+ * Copies the ports of the first fragment into the saved packet, a later one. 1
+ * if they are known.
+ */
+__noinline int fragment_recall(ctx_t *ctx)
+{
+	struct packet *p = packet_saved();
+	struct fragment_key key;
+	struct fragment *known;
+
+	if (!ctx || !p)
+		return 0;
+	fragment_key_fill(p, &key);
+	known = fragment_lookup(&key);
+	if (!known)
+		return 0;
+	p->tuple.proto = known->proto;
+	p->tuple.sport = known->sport;
+	p->tuple.dport = known->dport;
+	p->first_len = known->len;
+	/* a later fragment has no TCP flags */
+	p->tcp_flags = TH_ACK;
+	return 1;
+}
+
+static __always_inline void fragment_remember(ctx_t *ctx, const struct packet *p)
+{
+	if (packet_save(p))
+		fragment_enter(ctx);
+}
+
+/* Is a fragment of this datagram, whose first this is, waiting? */
 static __always_inline int fragment_awaited(const struct packet *p)
 {
 	struct held_key key = {};
@@ -73,7 +119,61 @@ static __always_inline int fragment_awaited(const struct packet *p)
 
 #ifndef MAGLANE_XDP
 
-/* The scratch with the datagram's key in it, or NULL. */
+/* From <sys/socket.h>, which has no place in a BPF program. */
+#define FRAGMENT_INET 2
+#define FRAGMENT_INET6 10
+
+/* Is it delivered here? The routes include all addresses of the node. */
+static __always_inline int fragment_is_local(ctx_t *ctx, const struct packet *p)
+{
+	struct bpf_fib_lookup fib = { .ifindex = ctx->ifindex };
+	long found;
+
+	if (p->v4) {
+		fib.family = FRAGMENT_INET;
+		fib.ipv4_src = addr_v4(&p->tuple.saddr);
+		fib.ipv4_dst = addr_v4(&p->tuple.daddr);
+	} else {
+		fib.family = FRAGMENT_INET6;
+		__builtin_memcpy(fib.ipv6_src, &p->tuple.saddr, 16);
+		__builtin_memcpy(fib.ipv6_dst, &p->tuple.daddr, 16);
+	}
+	found = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
+	return found == BPF_FIB_LKUP_RET_NOT_FWDED ||
+	       found == BPF_FIB_LKUP_RET_FWD_DISABLED;
+}
+
+/*
+ * Is it to a Service address or an address of the node, so that its ports
+ * decide the outcome?
+ */
+static __always_inline int fragment_is_ours(ctx_t *ctx, const struct packet *p)
+{
+	return address_lookup(&p->tuple.daddr) ||
+	       address_in_cidrs(&p->tuple.daddr) || fragment_is_local(ctx, p);
+}
+
+/*
+ * The sender's budget of waiting fragments, or NULL when the map has no room
+ * for it.
+ */
+static __always_inline struct bucket *fragment_source(const struct packet *p)
+{
+	struct addr source = p->tuple.saddr;
+	__u32 *word = (__u32 *)source.b;
+	struct bucket full = {}, *b;
+
+	/* the holder of a /64 can use all its addresses */
+	if (!p->v4)
+		word[2] = word[3] = 0;
+	b = bpf_map_lookup_elem(&fragment_sources, &source);
+	if (b)
+		return b;
+	bpf_map_update_elem(&fragment_sources, &source, &full, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&fragment_sources, &source);
+}
+
+/* The scratch with the datagram's key, or NULL. */
 static __always_inline struct held_scratch *
 fragment_scratch(const struct packet *p)
 {
@@ -85,7 +185,19 @@ fragment_scratch(const struct packet *p)
 	return s;
 }
 
-/* Puts s->held into the first slot that is free. 0 or -1. */
+/*
+ * A frame's length as a size for helpers: always 1 to HELD_BYTES. Verifiers
+ * before 6.x derive no bounds of a size from a comparison with zero.
+ */
+static __always_inline __u32 held_size(__u32 len)
+{
+	len--;
+	asm volatile(""
+		     : "+r"(len));
+	return (len & (HELD_BYTES - 1)) + 1;
+}
+
+/* Stores s->held in the first free slot. 0 or -1. */
 static __always_inline int fragment_store(struct held_scratch *s)
 {
 	struct held *there;
@@ -107,78 +219,151 @@ static __always_inline int fragment_store(struct held_scratch *s)
 	return -1;
 }
 
-/* A later fragment of which the first has not come yet. */
+/* Holds a later fragment whose first has not arrived. */
 static __always_inline int fragment_hold(ctx_t *ctx, struct packet *p)
 {
 	struct held_scratch *s = fragment_scratch(p);
+	struct bucket *budget = fragment_source(p);
 	__u32 len = ctx->len;
 
-	if (!s || len >= HELD_BYTES || ctx_is_gso(ctx))
+	if (!s || !budget || !len || len >= HELD_BYTES || ctx_is_gso(ctx) ||
+	    bucket_take(budget, fragment_budget, fragment_budget))
 		return REASON_DROP_FRAGMENT;
-	len &= HELD_BYTES - 1;
-	if (!len || bpf_skb_load_bytes(ctx, 0, s->held.frame, len))
+	len = held_size(len);
+	if (bpf_skb_load_bytes(ctx, 0, s->held.frame, len))
 		return REASON_DROP_FRAGMENT;
 	s->held.seen = (__u32)bpf_jiffies64();
+	s->held.serial = bpf_get_prandom_u32();
 	s->held.ifindex = ctx->ifindex;
+	s->held.l3_off = L3_OFF;
 	s->held.len = len;
 	if (fragment_store(s))
 		return REASON_DROP_FRAGMENT;
 	if (!fragment_lookup(&s->key.datagram))
 		return REASON_FRAGMENT_HELD;
-	/* the first came meanwhile: it has let this one in, or found nothing */
+	/*
+	 * the first arrived meanwhile: it has released this one, or found none
+	 */
 	if (bpf_map_delete_elem(&held_fragments, &s->key))
 		return REASON_FRAGMENT_HELD;
 	p->action = (__u32)bpf_redirect(ctx->ifindex, BPF_F_INGRESS);
 	return REASON_FRAGMENT_RELEASED;
 }
 
-/* Turns the packet into the one that waits in the slot, and sends that in. */
-static __always_inline void fragment_let_in(ctx_t *ctx,
-					    const struct held_key *key)
+/*
+ * Takes the held fragment of the slot out of the map, or returns NULL. Copies
+ * it first, then checks that the entry is the same: the map may have reused its
+ * memory meanwhile.
+ */
+static __always_inline struct held *fragment_take(const struct held_key *key)
 {
-	struct held *held = bpf_map_lookup_elem(&held_fragments, key);
-	__u32 len;
+	struct held *held = bpf_map_lookup_elem(&held_fragments, key), *copy;
+	__u32 zero = 0;
 
-	if (!held)
-		return;
-	len = held->len & (HELD_BYTES - 1);
-	if (len && !fragment_expired(held->seen) &&
-	    !bpf_skb_change_tail(ctx, len, 0) &&
-	    !bpf_skb_store_bytes(ctx, 0, held->frame, len, BPF_F_RECOMPUTE_CSUM) &&
-	    !bpf_clone_redirect(ctx, held->ifindex, BPF_F_INGRESS))
-		count(REASON_FRAGMENT_RELEASED, len);
-	bpf_map_delete_elem(&held_fragments, key);
+	if (!held || bpf_map_update_elem(&held_copies, &zero, held, BPF_ANY))
+		return 0;
+	copy = bpf_map_lookup_elem(&held_copies, &zero);
+	held = bpf_map_lookup_elem(&held_fragments, key);
+	if (!copy || !held || held->serial != copy->serial)
+		return 0;
+	/* if another CPU has deleted it, that CPU sends it */
+	return bpf_map_delete_elem(&held_fragments, key) ? 0 : copy;
 }
 
 /*
- * The first fragment of a datagram of which others wait: it goes in once more
- * by itself, and its packet then serves to carry the others.
+ * Replaces the packet with the held frame and sends a clone to ingress. 0 or
+ * -1.
+ */
+static __always_inline int fragment_let_in(ctx_t *ctx, const struct held *held)
+{
+	__u32 len = held_size(held->len);
+
+	if (held->l3_off != L3_OFF || bpf_skb_change_tail(ctx, len, 0) ||
+	    bpf_skb_store_bytes(ctx, 0, held->frame, len, BPF_F_RECOMPUTE_CSUM))
+		return -1;
+	return bpf_clone_redirect(ctx, held->ifindex, BPF_F_INGRESS) ? -1 : 0;
+}
+
+/*
+ * Releases all fragments that wait for the datagram's first, which was sent in
+ * before them, or could not be (`lost`). @returns the number released. The
+ * others are counted as dropped.
+ */
+static __always_inline __u32 fragment_let_all_in(ctx_t *ctx,
+						 struct held_scratch *s, int lost)
+{
+	__u32 slot, sent = 0;
+	struct held *held;
+
+	for (slot = 0; slot < HELD_SLOTS; slot++) {
+		s->key.slot = slot;
+		held = fragment_take(&s->key);
+		if (!held || fragment_expired(held->seen))
+			continue;
+		if (lost || fragment_let_in(ctx, held)) {
+			count(REASON_DROP_FRAGMENT, held->len);
+			continue;
+		}
+		count(REASON_FRAGMENT_RELEASED, held->len);
+		sent++;
+	}
+	return sent;
+}
+
+/*
+ * Handles a first fragment for which others wait: sends a clone of it to
+ * ingress, then uses its packet to send the others.
  */
 static __always_inline int fragment_release(ctx_t *ctx, struct packet *p)
 {
 	struct held_scratch *s = fragment_scratch(p);
-	__u32 slot;
+	struct bucket *budget = fragment_source(p);
+	__u32 sent;
+	int lost;
 
 	if (!s || ctx_is_gso(ctx))
 		return STEP_NEXT;
 	p->action = TC_ACT_SHOT;
-	bpf_clone_redirect(ctx, ctx->ifindex, BPF_F_INGRESS);
-	for (slot = 0; slot < HELD_SLOTS; slot++) {
-		s->key.slot = slot;
-		fragment_let_in(ctx, &s->key);
-	}
-	return REASON_FRAGMENT_RELEASED;
+	lost = bpf_clone_redirect(ctx, ctx->ifindex, BPF_F_INGRESS) != 0;
+	sent = fragment_let_all_in(ctx, s, lost);
+	if (budget)
+		budget->credit += sent * hz;
+	return lost ? REASON_DROP_FRAGMENT : REASON_FRAGMENT_RELEASED;
 }
 
-/* What packet_parse() made of a packet that comes in, its order mended. */
+/*
+ * As fragment_order(), for the saved packet, which is a fragment: the first
+ * one, or one whose first is unknown.
+ */
+__noinline int fragment_order_saved(ctx_t *ctx, __u32 first)
+{
+	struct packet *p = packet_saved();
+	int step = first ? STEP_NEXT : REASON_PASS_FRAGMENT;
+
+	if (!ctx || !p)
+		return REASON_DROP_REWRITE;
+	if (!fragment_is_ours(ctx, p))
+		return step;
+	if (!first)
+		return fragment_hold(ctx, p);
+	fragment_enter(ctx);
+	return fragment_awaited(p) ? fragment_release(ctx, p) : step;
+}
+
+/* Puts a received fragment in order. `step` is the result of packet_parse(). */
 static __always_inline int fragment_order(ctx_t *ctx, struct packet *p,
 					  int step)
 {
-	if (step == REASON_PASS_FRAGMENT)
-		return fragment_hold(ctx, p);
-	if (step == STEP_NEXT && p->fragment == FRAGMENT_FIRST &&
-	    fragment_awaited(p))
-		return fragment_release(ctx, p);
+	int first = step == STEP_NEXT && p->fragment == FRAGMENT_FIRST;
+	struct packet *saved;
+
+	if (!first && step != REASON_PASS_FRAGMENT)
+		return step;
+	saved = packet_save(p);
+	if (!saved)
+		return REASON_DROP_REWRITE;
+	step = fragment_order_saved(ctx, (__u32)first);
+	p->action = saved->action;
 	return step;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * frontend.h - destination address to Service.
+ * frontend.h - looks up the frontend of a destination.
  */
 #ifndef MAGLANE_FRONTEND_H
 #define MAGLANE_FRONTEND_H

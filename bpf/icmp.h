@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * icmp.h - the header that RFC 792 and RFC 4443 share, and the messages that
- * matter to a translated flow. <linux/icmp.h> pulls in libc's headers.
+ * matter to translated flows. <linux/icmp.h> would include libc's headers.
  */
 #ifndef MAGLANE_ICMP_H
 #define MAGLANE_ICMP_H
@@ -20,10 +20,16 @@
 #define ICMPV6_DEST_UNREACH 1
 #define ICMPV6_PORT_UNREACH 4
 #define ICMPV6_PKT_TOOBIG 2
-/* Types below are errors, which quote the packet in error (RFC 4443 section 2.1). */
+/*
+ * Types below are errors, which quote the packet in error (RFC 4443 section
+ * 2.1).
+ */
 #define ICMPV6_INFO_FIRST 128
 #define ICMPV6_ECHO_REQUEST 128
 #define ICMPV6_ECHO_REPLY 129
+/* Router and neighbour discovery, and redirects (RFC 4861). */
+#define ICMPV6_ND_FIRST 133
+#define ICMPV6_ND_LAST 137
 
 struct icmp_header {
 	__u8 type;
@@ -38,6 +44,12 @@ static __always_inline int icmp_is_error(__u8 type, int v4)
 		return type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED ||
 		       type == ICMP_PARAMETERPROB;
 	return type < ICMPV6_INFO_FIRST;
+}
+
+/* Messages for the host that has the address on the link, Service or not. */
+static __always_inline int icmp_is_neighbour(__u8 type, int v4)
+{
+	return !v4 && type >= ICMPV6_ND_FIRST && type <= ICMPV6_ND_LAST;
 }
 
 #endif

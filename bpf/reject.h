@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * reject.h - answers to the sender by the device that the packet came from,
- * with the packet's destination as source: for a frontend without a backend, and
- * a port that a service address does not have, a TCP RST (RFC 9293 section
- * 3.10.7.1) or ICMP port unreachable (RFC 792, RFC 4443); for what the way out
- * does not take, the size it takes (RFC 1191, 8201).
+ * reject.h - replies to the sender, by the ingress device, with the packet's
+ * destination as source. A frontend without a backend and a missing port of a
+ * service address get a TCP RST (RFC 9293 section 3.10.7.1) or ICMP port
+ * unreachable (RFC 792, RFC 4443). A packet too big for its path gets the MTU
+ * (RFC 1191, 8201).
  *
- * The checksums are written whole. Where the incoming skb was CHECKSUM_PARTIAL
- * its sender is on this machine behind a veth, and takes them unread.
+ * The programs write complete checksums, so the skb must not stay
+ * CHECKSUM_PARTIAL. Packets that GRO has merged and packets of virtual devices
+ * often are (see reject_cut()).
+ *
+ * Replies have a rate per CPU and second, and none goes to an address that no
+ * sender can have (bucket.h, addr_is_martian()).
  */
 #ifndef MAGLANE_REJECT_H
 #define MAGLANE_REJECT_H
@@ -20,22 +24,18 @@
 #include <linux/tcp.h>
 #include <bpf/bpf_endian.h>
 
+#include "bucket.h"
 #include "csum.h"
 #include "ctx.h"
 #include "icmp.h"
 #include "packet.h"
+#include "slow.h"
 
 #define REJECT_TTL 64
-/* Of the packet in error: its IP header and this much behind it. */
+/* Bytes of the packet in error to quote behind its IP header. */
 #define REJECT_L4_BYTES 8
-static __always_inline void reject_macs(struct ethhdr *eth)
-{
-	__u8 mac[ETH_ALEN];
-
-	__builtin_memcpy(mac, eth->h_dest, ETH_ALEN);
-	__builtin_memcpy(eth->h_dest, eth->h_source, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, mac, ETH_ALEN);
-}
+/* Larger than any offset at which a checksum may begin. */
+#define REJECT_SHED 256
 
 /* An IPv4 header without options, from the frontend to the client. */
 static __always_inline void reject_ipv4(struct iphdr *ip,
@@ -68,15 +68,12 @@ static __always_inline void reject_ipv6(struct ipv6hdr *ip,
 	__builtin_memcpy(&ip->daddr, &p->tuple.saddr, sizeof(ip->daddr));
 }
 
-/* Writes Ethernet's turned addresses and the new IP header; 0 or -1. */
+/* Swaps the MAC addresses and writes the new IP header; 0 or -1. */
 static __always_inline int reject_headers(ctx_t *ctx, const struct packet *p,
 					  __u16 l4_len, __u8 proto)
 {
-	struct ethhdr *eth = ctx_data(ctx);
-
-	if ((void *)(eth + 1) > ctx_data_end(ctx))
+	if (ctx_turn_macs(ctx))
 		return -1;
-	reject_macs(eth);
 	if (p->v4) {
 		struct iphdr ip;
 
@@ -89,7 +86,7 @@ static __always_inline int reject_headers(ctx_t *ctx, const struct packet *p,
 	return (int)bpf_skb_store_bytes(ctx, L3_OFF, &ip6, sizeof(ip6), 0);
 }
 
-/* The RST that answers `tcp`, its ports and checksum included. */
+/* Builds the RST that answers `tcp`, with ports and checksum. */
 static __always_inline void reject_reset(const struct packet *p,
 					 const struct tcphdr *tcp,
 					 struct tcphdr *rst)
@@ -115,17 +112,31 @@ static __always_inline void reject_reset(const struct packet *p,
 		(__u32)bpf_csum_diff(0, 0, (void *)rst, sizeof(*rst), 0));
 }
 
+/*
+ * Makes the packet `len` bytes long; the caller writes all of them.
+ *
+ * An skb may be CHECKSUM_PARTIAL: the egress path then computes the sum from
+ * the start of the old L4 header and writes it into the old field, across the
+ * reply. No helper ends that. But the kernel does so when the start of the sum
+ * is pulled off the front (skb_postpull_rcsum()). So the packet first grows by
+ * more than that offset, and then loses as much in front.
+ */
+static __always_inline int reject_cut(ctx_t *ctx, __u32 len)
+{
+	if (bpf_skb_change_tail(ctx, len + REJECT_SHED, 0))
+		return -1;
+	return (int)bpf_skb_adjust_room(ctx, -REJECT_SHED, BPF_ADJ_ROOM_MAC, 0);
+}
+
 static __always_inline int reject_tcp(ctx_t *ctx, const struct packet *p)
 {
 	__u32 l3_len = p->v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	struct tcphdr tcp, rst;
 
-	if (p->tcp_flags & TH_RST)
-		return -1;
 	if (bpf_skb_load_bytes(ctx, p->l4_off, &tcp, sizeof(tcp)))
 		return -1;
 	reject_reset(p, &tcp, &rst);
-	if (bpf_skb_change_tail(ctx, L3_OFF + l3_len + sizeof(rst), 0))
+	if (reject_cut(ctx, L3_OFF + l3_len + sizeof(rst)))
 		return -1;
 	if (bpf_skb_store_bytes(ctx, L3_OFF + l3_len, &rst, sizeof(rst), 0))
 		return -1;
@@ -142,28 +153,19 @@ struct reject_icmp6 {
 	__u8 original[sizeof(struct ipv6hdr) + REJECT_L4_BYTES];
 };
 
-/* Cuts the frame behind what is quoted, makes room before it. */
-static __always_inline int reject_room(ctx_t *ctx, __u32 quoted, __s32 room)
-{
-	if (bpf_skb_change_tail(ctx, L3_OFF + quoted, 0))
-		return -1;
-	return (int)bpf_skb_adjust_room(ctx, room, BPF_ADJ_ROOM_MAC, 0);
-}
-
 static __always_inline int reject_icmp4(ctx_t *ctx, const struct packet *p,
 					const struct icmp_header *icmp)
 {
 	struct reject_icmp4 m = { .icmp = *icmp };
 
-	/* options would have to be quoted too */
+	/* IP options would have to be quoted too */
 	if (p->l4_off != L3_OFF + sizeof(struct iphdr))
 		return -1;
 	if (bpf_skb_load_bytes(ctx, L3_OFF, m.original, sizeof(m.original)))
 		return -1;
 	m.icmp.checksum = (__u16)~csum_fold16(
 		(__u32)bpf_csum_diff(0, 0, (void *)&m, sizeof(m), 0));
-	if (reject_room(ctx, sizeof(m.original),
-			sizeof(struct iphdr) + sizeof(m.icmp)))
+	if (reject_cut(ctx, L3_OFF + sizeof(struct iphdr) + sizeof(m)))
 		return -1;
 	if (bpf_skb_store_bytes(ctx, L3_OFF + sizeof(struct iphdr), &m,
 				sizeof(m), 0))
@@ -184,8 +186,7 @@ static __always_inline int reject_icmp6(ctx_t *ctx, const struct packet *p,
 	m.icmp.checksum = (__u16)~csum_fold16(
 		csum_pseudo(&back, sizeof(m), 0) +
 		(__u32)bpf_csum_diff(0, 0, (void *)&m, sizeof(m), 0));
-	if (reject_room(ctx, sizeof(m.original),
-			sizeof(struct ipv6hdr) + sizeof(m.icmp)))
+	if (reject_cut(ctx, L3_OFF + sizeof(struct ipv6hdr) + sizeof(m)))
 		return -1;
 	if (bpf_skb_store_bytes(ctx, L3_OFF + sizeof(struct ipv6hdr), &m,
 				sizeof(m), 0))
@@ -205,8 +206,8 @@ static __always_inline int reject_unreachable(ctx_t *ctx,
 }
 
 /*
- * Turns a packet that its way out does not take into the news of that, `mtu` in
- * bytes of IP. What may be cut, but cannot be here, is dropped.
+ * Turns a packet too big for its path into the ICMP error with the `mtu`, bytes
+ * of IP.
  */
 static __always_inline int reject_too_big(ctx_t *ctx, struct packet *p,
 					  __u16 mtu)
@@ -219,8 +220,10 @@ static __always_inline int reject_too_big(ctx_t *ctx, struct packet *p,
 	int failed;
 
 	p->action = TC_ACT_SHOT;
-	if (p->related || !p->df)
+	if (p->related)
 		return REASON_REJECT_TOO_BIG;
+	if (!bucket_answer(ANSWER_TOO_BIG))
+		return REASON_DROP_RATE;
 	failed = p->v4 ? reject_icmp4(ctx, p, &icmp) :
 			 reject_icmp6(ctx, p, &icmp);
 	if (!failed)
@@ -229,26 +232,46 @@ static __always_inline int reject_too_big(ctx_t *ctx, struct packet *p,
 }
 
 /*
- * Turns the packet into its own refusal and sends it, if `reason` is to refuse
- * it. Where that cannot be done (options before UDP, GSO, an RST) the packet is
- * dropped.
+ * Turns the saved packet into its own refusal and sends it. If that is
+ * impossible (options before UDP, an RST), the packet is dropped.
  */
-static __always_inline int reject(ctx_t *ctx, struct packet *p, int reason)
+__noinline int reject_saved(ctx_t *ctx, __u32 reason)
 {
+	struct packet *p = packet_saved();
 	int failed;
 
-	if (reason != REASON_REJECT_NO_BACKEND &&
-	    reason != REASON_REJECT_NO_PORT)
-		return reason;
+	if (!ctx || !p)
+		return REASON_DROP_REWRITE;
 	p->action = TC_ACT_SHOT;
-	if (p->fragment == FRAGMENT_LATER)
-		return reason;
+	if (packet_is_martian(p))
+		return REASON_DROP_MARTIAN;
+	if (p->fragment == FRAGMENT_LATER ||
+	    (p->tuple.proto == IPPROTO_TCP && (p->tcp_flags & TH_RST)))
+		return (int)reason;
+	if (!bucket_answer(ANSWER_REFUSAL))
+		return REASON_DROP_RATE;
 	if (p->tuple.proto == IPPROTO_TCP)
 		failed = reject_tcp(ctx, p);
 	else
 		failed = reject_unreachable(ctx, p);
 	if (!failed)
 		p->action = (__u32)bpf_redirect(ctx->ifindex, 0);
+	return (int)reason;
+}
+
+/* Refuses the packet if `reason` is a refusal. */
+static __always_inline int reject(ctx_t *ctx, struct packet *p, int reason)
+{
+	struct packet *saved;
+
+	if (reason != REASON_REJECT_NO_BACKEND &&
+	    reason != REASON_REJECT_NO_PORT && reason != REASON_REJECT_GONE)
+		return reason;
+	saved = packet_save(p);
+	if (!saved)
+		return REASON_DROP_REWRITE;
+	reason = reject_saved(ctx, (__u32)reason);
+	p->action = saved->action;
 	return reason;
 }
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * related.h - ICMP errors about translated flows (RFC 5508 section 7 asks a NAT
- * for it; without it path MTU discovery fails): the packet that they quote is
- * translated back, and the error goes to who sent that.
+ * related.h - ICMP errors about translated flows: translates the quoted packet
+ * back and sends the error to its sender. RFC 5508 section 7 requires that of a
+ * NAT; path MTU discovery fails without it.
  *
- * If the flow's packet went out with tuple t, the error travels the opposite
- * way, that of the entry whose key is t turned round. What the sender had sent
- * is that entry's nat turned round: one rule for both directions.
+ * If the flow's packet left with tuple t, the error travels in the opposite
+ * direction: that of the entry whose key is t turned round. The packet as its
+ * sender sent it has that entry's nat turned round. One rule for both
+ * directions.
  */
 #ifndef MAGLANE_RELATED_H
 #define MAGLANE_RELATED_H
@@ -24,13 +25,19 @@
 #include "packet.h"
 #include "rewrite.h"
 
-/* Outer header without options, ICMP header, and the quoted packet begins. */
+/*
+ * Start of the quoted packet, behind an outer header without options and the
+ * ICMP header.
+ */
 #define RELATED_INNER4 (L3_OFF + sizeof(struct iphdr) + sizeof(struct icmp_header))
 #define RELATED_INNER6 (L3_OFF + sizeof(struct ipv6hdr) + sizeof(struct icmp_header))
-/* Ports, and UDP's checksum: what every error quotes (RFC 792). */
+/* Ports, and the checksum of UDP: every error quotes them (RFC 792). */
 #define RELATED_L4_BYTES 8
 
-/* Offset of the quoted packet's L4 header; *t is its tuple. 0 if it has none. */
+/*
+ * Offset of the quoted packet's L4 header, with its tuple in *t; 0 if it has
+ * none.
+ */
 static __always_inline __u32 related_quoted(void *data, void *end, int v4,
 					    struct tuple *t)
 {
@@ -60,8 +67,8 @@ static __always_inline __u32 related_quoted(void *data, void *end, int v4,
 }
 
 /*
- * After packet_parse() has found neither TCP nor UDP: an error that quotes
- * either? Then p->tuple is the tuple to look up, and 1 is returned.
+ * Called when packet_parse() has found neither TCP nor UDP. Returns 1 for an
+ * error that quotes either, with the tuple to look up in p->tuple.
  */
 static __always_inline int related_parse(ctx_t *ctx, struct packet *p)
 {
@@ -95,8 +102,8 @@ static __always_inline int related_parse(ctx_t *ctx, struct packet *p)
 }
 
 /*
- * The quoted packet becomes what its sender sent.
- * *diff: how the ICMP message's sum changes by it. 0 or -1.
+ * Restores the quoted packet as its sender sent it. *diff: change of the ICMP
+ * message's sum. 0 or -1.
  */
 static __always_inline int related_inner(void *data, void *end,
 					 const struct packet *p,
@@ -115,7 +122,7 @@ static __always_inline int related_inner(void *data, void *end,
 			return -1;
 		ip->saddr = addr_v4(&c->nat.daddr);
 		ip->daddr = addr_v4(&c->nat.saddr);
-		/* the header checksum takes up what the addresses change */
+		/* the header checksum absorbs the change of the addresses */
 		ip->check = csum_update(ip->check, c->addr_diff);
 	} else {
 		struct ipv6hdr *ip = data + RELATED_INNER6;
@@ -138,9 +145,12 @@ static __always_inline int related_inner(void *data, void *end,
 }
 
 /*
- * The error's own header: to the sender, and from the frontend if it came from
- * the packet's destination itself; a router between keeps its address.
- * *diff: of the outer addresses. 0 or -1.
+ * Rewrites the error's own header. The destination is the sender. The source is
+ * the frontend if the destination of the packet sent the error; a router on the
+ * path keeps its address. An error to a backend that knows the client by a
+ * source of ours has that source, as with netfilter: the path may accept no
+ * other (strict reverse path filters). *diff: change of the outer addresses'
+ * sum. 0 or -1.
  */
 static __always_inline int related_outer(void *data, void *end,
 					 const struct packet *p,
@@ -165,7 +175,8 @@ static __always_inline int related_outer(void *data, void *end,
 		__builtin_memcpy(&from.daddr, &ip->daddr, sizeof(from.daddr));
 	}
 	to = from;
-	if (addr_equal(&from.saddr, &p->tuple.saddr))
+	if (addr_equal(&from.saddr, &p->tuple.saddr) ||
+	    !(~c->flags & (CONN_FORWARD | CONN_SNAT)))
 		to.saddr = c->nat.saddr;
 	to.daddr = c->nat.daddr;
 	*diff = csum_addr_diff(&from, &to);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * rewrite.h - puts a flow's translation into the packet: addresses, ports,
- * checksums and, when we are the router, TTL.
+ * rewrite.h - applies a flow's translation to the packet: addresses, ports,
+ * checksums and, if this node routes it, TTL.
  */
 #ifndef MAGLANE_REWRITE_H
 #define MAGLANE_REWRITE_H
@@ -18,7 +18,7 @@
 #include "ctx.h"
 #include "packet.h"
 
-/* Kernel 6.16: without it CHECKSUM_COMPLETE of IPv6 is corrupted. */
+/* Linux 6.16: without it CHECKSUM_COMPLETE of IPv6 is corrupted. */
 #define L4_CSUM_IPV6 (1ULL << 7)
 
 /* hops: 1 when this node forwards the packet itself, else 0. */
@@ -60,7 +60,10 @@ static __always_inline __u32 rewrite_check_off(const struct packet *p)
 
 #ifdef MAGLANE_XDP
 
-/* XDP sees bytes only: the whole difference goes into the field. */
+/*
+ * In XDP there is no checksum offload: the whole difference goes into the
+ * field.
+ */
 static __always_inline void rewrite_l4_csum(__u16 *check,
 					    const struct packet *p,
 					    const struct conn *c)
@@ -68,7 +71,7 @@ static __always_inline void rewrite_l4_csum(__u16 *check,
 	int udp = p->tuple.proto == IPPROTO_UDP;
 
 	if (udp && !*check)
-		return; /* none was sent */
+		return; /* no checksum */
 	*check = csum_update(*check, (__u64)c->addr_diff + c->port_diff);
 	if (udp && !*check)
 		*check = 0xffff;
@@ -101,8 +104,8 @@ static __always_inline int rewrite(ctx_t *ctx, const struct packet *p,
 	ports->dest = bpf_htons(c->nat.dport);
 #ifndef MAGLANE_XDP
 	/*
-	 * The helper knows what the field holds: of a CHECKSUM_PARTIAL skb only
-	 * the pseudo header's part, which the ports are no part of.
+	 * The helper knows the content of the field: in a CHECKSUM_PARTIAL skb only
+	 * the sum of the pseudo header, which excludes the ports.
 	 */
 	__u32 off = l4_off + rewrite_check_off(p);
 	__u64 udp = p->tuple.proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;

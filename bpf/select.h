@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * select.h - a flow's backend: Maglev table of the Service, slot by flow hash.
+ * select.h - selects a flow's backend: from the Service's Maglev table, with
+ * the flow hash as slot.
  */
 #ifndef MAGLANE_SELECT_H
 #define MAGLANE_SELECT_H
@@ -16,6 +17,7 @@ static __always_inline __u32 rol32(__u32 x, __u32 n)
 /* Bob Jenkins' lookup3 final mix over three words. */
 static __always_inline __u32 mix3(__u32 a, __u32 b, __u32 c)
 {
+	/* clang-format off */
 	c ^= b; c -= rol32(b, 14);
 	a ^= c; a -= rol32(c, 11);
 	b ^= a; b -= rol32(a, 25);
@@ -23,13 +25,14 @@ static __always_inline __u32 mix3(__u32 a, __u32 b, __u32 c)
 	a ^= c; a -= rol32(c, 4);
 	b ^= a; b -= rol32(a, 14);
 	c ^= b; c -= rol32(b, 24);
+	/* clang-format on */
 	return c;
 }
 
 /*
- * With affinity the source port is 0, and the client alone decides.
- * The destination address is left out: a NodePort has another on each node,
- * and the same client port must reach the same backend through all of them.
+ * With affinity the source port is 0, so that only the client decides. The
+ * destination address is excluded: a NodePort has another one on each node, and
+ * a client port must reach the same backend through all nodes.
  */
 static __always_inline __u32 flow_hash(const struct tuple *t, __u16 sport)
 {
@@ -40,7 +43,7 @@ static __always_inline __u32 flow_hash(const struct tuple *t, __u16 sport)
 		    hash_seed + t->proto);
 }
 
-/* Backend id in the slot that `hash` falls into; 0 if the table is not there. */
+/* Backend id in the slot of `hash`; 0 if the table does not exist. */
 static __always_inline __u32 table_backend(const struct frontend *f, __u32 hash)
 {
 	__u32 slot = (__u32)(((__u64)hash * f->table_size) >> 32);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * service.h - a packet to a frontend, and a packet back: frontend lookup ->
- * connection lookup -> else select and create -> rewrite -> way out.
+ * service.h - a packet to a frontend, and its reply: frontend lookup ->
+ * connection lookup -> else select and create -> rewrite -> send.
  */
 #ifndef MAGLANE_SERVICE_H
 #define MAGLANE_SERVICE_H
@@ -10,13 +10,18 @@
 #include "conn.h"
 #include "forward.h"
 #include "frontend.h"
+#include "own.h"
+#include "port.h"
+#include "route.h"
 #include "select.h"
+#include "slow.h"
 #include "source.h"
 
 /*
- * What XDP leaves to TC: a checksum that its sender has not finished holds
- * just the pseudo header's sum. A redirected frame would carry that to the
- * wire. One finished checksum in 65536 looks the same, and takes the longer way.
+ * Is the checksum unfinished, so that XDP leaves the packet to TC? Its sender
+ * has then stored only the sum of the pseudo header, and a redirected frame
+ * would carry that to the wire. One finished checksum in 65536 looks the same
+ * and goes by TC too.
  */
 #ifdef MAGLANE_XDP
 static __always_inline int service_csum_partial(ctx_t *ctx,
@@ -25,7 +30,7 @@ static __always_inline int service_csum_partial(ctx_t *ctx,
 	__u32 l4_len = p->ip_len - (p->l4_off - L3_OFF);
 	__u16 *check = ctx_data(ctx) + (p->l4_off & L4_OFF_MAX) + rewrite_check_off(p);
 
-	/* who cuts a datagram up has finished its checksum before */
+	/* the checksum is finished before fragmentation */
 	if (p->fragment)
 		return 0;
 	if ((void *)(check + 1) > ctx_data_end(ctx))
@@ -35,68 +40,138 @@ static __always_inline int service_csum_partial(ctx_t *ctx,
 #endif
 
 /*
- * Source of a flow that must come back through this node.
- * 0, or -1 when the node has no address of the family.
+ * Backend id for a new flow of the saved packet to a frontend with session
+ * affinity.
  */
-static __always_inline int service_snat_addr(const struct packet *p,
-					     struct addr *out)
+__noinline int service_backend_affine(ctx_t *ctx)
 {
-	__u32 zero = 0;
-	struct settings *s = bpf_map_lookup_elem(&node_settings, &zero);
+	struct conn_scratch *s = conn_scratch();
+	struct packet *p = packet_saved();
+	struct affinity_key key = {};
+	struct frontend *f;
 
-	if (!s)
-		return -1;
-	*out = p->v4 ? s->snat_v4 : s->snat_v6;
-	return addr_is_zero(out) ? -1 : 0;
+	if (!ctx || !p || !s)
+		return 0;
+	f = bpf_map_lookup_elem(&frontends, &s->frontend);
+	if (!f)
+		return 0;
+	key.client = p->tuple.saddr;
+	key.addr = s->frontend.addr;
+	key.port = s->frontend.port;
+	key.proto = s->frontend.proto;
+	return (int)affinity_backend(f, &key, flow_hash(&p->tuple, 0));
 }
 
-/* Backend id for a new flow. */
-static __always_inline __u32 service_backend(const struct packet *p,
-					     const struct frontend *f,
-					     __u32 hash)
+/* May the saved packet's source use the Service of this id? */
+__noinline int service_source_allowed(ctx_t *ctx, __u32 service_id)
 {
-	struct affinity_key key = {
-		.client = p->tuple.saddr,
-		.addr = p->tuple.daddr,
-		.port = p->tuple.dport,
-		.proto = p->tuple.proto,
-	};
+	struct packet *p = packet_saved();
 
-	if (!f->affinity_seconds)
-		return table_backend(f, hash);
-	return affinity_backend(f, &key, flow_hash(&p->tuple, 0));
+	return ctx && p && source_allowed(p, service_id);
 }
 
 /*
- * Can nobody be the client? A source of this host, of a group, or the
- * destination itself (the land attack): an answer would go round in here. But
- * a load balancer may send with its own address what came to it from a node.
- * Asked for new flows only, so it costs the others nothing.
+ * Can the source be no client? It is an address of this host or of a group, or
+ * the destination itself (the land attack): a reply would loop in this host.
+ * But a load balancer may forward packets of a node with its own address as
+ * source. Called for new flows only, so that others pay nothing.
  */
 static __always_inline int service_martian(const struct packet *p,
 					   const struct frontend *f)
 {
-	const __u8 *b = p->tuple.saddr.b;
-	const __u32 *x = (const __u32 *)b;
-
-	if (addr_equal(&p->tuple.saddr, &p->tuple.daddr) &&
-	    !(f->flags & FRONTEND_LOADBALANCER))
-		return 1;
-	if (p->v4) /* 0/8, 127/8, 224/4 and all above */
-		return b[12] == 0 || b[12] == 127 || b[12] >= 224;
-	/* :: and ::1, ff00::/8 */
-	return b[0] == 0xff || (!(x[0] | x[1] | x[2]) &&
-				(x[3] == 0 || x[3] == bpf_htonl(1)));
+	return addr_is_martian(&p->tuple.saddr, p->v4) ||
+	       (addr_equal(&p->tuple.saddr, &p->tuple.daddr) &&
+		!(f->flags & FRONTEND_LOADBALANCER));
 }
 
-/* Fills *c with a new flow's translation, and enters it. */
+/*
+ * Places the backend of the saved packet's new flow (in the scratch) and sets
+ * the source for its replies to return to. `near`: the API places it on this
+ * node.
+ */
+__noinline int service_place(ctx_t *ctx, __u32 scope, __u32 near)
+{
+	struct conn_scratch *s = conn_scratch();
+	struct packet *p = packet_saved();
+	enum route_place place;
+	struct conn *c;
+
+	if (!ctx || !s || !p)
+		return REASON_DROP_REWRITE;
+	c = &s->forward;
+	if (scope == SCOPE_EXTERNAL) {
+		place = route_backend(ctx, p, &c->nat, (int)near);
+		if (place == ROUTE_NOWHERE)
+			return REASON_DROP_NO_SNAT_ADDR;
+		c->flags |= place == ROUTE_HERE ? CONN_LOCAL : CONN_SNAT;
+		return STEP_NEXT;
+	}
+	c->nat.saddr = p->tuple.saddr;
+	if (near)
+		c->flags |= CONN_LOCAL;
+	if (!addr_equal(&p->tuple.saddr, &c->nat.daddr))
+		return STEP_NEXT;
+	/*
+	 * a pod of another node that reaches itself is no hairpin here: SNAT
+	 * serves it
+	 */
+	c->flags |= CONN_SNAT | CONN_HAIRPIN;
+	c->ifindex = ctx_ifindex(ctx);
+	return route_node_source(p, &c->nat.saddr) ? REASON_DROP_NO_SNAT_ADDR :
+						     STEP_NEXT;
+}
+
+#ifndef MAGLANE_XDP
+
+/*
+ * Would replies of the scratch's new external flow, with a local backend, leave
+ * by another path than replies of the frontend? Pods with a network of their
+ * own have rules that route packets from their address to its NIC (secondary
+ * ENIs of AWS). On that NIC the frontend's address would be foreign.
+ */
+__noinline int service_detour(ctx_t *ctx)
+{
+	__u32 flags = have_fib_skip_neigh ? FIB_SKIP_NEIGH : 0;
+	struct conn_scratch *s = conn_scratch();
+	struct packet *p = packet_saved();
+	struct bpf_fib_lookup fib;
+	__u32 device, way;
+	struct tuple to;
+	long found;
+
+	if (!ctx || !s || !p || !route_by_source())
+		return 0;
+	found = route_lookup(ctx, p, &s->forward.nat, 1, flags, &fib);
+	if (!route_found(found))
+		return 0;
+	device = fib.ifindex;
+	tuple_turn(&s->forward.nat, &to);
+	found = route_lookup_by(ctx, p, device, &to, 1, flags, &fib);
+	if (!route_found(found))
+		return 0;
+	way = fib.ifindex;
+	to.saddr = p->tuple.daddr;
+	found = route_lookup_by(ctx, p, device, &to, 1, flags, &fib);
+	return route_found(found) && fib.ifindex != way;
+}
+
+#endif
+
+/*
+ * Fills the scratch's forward entry with the translation of a new flow, and
+ * creates it. `node`: CONN_NODE or 0.
+ */
 static __always_inline int service_connect(ctx_t *ctx, const struct packet *p,
 					   const struct frontend *f, __u8 scope,
-					   struct conn *c)
+					   struct conn_scratch *s, __u8 node)
 {
+	struct conn *c = &s->forward;
 	__u32 hash = flow_hash(&p->tuple, p->tuple.sport);
-	__u32 id = service_backend(p, f, hash);
+	__u32 id = f->affinity_seconds ?
+			   (__u32)service_backend_affine(ctx) :
+			   table_backend(f, hash);
 	struct backend *b = backend_lookup(id);
+	int step;
 
 	if (!b)
 		return REASON_DROP_STALE;
@@ -108,30 +183,27 @@ static __always_inline int service_connect(ctx_t *ctx, const struct packet *p,
 	c->backend_id = id;
 	c->backend_generation = b->generation;
 	c->service_id = f->service_id;
-	c->flags = CONN_FORWARD;
-	if (b->flags & BACKEND_LOCAL)
-		c->flags |= CONN_LOCAL;
-	if (p->tcp_flags & TH_SYN)
-		c->flags |= CONN_SYN;
-	c->nat.saddr = p->tuple.saddr;
+	c->flags = CONN_FORWARD | node;
 	c->nat.daddr = b->addr;
 	c->nat.dport = b->port;
 	c->nat.proto = p->tuple.proto;
-	/* from another node's pod to itself is no hairpin of ours: SNAT does */
-	if (scope == SCOPE_INTERNAL && addr_equal(&p->tuple.saddr, &b->addr)) {
-		c->flags |= CONN_SNAT | CONN_HAIRPIN;
-		c->ifindex = ctx_ifindex(ctx);
-	} else if (scope == SCOPE_EXTERNAL && !(c->flags & CONN_LOCAL)) {
-		c->flags |= CONN_SNAT;
-	}
-	if ((c->flags & CONN_SNAT) && service_snat_addr(p, &c->nat.saddr))
-		return REASON_DROP_NO_SNAT_ADDR;
-	if (conn_create(ctx, p, c, hash))
+	step = service_place(ctx, scope, b->flags & BACKEND_LOCAL);
+	if (step != STEP_NEXT)
+		return step;
+#ifdef MAGLANE_XDP
+	if (c->flags & CONN_LOCAL)
+		return REASON_PASS_LOCAL;
+#else
+	if ((c->flags & CONN_LOCAL) && scope == SCOPE_EXTERNAL &&
+	    service_detour(ctx))
+		c->flags |= CONN_DETOUR;
+#endif
+	if (conn_create(ctx, p, s, hash))
 		return REASON_DROP_NO_PORT;
 	return STEP_NEXT;
 }
 
-/* Sends a packet of the client on to the backend of `c`. */
+/* Sends a packet of the client to the backend of `c`. */
 static __always_inline int service_send(ctx_t *ctx, struct packet *p,
 					const struct conn *c, __u8 scope)
 {
@@ -151,32 +223,76 @@ static __always_inline int service_send(ctx_t *ctx, struct packet *p,
 #endif
 }
 
-/* A packet to frontend `f`. */
-static __always_inline int service_forward(ctx_t *ctx, struct packet *p,
-					   const struct frontend *f, __u8 scope)
+/* Returned by service_new(), besides reasons: the flow now exists. */
+#define STEP_CONNECTED (-2)
+
+/* Begins a flow for a packet to frontend `f` without one. */
+static __always_inline int service_new(ctx_t *ctx, struct packet *p,
+				       const struct frontend *f, __u8 scope,
+				       struct conn_scratch *s, __u8 node)
 {
-	struct conn *found, c;
 	int step;
 
-	found = conn_lookup(&p->tuple);
-	if (found && (found->flags & CONN_FORWARD) && conn_usable(found, p)) {
-		conn_touch(found, p);
-		return service_send(ctx, p, found, scope);
-	}
+	if (f->flags & FRONTEND_ENDED)
+		return STEP_NEXT;
+	if (own_socket(ctx))
+		return REASON_PASS_OWN;
 	if (service_martian(p, f))
 		return REASON_DROP_MARTIAN;
-	if (!source_allowed(p, f))
+	/* connect() does not check ranges either */
+	if ((f->flags & FRONTEND_RANGES) && !node &&
+	    !service_source_allowed(ctx, f->service_id))
 		return REASON_DROP_SOURCE_RANGE;
 	if (!f->table_size)
 		return f->flags & FRONTEND_DROP ? REASON_DROP_NO_BACKEND :
 						  REASON_REJECT_NO_BACKEND;
-	step = service_connect(ctx, p, f, scope, &c);
-	if (step != STEP_NEXT)
-		return step;
-	return service_send(ctx, p, &c, scope);
+	step = service_connect(ctx, p, f, scope, s, node);
+	return step == STEP_NEXT ? STEP_CONNECTED : step;
 }
 
-/* May this be a reply to a flow whose source we translated? */
+/*
+ * The owner of the socket that dialled the frontend of a new flow, which is in
+ * the scratch. 0: the packet's destination is the frontend.
+ */
+#define DIALLED_BY_POD 1
+#define DIALLED_BY_NODE 2
+
+/* As service_new(), for the saved packet. `dialled`: DIALLED_BY_* or 0. */
+__noinline int service_begin(ctx_t *ctx, __u32 scope, __u32 dialled)
+{
+	struct conn_scratch *s = conn_scratch();
+	struct packet *p = packet_saved();
+	struct frontend *f;
+
+	if (!ctx || !p || !s)
+		return REASON_DROP_REWRITE;
+	if (!dialled) {
+		s->frontend.addr = p->tuple.daddr;
+		s->frontend.port = p->tuple.dport;
+		s->frontend.proto = p->tuple.proto;
+		s->frontend.scope = (__u8)scope;
+	}
+	f = bpf_map_lookup_elem(&frontends, &s->frontend);
+	return f ? service_new(ctx, p, f, (__u8)scope, s,
+			       dialled == DIALLED_BY_NODE ? CONN_NODE : 0) :
+		   STEP_NEXT;
+}
+
+/* May this packet of the client to frontend `f` use `c`? */
+static __always_inline int service_follows(ctx_t *ctx, const struct packet *p,
+					   const struct frontend *f,
+					   struct conn *c)
+{
+	/*
+	 * a UDP flow ends with its Service; another Service may have the
+	 * address then
+	 */
+	if (p->tuple.proto == IPPROTO_UDP && c->service_id != f->service_id)
+		return 0;
+	return conn_usable(c, p) && conn_owns(ctx, &p->tuple, c);
+}
+
+/* May this be a reply to a flow with a translated source? */
 static __always_inline int service_snat_port(const struct packet *p)
 {
 	return p->tuple.dport >= snat_port_min &&
@@ -185,62 +301,81 @@ static __always_inline int service_snat_port(const struct packet *p)
 
 #ifndef MAGLANE_XDP
 /*
- * The entry that an ICMP error travels by, or NULL. Errors tell nothing of the
- * flow's age, so it is not touched.
+ * The entry that an ICMP error travels by, or NULL. An error is no sign that
+ * the flow is alive, so the entry is not touched.
  */
 static __always_inline struct conn *service_related(ctx_t *ctx,
 						    struct packet *p)
 {
-	return related_parse(ctx, p) ? conn_lookup(&p->tuple) : 0;
+	struct conn *c = related_parse(ctx, p) ? conn_lookup(&p->tuple) : 0;
+
+	if (!c || (c->flags & CONN_OWN))
+		return 0;
+	return !(c->flags & CONN_FORWARD) || conn_owns(ctx, &p->tuple, c) ? c : 0;
 }
 #endif
 
 /*
  * Seconds without a datagram of its client after which a UDP flow's ports may
- * be another's: the kernel gives an ephemeral port anew at once. last_seen is
- * up to one behind. A flow that is in use is not taken from a socket that
- * sends to the backend's address too.
+ * belong to another flow: the kernel reuses an ephemeral port at once.
+ * last_seen is up to one second late. A socket that sends to the backend's
+ * address must not end a flow in use.
  */
 #define UDP_SILENT 2
 
-/*
- * A connection that a client begins to a backend's own address: with the ports
- * of an earlier one through a Service, that one's entries would translate its
- * answers, so they go. Called for packets that are no Service's. `udp`: for
- * datagrams too, which have no SYN, so that each is looked at.
- */
-static __always_inline void service_forget(const struct packet *p, int udp)
+/* As service_forget(), for the saved packet. */
+__noinline int service_forget_saved(__u32 datagram)
 {
-	int datagram = p->tuple.proto == IPPROTO_UDP;
+	struct packet *p = packet_saved();
 	struct tuple reply, forward;
 	struct conn *c, *other;
 
-	if (datagram ? !udp : (p->tcp_flags & (TH_SYN | TH_ACK)) != TH_SYN)
-		return;
+	if (!p)
+		return 0;
 	tuple_turn(&p->tuple, &reply);
 	c = conn_lookup(&reply);
-	if (!c || (c->flags & CONN_FORWARD))
-		return;
-	tuple_turn(&c->nat, &forward);
-	other = conn_lookup(&forward);
+	if (!c || (c->flags & (CONN_FORWARD | CONN_OWN)))
+		return 0;
+	other = conn_mirror_of(&reply, c);
 	if (datagram && other &&
-	    conn_now() - other->last_seen <= UDP_SILENT * hz)
-		return;
-	bpf_map_delete_elem(&connections, &forward);
+	    conn_half_age(other, conn_now()) <= UDP_SILENT * hz)
+		return 0;
+	tuple_turn(&c->nat, &forward);
+	if (other)
+		bpf_map_delete_elem(&connections, &forward);
 	bpf_map_delete_elem(&connections, &reply);
+	return 0;
 }
 
-/* UDP has no SYN: a flow is over when neither side has sent for long. */
-static __always_inline int service_over(const struct conn *c, __u8 proto)
+/* May the packet begin a connection? `udp`: count each datagram as such. */
+static __always_inline int service_may_begin(const struct packet *p, int udp)
 {
-	struct tuple key;
-	struct conn *other;
+	if (p->tuple.proto == IPPROTO_UDP)
+		return udp;
+	return (p->tcp_flags & (TH_SYN | TH_ACK)) == TH_SYN;
+}
 
-	if (proto != IPPROTO_UDP || !conn_expired(c, proto))
-		return 0;
-	tuple_turn(&c->nat, &key);
-	other = conn_lookup(&key);
-	return !other || conn_expired(other, proto);
+/*
+ * Deletes the entries of an earlier flow with the same ports, when a client
+ * begins a connection to a backend's own address: they would translate its
+ * replies. Called for packets that are not for a Service. `udp`: check
+ * datagrams too, all of them, since they have no SYN.
+ */
+static __always_inline void service_forget(const struct packet *p, int udp)
+{
+	if (service_may_begin(p, udp) && packet_save(p))
+		service_forget_saved(p->tuple.proto == IPPROTO_UDP);
+}
+
+/*
+ * Is `c` the entry of a reply to translate? UDP has no close: its flow ends
+ * when neither side has sent for its timeout.
+ */
+static __always_inline int service_is_reply(const struct packet *p,
+					    const struct conn *c)
+{
+	return !(c->flags & (CONN_FORWARD | CONN_OWN)) &&
+	       !(p->tuple.proto == IPPROTO_UDP && conn_expired(&p->tuple, c));
 }
 
 /* The entry of a backend's reply, or NULL. */
@@ -248,9 +383,81 @@ static __always_inline struct conn *service_reply(const struct packet *p)
 {
 	struct conn *c = conn_lookup(&p->tuple);
 
-	if (!c || (c->flags & CONN_FORWARD) || service_over(c, p->tuple.proto))
-		return 0;
-	return c;
+	return c && service_is_reply(p, c) ? c : 0;
+}
+
+#ifndef MAGLANE_XDP
+/*
+ * Are a pod's replies in this flow sent where they leave the pod, not where the
+ * stack sends them out? Yes for a pod that was not known to be here, for a pod
+ * that is its own client, and where the stack would take another path.
+ */
+static __always_inline int service_answered_here(const struct conn *c)
+{
+	if (c->flags & CONN_DETOUR)
+		return 1;
+	return (c->flags & CONN_SNAT) &&
+	       (c->flags & (CONN_LOCAL | CONN_HAIRPIN)) != CONN_LOCAL;
+}
+#endif
+
+/* Sends a reply to its client; STEP_NEXT when another hook does that. */
+static __always_inline int service_answer(ctx_t *ctx, struct packet *p,
+					  struct conn *c, __u8 scope)
+{
+	__u32 elsewhere = CONN_NODE | (scope == SCOPE_INTERNAL ? 0 : CONN_HAIRPIN);
+
+#ifndef MAGLANE_XDP
+	if (scope == SCOPE_EXTERNAL)
+		elsewhere |= CONN_LOCAL;
+	else if (!service_answered_here(c))
+		return STEP_NEXT;
+#endif
+	if (c->flags & elsewhere)
+		return STEP_NEXT;
+	conn_touch(ctx, c, p);
+#ifndef MAGLANE_XDP
+	if (c->flags & CONN_HAIRPIN)
+		return forward_hairpin(ctx, p, c);
+#endif
+	/* from a pod: see service_answered_here() */
+	return forward(ctx, p, c, REASON_TO_CLIENT);
+}
+
+/*
+ * Handles a packet to frontend `f`, which may be NULL, or to a port that a
+ * reply may have. An existing flow has precedence over the frontend: a reply to
+ * a source port of ours, a flow of the node, a client's flow. STEP_NEXT when it
+ * is none of these. `dialled`: as for service_begin().
+ */
+static __always_inline int service_step(ctx_t *ctx, struct packet *p,
+					const struct frontend *f, __u8 scope,
+					int dialled)
+{
+	struct conn *c = conn_lookup(&p->tuple);
+	int step;
+
+	if (c && service_is_reply(p, c))
+		return service_answer(ctx, p, c, scope);
+	if (!f)
+		return STEP_NEXT;
+	if (c && (c->flags & CONN_OWN) && !conn_expired(&p->tuple, c)) {
+		c->last_seen = conn_now();
+		return REASON_PASS_OWN;
+	}
+	if (c && (c->flags & CONN_FORWARD) && service_follows(ctx, p, f, c)) {
+		conn_touch(ctx, c, p);
+	} else {
+		if (!packet_save(p))
+			return REASON_DROP_REWRITE;
+		step = service_begin(ctx, scope, (__u32)dialled);
+		if (step != STEP_CONNECTED)
+			return step;
+		c = conn_lookup(&p->tuple);
+		if (!c)
+			return REASON_DROP_STALE;
+	}
+	return service_send(ctx, p, c, scope);
 }
 
 #endif

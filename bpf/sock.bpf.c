@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * sock.bpf.c - sockets of the node and its pods. A frontend's address is
- * exchanged for a backend's before there is a packet, so none needs to be
- * translated; getpeername() and recvmsg() give the frontend back.
+ * sock.bpf.c - sockets of the node and its pods. The hooks replace a frontend's
+ * address with a backend's before there is a packet, so that no packet needs
+ * translation; getpeername() and recvmsg() return the frontend.
  *
- * TCP of every socket; UDP of the node's own only. A pod's UDP goes packet by
- * packet (tc.bpf.c), so that it leaves a dead backend at once.
+ * They translate TCP of every socket, and UDP of the node's own sockets and of
+ * pods whose packets no TC program of ours sees (served.h). UDP of other pods
+ * is translated per packet (tc.bpf.c), so that it leaves a dead backend at
+ * once.
  */
 #include <linux/bpf.h>
 #include <linux/in.h>
@@ -17,16 +19,26 @@
 #include "config.h"
 #include "count.h"
 #include "frontend.h"
+#include "left-out.h"
 #include "packet.h"
+#include "route.h"
 #include "select.h"
+#include "served.h"
+#include "sockets.h"
 
 #define SOCK_PROCEED 1
 #define SOCK_REFUSE 0
 #define ECONNREFUSED 111
+/* <sys/socket.h> and newer kernels' <linux/in.h> define them. */
+#define AF_INET 2
+#define AF_INET6 10
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
 
 typedef struct bpf_sock_addr sock_t;
 
-/* What a hook was called with. */
+/* The destination that a hook was called with. */
 struct dialled {
 	struct addr addr;
 	__u16 port;
@@ -38,21 +50,50 @@ static __always_inline int sock_of_host(sock_t *ctx)
 	return bpf_get_netns_cookie(ctx) == host_netns_cookie;
 }
 
-/* Is this socket ours to translate? */
+/*
+ * IPPROTO_TCP for MPTCP, whose first subflow is TCP to the same address. 0:
+ * neither TCP nor UDP.
+ */
+static __always_inline __u8 sock_proto(__u32 protocol)
+{
+	if (protocol == IPPROTO_MPTCP)
+		return IPPROTO_TCP;
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP ?
+		       (__u8)protocol :
+		       0;
+}
+
+/* Should the hooks translate this socket? */
 static __always_inline int sock_wanted(sock_t *ctx)
 {
-	if (ctx->protocol == IPPROTO_TCP)
-		return !host_only || sock_of_host(ctx);
-	if (ctx->protocol == IPPROTO_UDP)
-		return sock_of_host(ctx);
-	return 0;
+	__u8 proto = sock_proto(ctx->protocol);
+
+	if (!proto)
+		return 0;
+	if (sock_of_host(ctx))
+		return 1;
+	if (host_only || left_out())
+		return 0;
+	if (proto == IPPROTO_TCP)
+		return 1;
+	/*
+	 * a socket that has translated continues: TC might take another backend
+	 */
+	return !served_netns_known(bpf_get_netns_cookie(ctx)) ||
+	       sockets_listed(bpf_get_socket_cookie(ctx), proto);
+}
+
+/* May this socket have been translated? */
+static __always_inline int sock_known(sock_t *ctx)
+{
+	return sock_proto(ctx->protocol) && (!host_only || sock_of_host(ctx));
 }
 
 static __always_inline void sock_get4(sock_t *ctx, struct dialled *d)
 {
 	addr_from_v4(&d->addr, ctx->user_ip4);
 	d->port = bpf_ntohs((__u16)ctx->user_port);
-	d->proto = (__u8)ctx->protocol;
+	d->proto = sock_proto(ctx->protocol);
 }
 
 static __always_inline void sock_get6(sock_t *ctx, struct dialled *d)
@@ -64,7 +105,7 @@ static __always_inline void sock_get6(sock_t *ctx, struct dialled *d)
 	a[2] = ctx->user_ip6[2];
 	a[3] = ctx->user_ip6[3];
 	d->port = bpf_ntohs((__u16)ctx->user_port);
-	d->proto = (__u8)ctx->protocol;
+	d->proto = sock_proto(ctx->protocol);
 }
 
 static __always_inline void sock_set4(sock_t *ctx, const struct addr *addr,
@@ -89,39 +130,47 @@ static __always_inline void sock_set6(sock_t *ctx, const struct addr *addr,
 static __always_inline void sock_key_of(sock_t *ctx, const struct dialled *d,
 					struct sock_key *key)
 {
-	__builtin_memset(key, 0, sizeof(*key));
-	key->cookie = bpf_get_socket_cookie(ctx);
-	key->addr = d->addr;
-	key->port = d->port;
-	key->proto = d->proto;
+	sockets_key(key, bpf_get_socket_cookie(ctx), &d->addr, d->port,
+		    d->proto);
 }
 
-/* Remembers what the socket dialled; written only when it is not known yet. */
-static __always_inline void sock_remember(sock_t *ctx,
+/*
+ * Stores the frontend that the socket dialled; writes only a changed entry.
+ * @backend is in the key, @value has the rest.
+ */
+static __always_inline void sock_remember(sock_t *ctx, __u32 reason,
 					  const struct dialled *backend,
-					  const struct dialled *frontend,
-					  __u32 service_id)
+					  const struct sock_frontend *value)
 {
-	struct sock_frontend value = {
-		.addr = frontend->addr,
-		.port = frontend->port,
-		.service_id = service_id,
-	};
 	struct sock_frontend *known;
 	struct sock_key key;
 
 	sock_key_of(ctx, backend, &key);
 	known = bpf_map_lookup_elem(&sockets, &key);
-	if (known && known->port == value.port &&
-	    addr_equal(&known->addr, &value.addr))
+	if (known && known->port == value->port &&
+	    known->service_id == value->service_id &&
+	    known->backend_id == value->backend_id &&
+	    known->backend_generation == value->backend_generation &&
+	    addr_equal(&known->addr, &value->addr))
 		return;
-	bpf_map_update_elem(&sockets, &key, &value, BPF_ANY);
+	bpf_map_update_elem(&sockets, &key, value, BPF_ANY);
+	if (!known && reason == REASON_SOCK_SENDMSG)
+		sockets_list(&key);
+}
+
+/* UDP of a pod gets here only while TC is not known to see it. */
+static __always_inline __u64 sock_unserved(sock_t *ctx, __u8 proto)
+{
+	if (proto != IPPROTO_UDP || sock_of_host(ctx))
+		return 0;
+	served_not_yet();
+	return bpf_get_netns_cookie(ctx);
 }
 
 /*
- * A connection has no source port yet: TCP takes any slot of the table. A UDP
- * socket takes the same slot each time, so that its datagrams stay together
- * while the table does.
+ * A connection has no source port yet: TCP takes a random slot of the table. A
+ * UDP socket takes the same slot each time, so that its datagrams have one
+ * backend while the table is unchanged.
  */
 static __always_inline __u32 sock_hash(sock_t *ctx, const struct dialled *d)
 {
@@ -133,7 +182,10 @@ static __always_inline __u32 sock_hash(sock_t *ctx, const struct dialled *d)
 	return mix3((__u32)cookie, (__u32)(cookie >> 32) ^ hash_seed, d->port);
 }
 
-/* Backend id; a socket has no source address yet: its namespace stands for it. */
+/*
+ * Backend id. A socket has no source address yet: its namespace identifies the
+ * client.
+ */
 static __always_inline __u32 sock_backend(sock_t *ctx, const struct dialled *d,
 					  const struct frontend *f)
 {
@@ -163,23 +215,50 @@ static __always_inline int sock_refuse(void)
 	return SOCK_REFUSE;
 }
 
-/* Nothing else lives at a ClusterIP: a port that no Service has is refused. */
+/* No other host uses a ClusterIP: refuses a port that no Service has. */
 static __always_inline int sock_no_port(const struct dialled *d)
 {
 	struct service_address *a = address_lookup(&d->addr);
 
-	return a && (a->flags & ADDRESS_CLUSTERIP) ? sock_refuse() :
-						     SOCK_PROCEED;
+	return a && (a->flags & ADDRESS_CLUSTERIP) && !route_is_local(&d->addr) ?
+		       sock_refuse() :
+		       SOCK_PROCEED;
 }
 
 /*
- * Exchanges *d for a backend. SOCK_REFUSE when there is none; *changed tells
- * whether *d is to be written back.
+ * Handles a frontend without a backend. Connected UDP may get one later: TC
+ * sees its datagrams. That excludes addresses of the node itself, which are
+ * routed to lo, where there is no program.
+ */
+static __always_inline int sock_no_backend(sock_t *ctx, const struct dialled *d,
+					   const struct frontend *f,
+					   __u32 reason)
+{
+	struct sock_frontend value = {
+		.addr = d->addr,
+		.port = d->port,
+		.service_id = f->service_id,
+	};
+
+	/* TC drops the packet, as a Local policy requires */
+	if (f->flags & FRONTEND_DROP)
+		return SOCK_PROCEED;
+	if (d->proto != IPPROTO_UDP || reason != REASON_SOCK_CONNECT ||
+	    (f->flags & (FRONTEND_NODEPORT | FRONTEND_LOOPBACK)))
+		return sock_refuse();
+	if (sock_of_host(ctx))
+		sock_remember(ctx, reason, d, &value);
+	return SOCK_PROCEED;
+}
+
+/*
+ * Replaces *d with a backend. SOCK_REFUSE when there is none; *changed says
+ * whether to write *d back.
  */
 static __always_inline int sock_translate(sock_t *ctx, struct dialled *d,
 					  __u32 reason, int *changed)
 {
-	struct dialled frontend = *d;
+	struct sock_frontend value = { .addr = d->addr, .port = d->port };
 	struct frontend *f;
 	struct backend *b;
 
@@ -187,25 +266,28 @@ static __always_inline int sock_translate(sock_t *ctx, struct dialled *d,
 	f = frontend_lookup(&d->addr, d->port, d->proto, SCOPE_INTERNAL);
 	if (!f)
 		return sock_no_port(d);
-	/* ranges are of a packet's source: tc.bpf.c sees that. The node may always */
+	/*
+	 * ranges concern a packet's source: tc.bpf.c checks it. The node may
+	 * always
+	 */
 	if ((f->flags & FRONTEND_RANGES) && !sock_of_host(ctx))
 		return SOCK_PROCEED;
-	/* a pod's 127.0.0.1 is its own */
+	/* 127.0.0.1 of a pod is its own */
 	if ((f->flags & FRONTEND_LOOPBACK) && !sock_of_host(ctx))
 		return SOCK_PROCEED;
-	if (!f->table_size) {
-		/* dropped as a packet, as a Local policy wants it */
-		if (f->flags & FRONTEND_DROP)
-			return SOCK_PROCEED;
-		return sock_refuse();
-	}
-	b = backend_lookup(sock_backend(ctx, d, f));
+	if (!f->table_size)
+		return sock_no_backend(ctx, d, f, reason);
+	value.service_id = f->service_id;
+	value.backend_id = sock_backend(ctx, d, f);
+	b = backend_lookup(value.backend_id);
 	if (!b)
 		return sock_refuse();
 	d->addr = b->addr;
 	d->port = b->port;
 	*changed = 1;
-	sock_remember(ctx, d, &frontend, f->service_id);
+	value.backend_generation = b->generation;
+	value.netns_cookie = sock_unserved(ctx, d->proto);
+	sock_remember(ctx, reason, d, &value);
 	count(reason, 0);
 	return SOCK_PROCEED;
 }
@@ -239,7 +321,10 @@ static __always_inline int sock_out6(sock_t *ctx, __u32 reason)
 	return verdict;
 }
 
-/* recvmsg() and getpeername(): the frontend of what the socket talks to. */
+/*
+ * recvmsg() and getpeername(): the frontend of the backend that the socket
+ * talks to.
+ */
 static __always_inline struct sock_frontend *
 sock_recall(sock_t *ctx, const struct dialled *d)
 {
@@ -254,7 +339,7 @@ static __always_inline int sock_back4(sock_t *ctx)
 	struct sock_frontend *f;
 	struct dialled d = {};
 
-	if (!sock_wanted(ctx))
+	if (!sock_known(ctx))
 		return SOCK_PROCEED;
 	sock_get4(ctx, &d);
 	f = sock_recall(ctx, &d);
@@ -268,12 +353,59 @@ static __always_inline int sock_back6(sock_t *ctx)
 	struct sock_frontend *f;
 	struct dialled d = {};
 
-	if (!sock_wanted(ctx))
+	if (!sock_known(ctx))
 		return SOCK_PROCEED;
 	sock_get6(ctx, &d);
 	f = sock_recall(ctx, &d);
 	if (f)
 		sock_set6(ctx, &f->addr, f->port);
+	return SOCK_PROCEED;
+}
+
+/*
+ * Stores the address of a closing socket's peer; 0 when it has none. volatile,
+ * and all before a branch: the verifier requires a read of each field at its
+ * own offset.
+ */
+static __always_inline int sock_peer(const volatile struct bpf_sock *ctx,
+				     struct addr *addr)
+{
+	__u32 *a = (__u32 *)addr->b;
+	__u32 v4 = ctx->dst_ip4;
+
+	a[0] = ctx->dst_ip6[0];
+	a[1] = ctx->dst_ip6[1];
+	a[2] = ctx->dst_ip6[2];
+	a[3] = ctx->dst_ip6[3];
+	if (ctx->family == AF_INET)
+		addr_from_v4(addr, v4);
+	return ctx->dst_port != 0;
+}
+
+/*
+ * The last close of a socket: deletes its entries, to make room for live
+ * sockets.
+ */
+SEC("cgroup/sock_release")
+int ml_release(struct bpf_sock *ctx)
+{
+	__u8 proto = sock_proto(ctx->protocol);
+	__u64 cookie;
+	struct sock_key key;
+	struct addr peer;
+
+	if (!proto)
+		return SOCK_PROCEED;
+	cookie = bpf_get_socket_cookie(ctx);
+	if (sock_peer(ctx, &peer)) {
+		sockets_key(&key, cookie, &peer,
+			    bpf_ntohs((__u16)ctx->dst_port), proto);
+		/* a lookup takes no lock, and most sockets have no entry */
+		if (bpf_map_lookup_elem(&sockets, &key))
+			bpf_map_delete_elem(&sockets, &key);
+	}
+	if (proto == IPPROTO_UDP)
+		sockets_forget(cookie, proto);
 	return SOCK_PROCEED;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * source.h - loadBalancerSourceRanges: who may use a LoadBalancer's address.
+ * source.h - loadBalancerSourceRanges: the sources that may use a
+ * LoadBalancer's address.
  */
 #ifndef MAGLANE_SOURCE_H
 #define MAGLANE_SOURCE_H
@@ -9,20 +10,18 @@
 #include "packet.h"
 
 /*
- * What comes from the address itself went to a load balancer first, which has
- * let it in.
+ * Is the packet's source allowed? A packet from the frontend's own address has
+ * passed a load balancer, which has admitted it.
  */
 static __always_inline int source_allowed(const struct packet *p,
-					  const struct frontend *f)
+					  __u32 service_id)
 {
 	struct source_range_key key = {
 		.prefix_len = 8 * (sizeof(key.service_id) + sizeof(key.addr)),
-		.service_id = f->service_id,
+		.service_id = service_id,
 		.addr = p->tuple.saddr,
 	};
 
-	if (!(f->flags & FRONTEND_RANGES))
-		return 1;
 	return addr_equal(&p->tuple.saddr, &p->tuple.daddr) ||
 	       bpf_map_lookup_elem(&source_ranges, &key);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * translate.h - puts a flow's translation into a packet of it, or into an ICMP
- * error about it. XDP leaves those to TC.
+ * translate.h - applies a flow's translation to its packet, or to an ICMP error
+ * about it. XDP leaves errors to TC.
  */
 #ifndef MAGLANE_TRANSLATE_H
 #define MAGLANE_TRANSLATE_H

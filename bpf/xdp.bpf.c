@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * xdp.bpf.c - devices of the node: traffic to and from backends on other nodes,
- * which never needs this node's stack. All else is TC's, byte for byte as it came.
+ * which never needs this node's stack. TC gets all other packets unchanged.
  */
 #define MAGLANE_XDP
 
@@ -12,35 +12,37 @@
 static __always_inline int xdp_step(ctx_t *ctx, struct packet *p)
 {
 	struct frontend *f;
-	struct conn *c;
 	int step;
 
 	step = packet_parse(ctx, p);
 	if (step != STEP_NEXT)
 		return step;
-	if (p->fragment == FRAGMENT_FIRST && fragment_awaited(p))
-		return REASON_PASS_FRAGMENT;
 	f = frontend_lookup(&p->tuple.daddr, p->tuple.dport, p->tuple.proto,
 			    SCOPE_EXTERNAL);
 	if (!f && !service_snat_port(p))
 		return REASON_PASS_NOT_SERVICE;
+	if (!ctx_is_ours(ctx, 0))
+		return REASON_PASS_OTHER_HOST;
+	if (p->fragment == FRAGMENT_FIRST) {
+		fragment_remember(ctx, p);
+		if (fragment_awaited(p))
+			return REASON_PASS_FRAGMENT;
+	}
 	if (p->ttl <= 1)
 		return REASON_PASS_FIB;
 	if (service_csum_partial(ctx, p))
 		return REASON_PASS_CHECKSUM;
-	if (f) {
-		step = service_forward(ctx, p, f, SCOPE_EXTERNAL);
-		return step == REASON_REJECT_NO_BACKEND ?
-			       REASON_PASS_NO_BACKEND :
-			       step;
-	}
-	c = service_reply(p);
-	if (!c || (c->flags & CONN_HAIRPIN))
+	step = service_step(ctx, p, f, SCOPE_EXTERNAL, 0);
+	if (step == STEP_NEXT)
 		return REASON_PASS_NOT_SERVICE;
-	conn_touch(c, p);
-	return forward(ctx, p, c, REASON_TO_CLIENT);
+	return step == REASON_REJECT_NO_BACKEND ? REASON_PASS_NO_BACKEND : step;
 }
 
+/*
+ * The program reads headers from the first buffer only. Where the kernel
+ * supports multi-buffer frames, the agent declares that the program takes them:
+ * libbpf could not withdraw the declaration of a section xdp.frags.
+ */
 SEC("xdp")
 int ml_xdp(struct xdp_md *ctx)
 {

@@ -1,4 +1,7 @@
-/** Compiles the BPF programs into .cache/bpf, and copies them to a directory if one is given: scripts/bpf.ts [directory] */
+/**
+ * Compiles the BPF programs into .cache/bpf, and copies them to a directory if given:
+ * scripts/bpf.ts [directory]
+ */
 import { cp } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { bpfObjects } from '../agent/bpf/compile.ts';

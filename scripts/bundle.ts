@@ -1,4 +1,7 @@
-/** Bundles the agent into one file with what cannot be bundled beside it: scripts/bundle.ts <directory> */
+/**
+ * Bundles the agent into one file and copies the native modules beside it: scripts/bundle.ts
+ * <directory>
+ */
 import { chmod, cp, mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
@@ -9,7 +12,7 @@ const [target] = process.argv.slice(2);
 /** Native code, loaded from node_modules at run time. */
 const NATIVE = ['koffi', 'ffi-napi', 'ref-napi'];
 
-/** CommonJS parts of the bundle call require(), which a module does not have. */
+/** CommonJS parts of the bundle call require(), which does not exist in a module. */
 const REQUIRE =
 	"import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);";
 
@@ -20,14 +23,15 @@ exec node "$(dirname "$(readlink -f "$0")")/../dist/agent/main.js" "$@"
 async function bundle(directory: string): Promise<void> {
 	const { warnings } = await build({
 		entryPoints: [join(root, 'agent/main.ts')],
-		// two directories down, as in the source tree: the agent finds bpf/ and dist/bpf/ from where it is
+		// two directories down, as in the source tree: the agent finds bpf/ and dist/bpf/ relative to
+		// its file
 		outfile: join(directory, 'dist/agent/main.js'),
 		bundle: true,
 		platform: 'node',
 		format: 'esm',
 		target: 'node24',
-		// the standalone cluster is a tool of the source tree: it starts parts of itself as processes
-		external: [...NATIVE, './standalone/*'],
+		// the standalone cluster needs the source tree: it starts parts of itself as processes
+		external: [...NATIVE, '../standalone/*'],
 		banner: { js: REQUIRE },
 		sourcemap: 'linked',
 		sourcesContent: false,

@@ -1,11 +1,20 @@
-/** The one gate: types, lint and format, generated files, BPF headers and objects, imports. Exit status 1 when one fails. */
+/**
+ * All checks: types, lint and format, generated files, BPF headers and objects, imports. Exits with
+ * 1 when one fails.
+ */
 import { execFile } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { findClang } from '../agent/bpf/clang.ts';
 import { bpfObjects } from '../agent/bpf/compile.ts';
+import { auditProblems } from './check/audit.ts';
+import { commitProblems } from './check/commits.ts';
 import { headerProblems } from './check/headers.ts';
 import { importProblems } from './check/imports.ts';
+import { licenceProblems } from './check/licences.ts';
+import { networksProblems } from './check/networks.ts';
+import { allProseProblems } from './check/prose.ts';
 import { semanticsProblems } from './check/semantics.ts';
 import { wordProblems } from './check/words.ts';
 import { hasCommand } from './machine.ts';
@@ -13,16 +22,21 @@ import { hasCommand } from './machine.ts';
 const run = promisify(execFile);
 const root = resolve(import.meta.dirname, '..');
 
-/** A step's problems, one a line or block; `skipped` says why it could not look. */
+/** The problems of a step, one line or block each; `skipped`: why the step could not run. */
 interface Result {
 	readonly problems: readonly string[];
 	readonly skipped?: string;
 }
 
-/** A program of node_modules under the pinned Node: what it prints is the problem when it fails. */
+/** Runs a program of node_modules with the pinned Node. If it fails, its output is the problem. */
 async function tool(script: string, ...args: string[]): Promise<Result> {
+	return program(process.execPath, join(root, script), ...args);
+}
+
+/** The output of a program that fails is the problem. */
+async function program(file: string, ...args: string[]): Promise<Result> {
 	try {
-		await run(process.execPath, [join(root, script), ...args], { cwd: root, maxBuffer: 1 << 26 });
+		await run(file, args, { cwd: root, maxBuffer: 1 << 26 });
 		return { problems: [] };
 	} catch (error) {
 		const {
@@ -32,6 +46,15 @@ async function tool(script: string, ...args: string[]): Promise<Result> {
 		} = error as { stdout?: string; stderr?: string; message: string };
 		return { problems: [`${stdout}${stderr}`.trim() || message] };
 	}
+}
+
+/** Runs a step if the command that it needs is installed. */
+const withCommand = async (name: string, step: () => Result | Promise<Result>): Promise<Result> =>
+	hasCommand(name) ? step() : { problems: [], skipped: `${name} is not installed` };
+
+function cFormat(): Promise<Result> {
+	const files = readdirSync(join(root, 'bpf')).filter((name) => /\.[ch]$/.test(name));
+	return program('clang-format', '--dry-run', '-Werror', ...files.map((name) => `bpf/${name}`));
 }
 
 const clang = await findClang();
@@ -48,10 +71,15 @@ const STEPS: Readonly<Record<string, () => Result | Promise<Result>>> = {
 			'--max-diagnostics=100',
 			'.',
 		),
+	'C format': () => withCommand('clang-format', cFormat),
 	'import rules': () => ({ problems: importProblems(root) }),
-	'words of this machine': () =>
-		hasCommand('git') ? { problems: wordProblems(root) } : { problems: [], skipped: 'git is not installed' },
+	'words of this machine': () => withCommand('git', () => ({ problems: wordProblems(root) })),
+	prose: () => withCommand('git', () => ({ problems: allProseProblems(root) })),
+	'commit subjects': () => withCommand('git', () => commitProblems(root)),
+	licences: () => ({ problems: licenceProblems(root) }),
+	'known vulnerabilities': () => withCommand('npm', () => auditProblems(root)),
 	'semantics page': async () => ({ problems: await semanticsProblems(root) }),
+	'networks page': () => ({ problems: networksProblems(root) }),
 	'generated layout': () => withClang(() => tool('scripts/layout.ts', '--check')),
 	'BPF headers alone': () => withClang(async (found) => ({ problems: await headerProblems(root, found) })),
 	'BPF objects': () =>

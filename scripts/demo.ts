@@ -1,26 +1,27 @@
 /**
- * `make demo`: a cluster on this machine, an application, its Services asked from everywhere, and everything away
- * again. Usage: demo.ts [file.yaml]. Ends with status 0 when every expected answer came.
+ * `make demo`: starts a cluster on this machine, deploys an application, sends requests to its
+ * Services from everywhere, and removes all. Usage: demo.ts [file.yaml]. Exits with 0 when every
+ * expected answer came.
  */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pc from 'picocolors';
-import { ApiClient } from '../agent/standalone/cluster/api-client.ts';
-import { describeDown, down } from '../agent/standalone/cluster/down.ts';
-import { BPFFS } from '../agent/standalone/cluster/mounts.ts';
+import { ApiClient } from '../standalone/cluster/api-client.ts';
+import { describeDown, down } from '../standalone/cluster/down.ts';
+import { BPFFS } from '../standalone/cluster/mounts.ts';
 import {
 	type ClusterOptions,
 	DEFAULT_DIRECTORY,
 	DEFAULT_PREFIX,
 	DEFAULT_ZONES,
 	defaultLbPool,
-} from '../agent/standalone/cluster/options.ts';
-import { pathsOf } from '../agent/standalone/cluster/paths.ts';
-import { missingRequirements } from '../agent/standalone/cluster/requirements.ts';
-import { isAlive, readState } from '../agent/standalone/cluster/state.ts';
-import { ownerOf } from '../agent/standalone/cluster/sweep.ts';
-import { up } from '../agent/standalone/cluster/up.ts';
-import type { Fields, KubeObject } from '../agent/standalone/port.ts';
+} from '../standalone/cluster/options.ts';
+import { pathsOf } from '../standalone/cluster/paths.ts';
+import { missingRequirements } from '../standalone/cluster/requirements.ts';
+import { isAlive, readState } from '../standalone/cluster/state.ts';
+import { ownerOf } from '../standalone/cluster/sweep.ts';
+import { up } from '../standalone/cluster/up.ts';
+import type { Fields, KubeObject } from '../standalone/port.ts';
 import { type Application, applyFile, selects, waitForApplication } from './demo/application.ts';
 import { startMapImage } from './demo/image.ts';
 import { showMaps } from './demo/maps.ts';
@@ -31,10 +32,10 @@ import { showTraffic } from './demo/traffic.ts';
 const EXAMPLE = fileURLToPath(new URL('../deploy/examples/demo.yaml', import.meta.url));
 const FAMILIES = ['v4', 'v6'] as const;
 const READY_TIMEOUT_MS = 30_000;
-/** A pod to ask from; it serves nothing. */
+/** A pod that sends requests; it serves nothing. */
 const ASKING_POD = 'asker';
 
-/** A cluster that the user has up is left alone: this one then gets names of its own. */
+/** Leaves a running cluster of the user alone: the demo then uses names of its own. */
 function chooseOptions(network: boolean): ClusterOptions {
 	const state = readState(pathsOf(DEFAULT_DIRECTORY).state);
 	const busy = (state !== undefined && isAlive(state)) || (network && ownerOf(DEFAULT_PREFIX) !== undefined);
@@ -51,7 +52,7 @@ function chooseOptions(network: boolean): ClusterOptions {
 	};
 }
 
-/** @returns what is wrong, in words; empty when all is as expected. */
+/** @returns problems as text; empty when all is as expected */
 async function demo(file: string, options: ClusterOptions, signal: AbortSignal): Promise<string[]> {
 	const paths = pathsOf(options.directory);
 	await up(options, step, signal);
@@ -109,14 +110,14 @@ async function showAll(
 	return problems;
 }
 
-/** Without a network: the image of the maps as the application changes. */
+/** Without a network: shows the map image as the application changes. */
 async function showImage(
 	api: ApiClient,
 	image: Awaited<ReturnType<typeof startMapImage>>,
 	deployment: KubeObject | undefined,
 	signal: AbortSignal,
 ): Promise<string[]> {
-	console.log(pc.bold('What the maps of node1 would hold'));
+	console.log(pc.bold('The maps of node1 would contain'));
 	const first = await image.showChanges();
 	signal.throwIfAborted();
 	if (!deployment) return first > 0 ? [] : ['the maps would be empty'];
@@ -128,7 +129,7 @@ async function showImage(
 	return first > 0 && second > 0 ? [] : ['the maps would not have followed'];
 }
 
-/** A Deployment behind a NodePort Service, for its change shows in traffic from outside. */
+/** A Deployment behind a NodePort Service, so that its change is visible in external traffic. */
 async function findScalable(api: ApiClient, { services }: Application): Promise<Scalable | undefined> {
 	const open = services.filter(({ spec }) =>
 		spec?.ports?.some((port: Fields) => port.nodePort && port.protocol === 'TCP'),
@@ -145,7 +146,7 @@ async function findScalable(api: ApiClient, { services }: Application): Promise<
 
 interface Scalable {
 	readonly deployment: KubeObject;
-	/** As expectations() names it. */
+	/** As in expectations(). */
 	readonly service: string;
 }
 
@@ -183,7 +184,7 @@ async function main(): Promise<number> {
 	const interrupted = new AbortController();
 	for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 		process.on(signal, () => interrupted.abort(new Error(`Interrupted by ${signal}`)));
-	// A reader that goes away, such as head(1), must not keep the cluster up
+	// A reader that closes the pipe, such as head(1), must not keep the cluster up
 	process.stdout.on('error', (error) => interrupted.abort(error));
 	const start = performance.now();
 	let problems: string[];

@@ -1,6 +1,6 @@
 /**
- * Runs the end-to-end scenarios: against the cluster of KUBECONFIG, else each file against a standalone cluster of its own.
- * Arguments go to vitest: scripts/e2e.ts test/e2e/services.test.ts -t NodePort
+ * Runs the end-to-end scenarios: against the cluster of KUBECONFIG, else each file against its own
+ * standalone cluster. Arguments go to vitest: scripts/e2e.ts test/e2e/services.test.ts -t NodePort
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, readdirSync, rmSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { bpf, cgroup2, command, type Need, root } from './machine.ts';
 const top = resolve(import.meta.dirname, '..');
 const kubeconfig = process.env['KUBECONFIG'];
 
-/** With a kubeconfig the machine only runs the clients. */
+/** With a kubeconfig the machine runs only the clients. */
 const needs: readonly Need[] = kubeconfig
 	? [command('kubectl')]
 	: [
@@ -31,19 +31,19 @@ function runVitest(): Promise<number> {
 	const path = `${resolve(top, 'node_modules/.bin')}${delimiter}${process.env['PATH'] ?? ''}`;
 	const env = { ...process.env, PATH: path, ...(kubeconfig ? { KUBECONFIG: resolve(kubeconfig) } : {}) };
 	const child = spawn(process.execPath, args, { cwd: top, stdio: 'inherit', env });
-	// The terminal interrupts both; what the tests leave is removed below
+	// The terminal interrupts both processes; sweep() removes the clusters that the tests leave
 	process.on('SIGINT', () => {});
 	return new Promise((done) => child.once('exit', (code) => done(code ?? 1)));
 }
 
-/** Stops the clusters of scenarios that were interrupted before they could. */
+/** Removes the clusters of scenarios that were interrupted before they did. */
 function sweep(): void {
 	const prefixes = readdirSync('/run/netns').flatMap(
 		(name) => /^(e2e[a-z0-9]*)-client$/.exec(name)?.[1] ?? [],
 	);
 	for (const prefix of prefixes) {
 		console.log(`Removing cluster ${prefix}, which its scenarios left`);
-		// every user can make a directory of that name there
+		// every user can create a directory of that name there
 		const own = (name: string) =>
 			lstatSync(join(tmpdir(), name), { throwIfNoEntry: false })?.uid === process.geteuid?.();
 		const state = readdirSync(tmpdir()).find((name) => name.startsWith(`${prefix}-`) && own(name));

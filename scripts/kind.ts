@@ -1,6 +1,7 @@
 /**
- * The end-to-end scenarios on a real cluster: builds the image, makes a dual-stack kind cluster without kube-proxy,
- * installs deploy/kind, runs scripts/e2e.ts, and deletes the cluster (KEEP=1 leaves it).
+ * Runs the end-to-end scenarios on a real cluster: builds the image, creates a dual-stack kind
+ * cluster without kube-proxy, installs deploy/kind, runs scripts/e2e.ts, and deletes the cluster
+ * (KEEP=1 keeps it).
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -11,7 +12,7 @@ import { command, type Need } from './machine.ts';
 const root = resolve(import.meta.dirname, '..');
 const CLUSTER = 'maglane';
 const IMAGE = 'maglane:latest';
-/** What the scenarios' pods run; pulled once here instead of by every node. */
+/** Images of the scenarios' pods; pulled once here instead of by every node. */
 const TEST_IMAGES = ['registry.k8s.io/e2e-test-images/agnhost:2.53', 'node:24-alpine'];
 
 const daemon: Need = () => {
@@ -34,7 +35,7 @@ async function up(kubeconfig: string): Promise<void> {
 		})`kubectl ${kubectl} -n kube-system logs daemonset/maglane --all-containers --tail=50`;
 		throw error;
 	}
-	// Names resolve and nodes are Ready only when Services work
+	// DNS names resolve and nodes are Ready only when Services work
 	await $`kubectl ${kubectl} wait node --all --for=condition=Ready --timeout=120s`;
 	await $`kubectl ${kubectl} -n kube-system rollout status deployment/coredns --timeout=120s`;
 }

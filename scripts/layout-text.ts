@@ -1,4 +1,4 @@
-/** Turns the BTF of bpf/abi.h and bpf/maps.h into the text of agent/abi/layout.ts. Pure. */
+/** Generates the text of agent/abi/layout.ts from the BTF of bpf/abi.h and bpf/maps.h. Pure. */
 import type { Btf } from '../agent/abi/btf.ts';
 import { enumShapes, type MapShape, mapShapes, structLayouts } from '../agent/abi/shape.ts';
 import type { FieldLayout, StructLayout } from '../agent/abi/struct.ts';
@@ -12,7 +12,7 @@ export interface LayoutSource {
 	readonly constants: readonly (readonly [string, number])[];
 }
 
-/** What the formatter takes on a line. */
+/** The line width of the formatter. */
 const LINE = 110;
 const pascal = (name: string) =>
 	name.replace(/(?:^|_)([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
@@ -79,7 +79,7 @@ function wrapped(
 	];
 }
 
-/** What all constants of an enum begin with, up to an underscore. */
+/** The common prefix of an enum's constants, up to an underscore. */
 function commonPrefix(names: readonly string[]): string {
 	const first = names[0] ?? '';
 	let length = first.length;
@@ -130,7 +130,7 @@ function header(body: string): string {
 	].join('\n');
 }
 
-/** @throws Error when a type that the headers name is missing in BTF or has no codec. */
+/** @throws Error when a type of the headers is missing in BTF or has no codec */
 export function layoutText(source: LayoutSource): string {
 	const structs = structLayouts(source.btf);
 	const enums = enumShapes(source.btf);
@@ -139,7 +139,8 @@ export function layoutText(source: LayoutSource): string {
 		if (!found) throw new Error(`Type ${name} is not in the BTF`);
 		return found;
 	};
-	// A struct of one byte array is that array wherever it is used; it needs no codec of its own.
+	// A struct of one byte array becomes that array wherever it is used; it needs no codec of its
+	// own.
 	const shapes = source.structs
 		.map((name) => find(structs, name))
 		.filter((shape) => shape.fields.length !== 1 || !isBytes(shape.fields[0]!.type));

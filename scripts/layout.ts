@@ -1,6 +1,6 @@
 /**
- * Writes agent/abi/layout.ts from the BTF of bpf/abi.h and bpf/maps.h; with --check compares only, and exits with 1
- * when the committed file is stale. Needs clang.
+ * Writes agent/abi/layout.ts from the BTF of bpf/abi.h and bpf/maps.h. With --check it only
+ * compares, and exits with 1 when the committed file is stale. Needs clang.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { type LayoutSource, layoutText } from './layout-text.ts';
 const root = resolve(import.meta.dirname, '..');
 const target = join(root, 'agent/abi/layout.ts');
 
-/** A type is in BTF only when something uses it: one variable of each. */
+/** BTF contains only used types: declares one variable of each. */
 function probe(structs: readonly string[], enums: readonly string[]): string {
 	const use = (kind: string) => (name: string) => `${kind} ${name} use_${kind}_${name};`;
 	return [
@@ -26,7 +26,7 @@ function probe(structs: readonly string[], enums: readonly string[]): string {
 	].join('\n');
 }
 
-/** Compiles the probe and collects what the headers define, in their order. */
+/** Compiles the probe and collects the definitions of the headers, in their order. */
 export async function collect(): Promise<LayoutSource> {
 	const found = await findClang();
 	if (!found) throw new Error('Cannot generate the layout: clang is not in PATH; install clang 12 or later');

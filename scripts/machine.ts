@@ -1,15 +1,18 @@
-/** What this machine lets a test do. Each function returns why not, in words for a person, or undefined. */
+/**
+ * Requirements of tests on this machine. Each function returns why it is not met, as text for a
+ * person, or undefined.
+ */
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { ensureBpffs, releaseBpffs } from '../agent/standalone/cluster/mounts.ts';
+import { ensureBpffs, releaseBpffs } from '../standalone/cluster/mounts.ts';
 
 export type Need = () => string | undefined;
 
 const CAPABILITIES = { NET_ADMIN: 12, SYS_ADMIN: 21, PERFMON: 38, BPF: 39 } as const;
 const OLDEST_KERNEL = [5, 10] as const;
 
-/** Whether a program is in PATH or where system tools are. */
+/** Whether a program is in PATH or in a directory of system tools. */
 export function hasCommand(name: string): boolean {
 	const path = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
 	return path.some((directory) => {
@@ -39,7 +42,7 @@ export const bpf: Need = () => {
 	return mounted('bpf') ? undefined : mountBpffs();
 };
 
-/** Mounts bpffs until this process exits: a machine that has not been asked for it yet lacks it. */
+/** Mounts bpffs until this process exits: a machine may not have it mounted yet. */
 function mountBpffs(): string | undefined {
 	try {
 		if (ensureBpffs()) process.once('exit', releaseBpffs);

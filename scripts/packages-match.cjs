@@ -1,4 +1,5 @@
-// Exits with 0 when node_modules holds the versions of package-lock.json. Packages for other systems may be absent.
+// Exits with 0 when node_modules has the versions of package-lock.json.
+// Packages for other systems may be absent.
 const { existsSync, readFileSync } = require('node:fs');
 
 const read = (path) => JSON.parse(readFileSync(path, 'utf8'));

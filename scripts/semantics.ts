@@ -1,7 +1,7 @@
 /**
- * Runs the tests and writes docs/semantics.md: scripts/semantics.ts [tier...]. Of tiers that are not named the last
- * report is taken. With --titles nothing is run: the rows follow the titles, and results stay as they are.
- * Exit status 1 when a test failed or an id has neither a test nor a reason.
+ * Runs the tests and writes docs/semantics.md: scripts/semantics.ts [tier...]. For other tiers it
+ * uses the last report. With --titles it runs nothing: it updates the rows from the titles and
+ * keeps the results. Exits with 1 when a test failed or an id has neither a test nor a reason.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { arch, availableParallelism, release } from 'node:os';
@@ -17,7 +17,7 @@ const root = resolve(import.meta.dirname, '..');
 const PAGE = join(root, 'docs/semantics.md');
 const REPORTS = join(root, '.cache/semantics');
 
-/** A tier's last run, kept between runs. */
+/** The last run of a tier, kept between runs. */
 interface Saved extends Outcome {
 	/** When it ended, UTC, to the minute. */
 	readonly at: string;
@@ -83,7 +83,7 @@ async function main(args: readonly string[]): Promise<void> {
 	);
 	writeFileSync(PAGE, page(CATALOGUE, joined, aboutRun(reports)));
 	report([...joined.values()].flat());
-	// one without an id is no row, and a failure all the same
+	// a failed test without an id has no row, but fails the run
 	if ([...reports.values()].some(({ failed }) => failed > 0)) process.exitCode = 1;
 }
 

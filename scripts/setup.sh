@@ -1,23 +1,21 @@
 #!/bin/sh
-# Brings a machine to where maglane runs: system tools, then npm packages and the pinned Node. Does nothing, in well
-# under a second, when all is there. Without root or apt it says what is missing and does the rest.
+# Prepares a machine to run maglane: installs system tools, then npm packages and the pinned Node.
+# When all is installed, it does nothing and ends in well under a second. Without root or apt it
+# lists the missing tools and does the rest. With the argument vm it also checks the tools that boot
+# stock kernels (make networks-vm).
 set -eu
 cd "$(dirname "$0")/.."
+purpose=${1:-}
 
 say() { printf 'setup: %s\n' "$*"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# One line a tool: how it is recognised, then its package in Debian, Fedora, Arch and Alpine.
-missing() {
-	while read -r kind what debian fedora arch alpine; do
-		case $kind in
-		command) have "$what" || [ -x "/usr/sbin/$what" ] || [ -x "/sbin/$what" ] ;;
-		file) [ -e "$what" ] ;;
-		module) have python3 && python3 -c "import $what" 2>/dev/null ;;
-		esac || printf '%s %s %s %s %s\n' "$what" "$debian" "$fedora" "$arch" "$alpine"
-	done <<-'TOOLS'
+# One line per tool: the test for it, then its package in Debian, Fedora, Arch and Alpine.
+tools_always() {
+	cat <<-'TOOLS'
 		command npm npm nodejs-npm npm npm
 		command clang clang clang clang clang
+		command clang-format clang-format clang-tools-extra clang clang-extra-tools
 		file /usr/include/bpf/bpf_helpers.h libbpf-dev libbpf-devel libbpf libbpf-dev
 		file /usr/include/linux/bpf.h linux-libc-dev kernel-headers linux-api-headers linux-headers
 		command bpftool bpftool bpftool bpf bpftool
@@ -37,9 +35,39 @@ missing() {
 	TOOLS
 }
 
+tools_vm() {
+	cat <<-'TOOLS'
+		command qemu-system-x86_64 qemu-system-x86 qemu-system-x86 qemu-system-x86 qemu-system-x86_64
+		command busybox busybox-static busybox busybox busybox-static
+		command modprobe kmod kmod kmod kmod
+		command xz xz-utils xz xz xz
+		command clang-14 clang-14 clang14 clang14 clang14
+		command wg wireguard-tools wireguard-tools wireguard-tools wireguard-tools
+	TOOLS
+	newest_clang
+}
+
+# The newest of the numbered compilers that apt has.
+newest_clang() {
+	have apt-cache || return 0
+	name=$(apt-cache search --names-only '^clang-[0-9]+$' | sed 's/ .*//' | sort -t- -k2n | tail -n 1)
+	[ -z "$name" ] || echo "command $name $name clang clang clang"
+}
+
+missing() {
+	{ tools_always; [ "$purpose" != vm ] || tools_vm; } | while read -r kind what debian fedora arch alpine; do
+		case $kind in
+		command) have "$what" || [ -x "/usr/sbin/$what" ] || [ -x "/sbin/$what" ] ;;
+		file) [ -e "$what" ] ;;
+		module) have python3 && python3 -c "import $what" 2>/dev/null ;;
+		esac || printf '%s %s %s %s %s\n' "$what" "$debian" "$fedora" "$arch" "$alpine"
+	done
+}
+
 candidate() { apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ && $2 != "(none)" { found = 1 } END { exit !found }'; }
 
-# Debian's kubectl comes in kubernetes-client before release 13; Ubuntu's bpftool in linux-tools before 24.10.
+# Before release 13, Debian has kubectl in kubernetes-client; before 24.10, Ubuntu has bpftool in
+# linux-tools.
 apt_name() {
 	case $1 in
 	kubectl) candidate kubectl && echo kubectl || echo kubernetes-client ;;
@@ -56,7 +84,7 @@ install_tools() {
 	apt_log=$(mktemp)
 	trap 'rm -f "$apt_log"' EXIT
 	say "reading the package lists (apt-get update)"
-	apt-get update >"$apt_log" 2>&1 || { cat "$apt_log"; say "apt-get update failed; going on with the lists at hand"; }
+	apt-get update >"$apt_log" 2>&1 || { cat "$apt_log"; say "apt-get update failed; continuing with the existing lists"; }
 	packages=$(echo "$1" | while read -r _ debian _; do apt_name "$debian"; done | tr '\n' ' ')
 	say "installing by apt: $packages"
 	# shellcheck disable=SC2086
@@ -75,7 +103,7 @@ print_remedy() {
 	say "  Fedora:          dnf install $(column "$1" 3)"
 	say "  Arch:            pacman -S $(column "$1" 4)"
 	say "  Alpine:          apk add $(column "$1" 5)"
-	say "what needs them is left out; the rest goes on"
+	say "steps that need them are skipped; the rest continues"
 }
 
 tools() {
@@ -94,8 +122,9 @@ lock_hash() { cksum package.json package-lock.json; }
 node_version=$(sed -n 's/.*"node": "\([0-9][0-9.]*\)".*/\1/p' package.json)
 npm_version=11.19.1
 
-# npm leaves out what it takes for not made for its own Node: under an old one, parts of the tools would be missing in
-# silence. Then the pinned Node and an npm that knows it are put aside, to run the rest.
+# npm skips packages that do not support its own Node: with an old Node, parts of the tools would be
+# missing without a message. Then this installs the pinned Node and a matching npm aside, to run
+# the rest.
 choose_npm() {
 	if [ "$(node -p 'Number(process.versions.node.split(".")[0] >= 22)' 2>/dev/null)" = 1 ]; then
 		npm=npm
@@ -116,12 +145,12 @@ choose_npm() {
 	npm="$aside/node_modules/node-linux-$arch/bin/node $aside/node_modules/npm/bin/npm-cli.js"
 }
 
-# Install scripts run by name only: those of Node, esbuild and the FFIs.
+# Runs only the install scripts of Node, esbuild and the FFIs.
 packages() {
 	stamp=node_modules/.maglane-setup
 	if [ -x node_modules/.bin/node ]; then
 		[ "$(cat "$stamp" 2>/dev/null)" != "$(lock_hash)" ] || return 0
-		# installed by hand with npm: nothing to do as long as the versions are those of the lock file
+		# installed by hand with npm: nothing to do if the versions match the lock file
 		if node_modules/.bin/node scripts/packages-match.cjs; then
 			{ lock_hash >"$stamp"; } 2>/dev/null || say "node_modules belongs to another user; it is as it should be"
 			return 0
@@ -140,7 +169,7 @@ packages() {
 	lock_hash >"$stamp"
 }
 
-# The headers come with the pinned Node, so that node-gyp downloads nothing.
+# Uses the headers of the pinned Node, so that node-gyp downloads nothing.
 build_second_ffi() {
 	headers=$(cd node_modules/node/node_modules/node-*-* 2>/dev/null && pwd) || headers=
 	[ -d "$headers/include/node" ] || headers=

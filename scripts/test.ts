@@ -1,6 +1,7 @@
 /**
- * Runs the tests tier by tier and says how many ran in each, how long they took, and why a tier was left out:
- * scripts/test.ts [tier...]. Exit status 1 when a test failed.
+ * Runs the tests tier by tier. Prints the number of tests and the duration of each tier, the reason
+ * for a skipped tier, and the failed tests: scripts/test.ts [tier...]. Exits with 1 when a test
+ * failed.
  */
 import Table from 'cli-table3';
 import { chosenTiers, type Outcome, runTier } from './tiers.ts';
@@ -16,9 +17,17 @@ function print(outcomes: ReadonlyMap<string, Outcome>): void {
 	console.log(`\n${table.toString()}`);
 }
 
+/** At the end, so that a truncated log still has them. */
+function printFailures(outcomes: ReadonlyMap<string, Outcome>): void {
+	for (const { tests } of outcomes.values())
+		for (const { file, title, status, failures = [] } of tests)
+			if (status === 'failed') console.log([`failed: ${file}: ${title}`, ...failures].join('\n    '));
+}
+
 const outcomes = new Map<string, Outcome>();
 for (const tier of chosenTiers(process.argv.slice(2))) outcomes.set(tier, await runTier(tier));
 print(outcomes);
+printFailures(outcomes);
 const sum = (field: 'passed' | 'failed' | 'skipped') =>
 	[...outcomes.values()].reduce((total, outcome) => total + outcome[field], 0);
 console.log(`${sum('passed')} passed, ${sum('failed')} failed, ${sum('skipped')} skipped`);

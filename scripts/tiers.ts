@@ -1,4 +1,4 @@
-/** The tiers of tests: what each needs, and how it is run and reported. */
+/** The tiers of tests: their requirements, and a runner that reports their results. */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,21 +11,22 @@ const vitest = join(project, 'node_modules/vitest/vitest.mjs');
 const kernel: readonly Need[] = [root, bpf, command('clang')];
 const namespaces: readonly Need[] = [...kernel, cgroup2, command('ip'), command('nsenter')];
 
-/** In the order of running: the cheapest first. */
+/** In running order: the cheapest first. */
 const TIERS: Readonly<Record<string, readonly Need[]>> = {
 	unit: [],
 	golden: [],
 	bpf: namespaces,
 	packet: kernel,
 	netns: namespaces,
+	networks: [...namespaces, command('ethtool'), command('bridge')],
 	clients: [command('kubectl')],
 	e2e: [...namespaces, command('kubectl'), command('dig'), command('curl')],
 };
 
-/** The default loader writes beside the configuration, which may be another user's. */
+/** The default loader writes beside the configuration, where another user may own the directory. */
 const LOADER = ['--configLoader', 'runner'];
 
-/** A test by its file, relative to the project, and its title with those of the groups around it. */
+/** A test: its file, relative to the project, and its title after those of the groups around it. */
 export interface Title {
 	readonly file: string;
 	readonly title: string;
@@ -33,6 +34,8 @@ export interface Title {
 
 export interface TestResult extends Title {
 	readonly status: 'passed' | 'failed' | 'skipped';
+	/** The first lines of the failures' messages. */
+	readonly failures?: readonly string[];
 }
 
 export interface Outcome {
@@ -45,7 +48,7 @@ export interface Outcome {
 	readonly tests: readonly TestResult[];
 }
 
-/** What of vitest's JSON report is read. */
+/** The fields of vitest's JSON report that are read. */
 interface Report {
 	readonly testResults: readonly {
 		readonly name: string;
@@ -54,6 +57,7 @@ interface Report {
 			readonly ancestorTitles: readonly string[];
 			readonly title: string;
 			readonly status: string;
+			readonly failureMessages: readonly string[];
 		}[];
 	}[];
 }
@@ -73,7 +77,10 @@ function run(args: readonly string[], output: 'inherit' | 'pipe'): Promise<{ cod
 	});
 }
 
-/** The tests of a tier, or of all, as their source has them: a test.each is one, with its placeholders. */
+/**
+ * The tests of a tier, or of all, as in their source: a test.each is one test, with its
+ * placeholders.
+ */
 export async function listTests(tier?: string): Promise<Title[]> {
 	const chosen = tier === undefined ? [] : ['--project', tier];
 	const { stdout } = await run(['list', ...chosen, '--static-parse', '--json'], 'pipe');
@@ -83,24 +90,27 @@ export async function listTests(tier?: string): Promise<Title[]> {
 	return tests.map(({ name, file }) => ({ file: relative(project, file), title: name }));
 }
 
-/** Runs a tier, or says why this machine cannot. */
-export async function runTier(tier: string): Promise<Outcome> {
+/** Runs a tier, or prints why this machine cannot. @param more arguments for vitest */
+export async function runTier(tier: string, more: readonly string[] = []): Promise<Outcome> {
 	const reason = TIERS[tier]!.map((need) => need()).find((why) => why !== undefined);
-	// mounts bpffs for tests that may use it: what they mount themselves stays, for their processes are killed
+	// mounts bpffs for the tests: a mount of their own would stay, since their processes are killed
 	if (root() === undefined) bpf();
-	if (reason === undefined) return runTests(tier);
+	if (reason === undefined) return runTests(tier, more);
 	console.log(`\n${tier}: left out: ${reason}`);
 	const tests = (await listTests(tier)).map((test) => ({ ...test, status: 'skipped' as const }));
 	return { passed: 0, failed: 0, skipped: tests.length, seconds: 0, note: `left out: ${reason}`, tests };
 }
 
-async function runTests(tier: string): Promise<Outcome> {
+async function runTests(tier: string, more: readonly string[]): Promise<Outcome> {
 	const folder = mkdtempSync(join(tmpdir(), 'maglane-test-'));
 	const file = join(folder, 'report.json');
 	const begin = performance.now();
 	try {
 		const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
-		const { code } = await run(['run', '--project', tier, '--passWithNoTests', ...reporters], 'inherit');
+		const { code } = await run(
+			['run', '--project', tier, '--passWithNoTests', ...reporters, ...more],
+			'inherit',
+		);
 		const seconds = (performance.now() - begin) / 1000;
 		return { ...outcome(code, existsSync(file) ? readFileSync(file, 'utf8') : undefined), seconds };
 	} finally {
@@ -132,11 +142,14 @@ function results(report: Report): TestResult[] {
 			file,
 			title: [...test.ancestorTitles, test.title].join(' > '),
 			status: test.status === 'passed' || test.status === 'failed' ? test.status : ('skipped' as const),
+			...(test.failureMessages.length > 0 && { failures: test.failureMessages.map(firstLine) }),
 		}));
 	});
 }
 
-/** The tiers named, or all; exits with a message for a name that is none. */
+const firstLine = (text: string) => text.split('\n', 1)[0]!;
+
+/** The named tiers, or all; exits with a message if a name is unknown. */
 export function chosenTiers(names: readonly string[]): string[] {
 	const unknown = names.filter((name) => !(name in TIERS));
 	if (unknown.length === 0) return names.length > 0 ? [...names] : Object.keys(TIERS);

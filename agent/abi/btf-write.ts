@@ -1,6 +1,6 @@
 import type { StructLayout } from './struct.ts';
 
-/** BTF of a map's key and value, and which types they are in it. */
+/** BTF of a map's key and value, with the ids of both types. */
 export interface MapBtf {
 	/** Content for BPF_BTF_LOAD. */
 	readonly data: Uint8Array;
@@ -65,8 +65,9 @@ class Writer {
 }
 
 /**
- * BTF for a map from __u32 to this struct, whose fields are unsigned integers or arrays of them: what lets
- * bpftool dump a map by field. @throws RangeError for other fields.
+ * BTF for a map from __u32 to this struct, so that bpftool can dump the map by field. The fields
+ * must be unsigned integers or arrays of them.
+ * @throws RangeError for other fields
  */
 export function arrayMapBtf(value: StructLayout): MapBtf {
 	const writer = new Writer();

@@ -1,11 +1,11 @@
 /**
- * Reads BTF, the type information that clang puts into BPF objects and that the kernel keeps with maps
- * (Documentation/bpf/btf.rst). Only what describes data is kept; functions are passed over.
+ * Reads BTF, the type information that clang writes into BPF objects and that the kernel keeps for
+ * maps (Documentation/bpf/btf.rst). The parser keeps data types and skips functions.
  */
 export interface BtfMember {
 	readonly name: string;
 	readonly type: number;
-	/** Bytes; of the byte where it begins for a bit field. */
+	/** Bytes; for a bit field, the byte in which it begins. */
 	readonly offset: number;
 	readonly bitField: boolean;
 }
@@ -51,7 +51,10 @@ interface Cursor {
 	at: number;
 }
 
-/** Parses the content of a .BTF section. @throws RangeError when it is not little-endian BTF version 1. */
+/**
+ * Parses the content of a .BTF section.
+ * @throws RangeError unless it is little-endian BTF version 1
+ */
 export function parseBtf(data: Uint8Array): Btf {
 	const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
 	if (data.length < HEADER || view.getUint16(0, true) !== MAGIC || view.getUint8(2) !== 1) {
@@ -71,14 +74,14 @@ export function parseBtf(data: Uint8Array): Btf {
 	return types;
 }
 
-/** struct btf_type, taken apart. */
+/** Fields of struct btf_type. */
 interface Head {
 	readonly name: string;
 	readonly kind: number;
-	/** vlen: items that follow. */
+	/** vlen: number of items that follow. */
 	readonly length: number;
 	readonly kflag: boolean;
-	/** size or type, as the kind says. */
+	/** size or type, depending on the kind. */
 	readonly word: number;
 }
 
@@ -96,7 +99,7 @@ function parseType(cursor: Cursor): BtfType {
 	return parseList(cursor, head) ?? parseScalar(cursor, head);
 }
 
-/** Kinds with `length` items behind them. */
+/** Parses kinds that are followed by `length` items. @returns undefined for other kinds */
 function parseList(cursor: Cursor, { name, kind, length, kflag, word }: Head): BtfType | undefined {
 	const u32 = (offset: number) => cursor.view.getUint32(offset, true);
 	const items = <T>(size: number, read: (offset: number) => T): T[] => {
@@ -122,7 +125,7 @@ function parseList(cursor: Cursor, { name, kind, length, kflag, word }: Head): B
 			return { kind: 'datasec', name, vars };
 		}
 		case 19: {
-			// 64-bit constants: the low half, which is all that ours use.
+			// 64-bit constants: reads the low half only, since the project's constants fit into it
 			const values = items(12, (o) => [cursor.name(u32(o)), u32(o + 4)] as const);
 			return { kind: 'enum', name, size: word, values };
 		}
@@ -167,14 +170,17 @@ function parseScalar(cursor: Cursor, { name, kind, word }: Head): BtfType {
 	}
 }
 
-/** With kflag the upper 8 bits are a bit field's width; without, a bit field shows by its odd offset only. */
+/**
+ * Splits the offset word of a member. With kflag, its upper 8 bits are the width of a bit field.
+ * Without kflag, only an offset within a byte reveals a bit field.
+ */
 function member(name: string, type: number, bits: number, kflag: boolean): BtfMember {
 	const offset = kflag ? bits & 0xffffff : bits;
 	const bitField = (kflag && bits >>> 24 !== 0) || offset % 8 !== 0;
 	return { name, type, offset: Math.floor(offset / 8), bitField };
 }
 
-/** The type behind typedefs, const and volatile. */
+/** The type behind typedefs and modifiers. @throws RangeError for an unknown id */
 export function resolve(btf: Btf, id: number): BtfType {
 	let type = btf[id];
 	while (type?.kind === 'ref' && type.how !== 'ptr') type = btf[type.type];
@@ -182,7 +188,7 @@ export function resolve(btf: Btf, id: number): BtfType {
 	return type;
 }
 
-/** Bytes of a type. */
+/** Size of a type in bytes. @throws RangeError for a type without a size */
 export function sizeOf(btf: Btf, id: number): number {
 	const type = resolve(btf, id);
 	if (type.kind === 'array') return type.length * sizeOf(btf, type.type);
@@ -191,7 +197,7 @@ export function sizeOf(btf: Btf, id: number): number {
 	throw new RangeError(`BTF type ${type.name || id} has no size`);
 }
 
-/** The variables of a section (.rodata, .maps) by name: the variable's type, its offset and size in bytes. */
+/** Variables of a section (.rodata, .maps) by name, with type, offset and size in bytes. */
 export function datasec(
 	btf: Btf,
 	section: string,

@@ -1,7 +1,7 @@
 /**
- * Codecs of fixed-size little-endian data: what crosses between the BPF programs and this process. Addresses
- * are plain bytes as they stand in a packet; every integer is in the byte order of the machine (bpf/abi.h),
- * and maglane runs on little-endian machines only.
+ * Codec of fixed-size little-endian data that the BPF programs and this process exchange. Addresses
+ * are plain bytes, as in a packet. Integers are in the byte order of the machine (bpf/abi.h), and
+ * maglane supports little-endian machines only.
  */
 export interface Codec<T> {
 	/** C type, for messages: u32, u8[16], frontend_key. */
@@ -11,13 +11,13 @@ export interface Codec<T> {
 	/** Writes at `offset` of the view. @throws FieldError when the value does not fit. */
 	write(view: DataView, offset: number, value: T): void;
 	read(view: DataView, offset: number): T;
-	/** A fresh array of `size` bytes. @throws FieldError when the value does not fit. */
+	/** Encodes into a new array of `size` bytes. @throws FieldError when the value does not fit. */
 	encode(value: T): Uint8Array;
 	/** @throws RangeError when the length is not `size`. */
 	decode(bytes: Uint8Array): T;
 }
 
-/** Adds to a way to write and to read what every codec has. */
+/** Adds encode() and decode() to the other parts of a codec. */
 function codec<T>(parts: Pick<Codec<T>, 'type' | 'size' | 'write' | 'read'>): Codec<T> {
 	return {
 		...parts,
@@ -30,13 +30,13 @@ function codec<T>(parts: Pick<Codec<T>, 'type' | 'size' | 'write' | 'read'>): Co
 	};
 }
 
-/** @throws RangeError when there are not `size` bytes. */
+/** A view of exactly `size` bytes. @throws RangeError for another length. */
 export function viewOf(type: string, size: number, bytes: Uint8Array): DataView {
 	if (bytes.length === size) return new DataView(bytes.buffer, bytes.byteOffset, size);
 	throw new RangeError(`Cannot decode ${type}: expected ${size} bytes, got ${bytes.length}`);
 }
 
-/** A value that does not fit its field. `path` is the way to it from the outermost struct. */
+/** A value that does not fit its field. `path` names the fields from the outermost struct to it. */
 export class FieldError extends RangeError {
 	readonly path: readonly string[];
 	readonly reason: string;
@@ -49,7 +49,7 @@ export class FieldError extends RangeError {
 	}
 }
 
-/** A value as it should appear in a message: short, and unambiguous about its type. */
+/** Formats a value for a message: short, and with an unambiguous type. */
 export function show(value: unknown): string {
 	if (typeof value === 'bigint') return `${value}n`;
 	if (value instanceof Uint8Array) return `${value.length} bytes`;
@@ -95,7 +95,7 @@ export const u32 = integer(
 
 const U64_MAX = 2n ** 64n - 1n;
 
-/** 64 bits do not fit a number: counters and cookies are bigint. */
+/** Counters and cookies are bigint, since a number is exact to 53 bits only. */
 export const u64: Codec<bigint> = codec({
 	type: 'u64',
 	size: 8,
@@ -108,7 +108,7 @@ export const u64: Codec<bigint> = codec({
 	read: (view, offset) => view.getBigUint64(offset, true),
 });
 
-/** Exactly `length` bytes; reading gives a copy. An address is `bytes(16)`. */
+/** Exactly `length` bytes; read() returns a copy. An address is `bytes(16)`. */
 export function bytes(length: number): Codec<Uint8Array> {
 	return codec({
 		type: `u8[${length}]`,
@@ -123,7 +123,7 @@ export function bytes(length: number): Codec<Uint8Array> {
 	});
 }
 
-/** Exactly `length` elements, one after the other. */
+/** Exactly `length` consecutive elements. */
 export function array<T>(element: Codec<T>, length: number): Codec<readonly T[]> {
 	return codec({
 		type: `${element.type}[${length}]`,
@@ -140,7 +140,7 @@ export function array<T>(element: Codec<T>, length: number): Codec<readonly T[]>
 	});
 }
 
-/** Runs a write of a part, and adds the part's name to what it throws. */
+/** Runs the write of one part, and prepends its name to the path of a FieldError. */
 export function within(name: string, write: () => void): void {
 	try {
 		write();

@@ -1,6 +1,7 @@
 /**
- * Finds a section of a 64-bit little-endian ELF file, which is what clang makes for BPF (elf(5)).
- * @returns its content, or undefined when there is none of that name. @throws RangeError for other files.
+ * Finds a section of a 64-bit little-endian ELF file (elf(5)), the format of clang's BPF objects.
+ * @returns its content, or undefined when no section has the name.
+ * @throws RangeError for other files.
  */
 export function elfSection(file: Uint8Array, wanted: string): Uint8Array | undefined {
 	const view = new DataView(file.buffer, file.byteOffset, file.byteLength);

@@ -6,7 +6,7 @@ import { array, bytes, u8, u16, u32, u64 } from './codec.ts';
 import type { MapShape } from './shape.ts';
 import { type StructCodec, type StructLayout, struct } from './struct.ts';
 
-export const MAGLANE_ABI = 1;
+export const MAGLANE_ABI = 2;
 export const ADDRESS_WORDS = 4096;
 export const SERVICE_CIDRS_MAX = 8;
 export const TABLE_CHUNK_SLOTS = 16;
@@ -14,6 +14,11 @@ export const TABLE_SEGMENT_CHUNKS = 16384;
 export const TABLE_SEGMENTS = 1024;
 export const HELD_SLOTS = 16;
 export const HELD_BYTES = 2048;
+export const CLAIM_SLOTS = 16384;
+export const SILENT_RETRIES = 3;
+export const SILENT_SYN_RETRIES = 1;
+export const DEVICE_MACS = 1024;
+export const NEXT_HOP_SLOTS = 256;
 export const REASONS_MAX = 64;
 
 /** enum frontend_scope: SCOPE_* in C. */
@@ -32,6 +37,7 @@ export const FrontendFlag = {
 	LOOPBACK: 16,
 	DROP: 32,
 	RANGES: 64,
+	ENDED: 128,
 } as const;
 export type FrontendFlag = (typeof FrontendFlag)[keyof typeof FrontendFlag];
 
@@ -56,13 +62,34 @@ export const ConnFlag = {
 	LOCAL: 2,
 	SNAT: 4,
 	HAIRPIN: 8,
-	SYN: 16,
-	ESTABLISHED: 32,
-	FIN: 64,
-	RST: 128,
-	PEER_FIN: 256,
+	OWN: 16,
+	NODE: 32,
+	DETOUR: 64,
 } as const;
 export type ConnFlag = (typeof ConnFlag)[keyof typeof ConnFlag];
+
+/** enum answer_kind: ANSWER_* in C. */
+export const AnswerKind = {
+	REFUSAL: 0,
+	TOO_BIG: 1,
+	ECHO: 2,
+	KINDS: 3,
+} as const;
+export type AnswerKind = (typeof AnswerKind)[keyof typeof AnswerKind];
+
+/** enum device_flag: DEVICE_* in C. */
+export const DeviceFlag = {
+	UPLINK: 1,
+	INNER: 2,
+	SERVED: 4,
+} as const;
+export type DeviceFlag = (typeof DeviceFlag)[keyof typeof DeviceFlag];
+
+/** enum routing_flag: ROUTING_BY_* in C. */
+export const RoutingFlag = {
+	SOURCE: 1,
+} as const;
+export type RoutingFlag = (typeof RoutingFlag)[keyof typeof RoutingFlag];
 
 /** enum reason: REASON_* in C. */
 export const Reason = {
@@ -86,27 +113,33 @@ export const Reason = {
 	REJECT_NO_BACKEND: 17,
 	REJECT_TOO_BIG: 18,
 	REJECT_NO_PORT: 19,
-	DROP_NO_BACKEND: 20,
-	DROP_NO_ADDRESS: 21,
-	DROP_PROTOCOL: 22,
-	DROP_SOURCE_RANGE: 23,
-	ECHO: 24,
-	DROP_MALFORMED: 25,
-	DROP_MARTIAN: 26,
-	DROP_FRAGMENT: 27,
-	DROP_TTL: 28,
-	DROP_NO_PORT: 29,
-	DROP_NO_ROUTE: 30,
-	DROP_NO_SNAT_ADDR: 31,
-	DROP_STALE: 32,
-	DROP_REWRITE: 33,
-	SOCK_CONNECT: 34,
-	SOCK_SENDMSG: 35,
-	SOCK_REFUSED: 36,
-	CONN_NEW: 37,
-	CONN_RESUMED: 38,
-	CONN_EVICTED_HALF: 39,
-	COUNT: 40,
+	REJECT_GONE: 20,
+	DROP_NO_BACKEND: 21,
+	DROP_NO_ADDRESS: 22,
+	DROP_PROTOCOL: 23,
+	DROP_SOURCE_RANGE: 24,
+	ECHO: 25,
+	PASS_MALFORMED: 26,
+	DROP_MARTIAN: 27,
+	DROP_FRAGMENT: 28,
+	DROP_TTL: 29,
+	DROP_NO_PORT: 30,
+	DROP_NO_ROUTE: 31,
+	DROP_NO_SNAT_ADDR: 32,
+	DROP_STALE: 33,
+	DROP_REWRITE: 34,
+	PASS_OTHER_HOST: 35,
+	PASS_EXTENSIONS: 36,
+	DROP_RATE: 37,
+	SOCK_CONNECT: 38,
+	SOCK_SENDMSG: 39,
+	SOCK_REFUSED: 40,
+	CONN_NEW: 41,
+	CONN_RESUMED: 42,
+	CONN_EVICTED_HALF: 43,
+	PASS_OWN: 44,
+	CONN_LOST: 45,
+	COUNT: 46,
 } as const;
 export type Reason = (typeof Reason)[keyof typeof Reason];
 
@@ -192,24 +225,26 @@ export const serviceCidrsCodec: StructCodec<ServiceCidrs> = struct<ServiceCidrs>
 	cidr: ['cidr', 4, array(serviceCidrCodec, 8)],
 });
 
-/** struct backend, 28 bytes. */
+/** struct backend, 32 bytes. */
 export interface Backend {
 	addr: Uint8Array;
 	port: number;
 	proto: number;
 	flags: number;
 	generation: number;
+	serviceId: number;
 }
 
 export const backendCodec: StructCodec<Backend> = struct<Backend>(
 	'backend',
-	28,
+	32,
 	{
 		addr: ['addr', 0, bytes(16)],
 		port: ['port', 16, u16],
 		proto: ['proto', 18, u8],
 		flags: ['flags', 20, u32],
 		generation: ['generation', 24, u32],
+		serviceId: ['service_id', 28, u32],
 	},
 	[['pad', 19, 1]],
 );
@@ -279,6 +314,7 @@ export interface Fragment {
 	sport: number;
 	dport: number;
 	seen: number;
+	len: number;
 	proto: number;
 }
 
@@ -289,9 +325,10 @@ export const fragmentCodec: StructCodec<Fragment> = struct<Fragment>(
 		sport: ['sport', 0, u16],
 		dport: ['dport', 2, u16],
 		seen: ['seen', 4, u32],
-		proto: ['proto', 8, u8],
+		len: ['len', 8, u16],
+		proto: ['proto', 10, u8],
 	},
-	[['pad', 9, 3]],
+	[['pad', 11, 1]],
 );
 
 /** struct held_key, 44 bytes. */
@@ -305,28 +342,32 @@ export const heldKeyCodec: StructCodec<HeldKey> = struct<HeldKey>('held_key', 44
 	slot: ['slot', 40, u32],
 });
 
-/** struct held, 2060 bytes. */
+/** struct held, 2068 bytes. */
 export interface Held {
 	seen: number;
+	serial: number;
 	ifindex: number;
+	l3Off: number;
 	len: number;
 	frame: Uint8Array;
 }
 
-export const heldCodec: StructCodec<Held> = struct<Held>('held', 2060, {
+export const heldCodec: StructCodec<Held> = struct<Held>('held', 2068, {
 	seen: ['seen', 0, u32],
-	ifindex: ['ifindex', 4, u32],
-	len: ['len', 8, u32],
-	frame: ['frame', 12, bytes(2048)],
+	serial: ['serial', 4, u32],
+	ifindex: ['ifindex', 8, u32],
+	l3Off: ['l3_off', 12, u32],
+	len: ['len', 16, u32],
+	frame: ['frame', 20, bytes(2048)],
 });
 
-/** struct held_scratch, 2104 bytes. */
+/** struct held_scratch, 2112 bytes. */
 export interface HeldScratch {
 	key: HeldKey;
 	held: Held;
 }
 
-export const heldScratchCodec: StructCodec<HeldScratch> = struct<HeldScratch>('held_scratch', 2104, {
+export const heldScratchCodec: StructCodec<HeldScratch> = struct<HeldScratch>('held_scratch', 2112, {
 	key: ['key', 0, heldKeyCodec],
 	held: ['held', 44, heldCodec],
 });
@@ -353,29 +394,77 @@ export const tupleCodec: StructCodec<Tuple> = struct<Tuple>(
 	[['pad', 37, 3]],
 );
 
-/** struct conn, 72 bytes. */
+/** struct conn_seen, 4 bytes. */
+export interface ConnSeen {
+	packet: number;
+	more: number;
+	fin: number;
+	rst: number;
+}
+
+export const connSeenCodec: StructCodec<ConnSeen> = struct<ConnSeen>('conn_seen', 4, {
+	packet: ['packet', 0, u8],
+	more: ['more', 1, u8],
+	fin: ['fin', 2, u8],
+	rst: ['rst', 3, u8],
+});
+
+/** struct conn, 80 bytes. */
 export interface Conn {
 	nat: Tuple;
 	backendId: number;
 	backendGeneration: number;
 	serviceId: number;
-	flags: number;
 	lastSeen: number;
 	addrDiff: number;
 	portDiff: number;
 	ifindex: number;
+	claim: number;
+	slot: number;
+	flags: number;
+	backendClosedFirst: number;
+	own: ConnSeen;
+	peer: ConnSeen;
 }
 
-export const connCodec: StructCodec<Conn> = struct<Conn>('conn', 72, {
+export const connCodec: StructCodec<Conn> = struct<Conn>('conn', 80, {
 	nat: ['nat', 0, tupleCodec],
 	backendId: ['backend_id', 40, u32],
 	backendGeneration: ['backend_generation', 44, u32],
 	serviceId: ['service_id', 48, u32],
-	flags: ['flags', 52, u32],
-	lastSeen: ['last_seen', 56, u32],
-	addrDiff: ['addr_diff', 60, u32],
-	portDiff: ['port_diff', 64, u32],
-	ifindex: ['ifindex', 68, u32],
+	lastSeen: ['last_seen', 52, u32],
+	addrDiff: ['addr_diff', 56, u16],
+	portDiff: ['port_diff', 58, u16],
+	ifindex: ['ifindex', 60, u32],
+	claim: ['claim', 64, u32],
+	slot: ['slot', 68, u16],
+	flags: ['flags', 70, u8],
+	backendClosedFirst: ['backend_closed_first', 71, u8],
+	own: ['own', 72, connSeenCodec],
+	peer: ['peer', 76, connSeenCodec],
+});
+
+/** struct conn_scratch, 380 bytes. */
+export interface ConnScratch {
+	key: Tuple;
+	forwardKey: Tuple;
+	reverseKey: Tuple;
+	mirrorKey: Tuple;
+	mirrorOf: Tuple;
+	forward: Conn;
+	reverse: Conn;
+	frontend: FrontendKey;
+}
+
+export const connScratchCodec: StructCodec<ConnScratch> = struct<ConnScratch>('conn_scratch', 380, {
+	key: ['key', 0, tupleCodec],
+	forwardKey: ['forward_key', 40, tupleCodec],
+	reverseKey: ['reverse_key', 80, tupleCodec],
+	mirrorKey: ['mirror_key', 120, tupleCodec],
+	mirrorOf: ['mirror_of', 160, tupleCodec],
+	forward: ['forward', 200, connCodec],
+	reverse: ['reverse', 280, connCodec],
+	frontend: ['frontend', 360, frontendKeyCodec],
 });
 
 /** struct sock_key, 32 bytes. */
@@ -398,20 +487,26 @@ export const sockKeyCodec: StructCodec<SockKey> = struct<SockKey>(
 	[['pad', 27, 5]],
 );
 
-/** struct sock_frontend, 24 bytes. */
+/** struct sock_frontend, 40 bytes. */
 export interface SockFrontend {
 	addr: Uint8Array;
 	port: number;
 	serviceId: number;
+	backendId: number;
+	backendGeneration: number;
+	netnsCookie: bigint;
 }
 
 export const sockFrontendCodec: StructCodec<SockFrontend> = struct<SockFrontend>(
 	'sock_frontend',
-	24,
+	40,
 	{
 		addr: ['addr', 0, bytes(16)],
 		port: ['port', 16, u16],
 		serviceId: ['service_id', 20, u32],
+		backendId: ['backend_id', 24, u32],
+		backendGeneration: ['backend_generation', 28, u32],
+		netnsCookie: ['netns_cookie', 32, u64],
 	},
 	[['pad', 18, 2]],
 );
@@ -425,6 +520,57 @@ export interface Settings {
 export const settingsCodec: StructCodec<Settings> = struct<Settings>('settings', 32, {
 	snatV4: ['snat_v4', 0, bytes(16)],
 	snatV6: ['snat_v6', 16, bytes(16)],
+});
+
+/** struct device_mac, 12 bytes. */
+export interface DeviceMac {
+	ifindex: number;
+	mac: Uint8Array;
+}
+
+export const deviceMacCodec: StructCodec<DeviceMac> = struct<DeviceMac>(
+	'device_mac',
+	12,
+	{
+		ifindex: ['ifindex', 0, u32],
+		mac: ['mac', 4, bytes(6)],
+	},
+	[['pad', 10, 2]],
+);
+
+/** struct bucket, 8 bytes. */
+export interface Bucket {
+	filled: number;
+	credit: number;
+}
+
+export const bucketCodec: StructCodec<Bucket> = struct<Bucket>('bucket', 8, {
+	filled: ['filled', 0, u32],
+	credit: ['credit', 4, u32],
+});
+
+/** struct device, 36 bytes. */
+export interface Device {
+	flags: number;
+	snatV4: Uint8Array;
+	snatV6: Uint8Array;
+}
+
+export const deviceCodec: StructCodec<Device> = struct<Device>('device', 36, {
+	flags: ['flags', 0, u32],
+	snatV4: ['snat_v4', 4, bytes(16)],
+	snatV6: ['snat_v6', 20, bytes(16)],
+});
+
+/** struct local_route_key, 20 bytes. */
+export interface LocalRouteKey {
+	prefixLen: number;
+	addr: Uint8Array;
+}
+
+export const localRouteKeyCodec: StructCodec<LocalRouteKey> = struct<LocalRouteKey>('local_route_key', 20, {
+	prefixLen: ['prefix_len', 0, u32],
+	addr: ['addr', 4, bytes(16)],
 });
 
 /** struct counter, 16 bytes. */
@@ -456,10 +602,16 @@ export const STRUCTS: readonly StructLayout[] = [
 	heldCodec,
 	heldScratchCodec,
 	tupleCodec,
+	connSeenCodec,
 	connCodec,
+	connScratchCodec,
 	sockKeyCodec,
 	sockFrontendCodec,
 	settingsCodec,
+	deviceMacCodec,
+	bucketCodec,
+	deviceCodec,
+	localRouteKeyCodec,
 	counterCodec,
 ];
 
@@ -482,7 +634,7 @@ export const MAPS = {
 		value: 'backend',
 		type: 2,
 		keySize: 4,
-		valueSize: 28,
+		valueSize: 32,
 		maxEntries: 262144,
 		flags: 0,
 		pinned: true,
@@ -548,8 +700,41 @@ export const MAPS = {
 		value: 'conn',
 		type: 9,
 		keySize: 40,
-		valueSize: 72,
+		valueSize: 80,
 		maxEntries: 262144,
+		flags: 0,
+		pinned: true,
+	},
+	claims: {
+		name: 'claims',
+		key: 'u32',
+		value: 'claim',
+		type: 2,
+		keySize: 4,
+		valueSize: 12,
+		maxEntries: 16384,
+		flags: 0,
+		pinned: true,
+	},
+	packet_scratches: {
+		name: 'packet_scratches',
+		key: 'u32',
+		value: 'packet',
+		type: 6,
+		keySize: 4,
+		valueSize: 72,
+		maxEntries: 1,
+		flags: 0,
+		pinned: true,
+	},
+	conn_scratches: {
+		name: 'conn_scratches',
+		key: 'u32',
+		value: 'conn_scratch',
+		type: 6,
+		keySize: 4,
+		valueSize: 380,
+		maxEntries: 1,
 		flags: 0,
 		pinned: true,
 	},
@@ -581,8 +766,30 @@ export const MAPS = {
 		value: 'held',
 		type: 9,
 		keySize: 44,
-		valueSize: 2060,
-		maxEntries: 512,
+		valueSize: 2068,
+		maxEntries: 1024,
+		flags: 0,
+		pinned: true,
+	},
+	fragment_sources: {
+		name: 'fragment_sources',
+		key: 'u8[16]',
+		value: 'bucket',
+		type: 9,
+		keySize: 16,
+		valueSize: 8,
+		maxEntries: 4096,
+		flags: 0,
+		pinned: true,
+	},
+	held_copies: {
+		name: 'held_copies',
+		key: 'u32',
+		value: 'held',
+		type: 6,
+		keySize: 4,
+		valueSize: 2068,
+		maxEntries: 1,
 		flags: 0,
 		pinned: true,
 	},
@@ -592,7 +799,7 @@ export const MAPS = {
 		value: 'held_scratch',
 		type: 6,
 		keySize: 4,
-		valueSize: 2104,
+		valueSize: 2112,
 		maxEntries: 1,
 		flags: 0,
 		pinned: true,
@@ -603,7 +810,62 @@ export const MAPS = {
 		value: 'sock_frontend',
 		type: 9,
 		keySize: 32,
-		valueSize: 24,
+		valueSize: 40,
+		maxEntries: 65536,
+		flags: 0,
+		pinned: true,
+	},
+	served_netns: {
+		name: 'served_netns',
+		key: 'u64',
+		value: 'u32',
+		type: 9,
+		keySize: 8,
+		valueSize: 4,
+		maxEntries: 8192,
+		flags: 0,
+		pinned: true,
+	},
+	unserved_since: {
+		name: 'unserved_since',
+		key: 'u32',
+		value: 'u32',
+		type: 2,
+		keySize: 4,
+		valueSize: 4,
+		maxEntries: 1,
+		flags: 0,
+		pinned: true,
+	},
+	left_out_cgroups: {
+		name: 'left_out_cgroups',
+		key: 'u64',
+		value: 'u32',
+		type: 1,
+		keySize: 8,
+		valueSize: 4,
+		maxEntries: 4096,
+		flags: 1,
+		pinned: true,
+	},
+	left_out_count: {
+		name: 'left_out_count',
+		key: 'u32',
+		value: 'u32',
+		type: 2,
+		keySize: 4,
+		valueSize: 4,
+		maxEntries: 1,
+		flags: 0,
+		pinned: true,
+	},
+	host_udp_ports: {
+		name: 'host_udp_ports',
+		key: 'u32',
+		value: 'u32',
+		type: 2,
+		keySize: 4,
+		valueSize: 4,
 		maxEntries: 65536,
 		flags: 0,
 		pinned: true,
@@ -624,6 +886,72 @@ export const MAPS = {
 		key: 'u32',
 		value: 'u32',
 		type: 1,
+		keySize: 4,
+		valueSize: 4,
+		maxEntries: 256,
+		flags: 0,
+		pinned: true,
+	},
+	answers: {
+		name: 'answers',
+		key: 'u32',
+		value: 'bucket',
+		type: 6,
+		keySize: 4,
+		valueSize: 8,
+		maxEntries: 3,
+		flags: 0,
+		pinned: true,
+	},
+	device_macs: {
+		name: 'device_macs',
+		key: 'u32',
+		value: 'device_mac',
+		type: 2,
+		keySize: 4,
+		valueSize: 12,
+		maxEntries: 1024,
+		flags: 0,
+		pinned: true,
+	},
+	devices: {
+		name: 'devices',
+		key: 'u32',
+		value: 'device',
+		type: 1,
+		keySize: 4,
+		valueSize: 36,
+		maxEntries: 65536,
+		flags: 1,
+		pinned: true,
+	},
+	local_routes: {
+		name: 'local_routes',
+		key: 'local_route_key',
+		value: 'u32',
+		type: 11,
+		keySize: 20,
+		valueSize: 4,
+		maxEntries: 65536,
+		flags: 1,
+		pinned: true,
+	},
+	routing: {
+		name: 'routing',
+		key: 'u32',
+		value: 'u32',
+		type: 2,
+		keySize: 4,
+		valueSize: 4,
+		maxEntries: 1,
+		flags: 0,
+		pinned: true,
+	},
+	next_hops: {
+		name: 'next_hops',
+		key: 'u32',
+		value: 'u32',
+		type: 2,
 		keySize: 4,
 		valueSize: 4,
 		maxEntries: 256,

@@ -1,12 +1,12 @@
 import { type Btf, type BtfType, datasec, resolve, sizeOf } from './btf.ts';
 import type { StructLayout } from './struct.ts';
 
-/** What a map's definition in .maps says. Sizes are bytes. */
+/** A map, as its definition in section .maps declares it. Sizes are bytes. */
 export interface MapShape {
 	readonly name: string;
 	/** enum bpf_map_type. */
 	readonly type: number;
-	/** Struct or integer type of key and value; undefined where only a size is given. */
+	/** Struct or integer type of key and value; undefined where the definition has only a size. */
 	readonly key: string | undefined;
 	readonly value: string | undefined;
 	readonly keySize: number;
@@ -14,11 +14,14 @@ export interface MapShape {
 	readonly maxEntries: number;
 	/** BPF_F_*. */
 	readonly flags: number;
-	/** Whether libbpf is told to pin it by name. */
+	/** Whether libbpf pins the map by name (LIBBPF_PIN_BY_NAME). */
 	readonly pinned: boolean;
 }
 
-/** u8..u64, u8[16], the name of a struct. A struct of one byte array (struct addr) is that byte array. */
+/**
+ * Name of a type: u8..u64, u8[16], or that of a struct. A struct whose only member is a byte array
+ * (struct addr) counts as that array.
+ */
 export function typeName(btf: Btf, id: number): string {
 	const type = resolve(btf, id);
 	switch (type.kind) {
@@ -47,7 +50,7 @@ function shapeOf(btf: Btf, type: BtfType & { kind: 'struct' | 'union' }): Struct
 	return { type: type.name, size: type.size, fields };
 }
 
-/** Every named struct by name. */
+/** Layouts of all named structs, by name. */
 export function structLayouts(btf: Btf): Map<string, StructLayout> {
 	const out = new Map<string, StructLayout>();
 	for (const type of btf)
@@ -55,14 +58,17 @@ export function structLayouts(btf: Btf): Map<string, StructLayout> {
 	return out;
 }
 
-/** Every named enum's constants, in the order of C. */
+/** Constants of all named enums, by name and in the order of the C source. */
 export function enumShapes(btf: Btf): Map<string, readonly (readonly [string, number])[]> {
 	const out = new Map<string, readonly (readonly [string, number])[]>();
 	for (const type of btf) if (type.kind === 'enum' && type.name !== '') out.set(type.name, type.values);
 	return out;
 }
 
-/** Maps of section .maps: members are pointers, to an array of n for __uint(), to a type for __type(). */
+/**
+ * Maps of section .maps. Each member is a pointer: __uint() points to an array of n elements,
+ * __type() to the type.
+ */
 export function mapShapes(btf: Btf): MapShape[] {
 	return [...datasec(btf, '.maps')].map(([name, variable]) => mapShape(btf, name, variable.type));
 }

@@ -1,6 +1,6 @@
 import { type Codec, FieldError, show, viewOf, within } from './codec.ts';
 
-/** One member of a C struct, padding included. */
+/** A member of a C struct, or its padding. */
 export interface FieldLayout {
 	/** Name in C. */
 	readonly name: string;
@@ -11,7 +11,7 @@ export interface FieldLayout {
 	readonly size: number;
 }
 
-/** A C struct's shape: what can be compared between BTF and a codec. */
+/** Shape of a C struct, by which a codec is compared with BTF. */
 export interface StructLayout {
 	/** Name in C. */
 	readonly type: string;
@@ -20,17 +20,17 @@ export interface StructLayout {
 	readonly fields: readonly FieldLayout[];
 }
 
-/** The codec of a C struct. Padding is written as zero; errors name the struct and the field. */
+/** Codec of a C struct. It writes padding as zeros; its errors name the struct and the field. */
 export interface StructCodec<T extends object> extends Codec<T>, StructLayout {
-	/** Values one after the other: what the batch calls of a map take. */
+	/** Encodes values one after the other, as the batch calls of a map expect them. */
 	encodeAll(values: readonly T[]): Uint8Array;
 }
 
-/** [name in C, offset, codec]; padding, which has no value of its own, is [name, offset, bytes]. */
+/** [name in C, offset, codec]. Padding has no value of its own: [name, offset, bytes]. */
 export type FieldSpec<V> = readonly [name: string, offset: number, codec: Codec<V>];
 export type PadSpec = readonly [name: string, offset: number, size: number];
 
-/** A field by its name in TypeScript. */
+/** Fields by their names in TypeScript. */
 export type FieldSpecs<T extends object> = { readonly [K in keyof T]-?: FieldSpec<T[K]> };
 
 function layoutOf<T extends object>(fields: FieldSpecs<T>, pads: readonly PadSpec[]): FieldLayout[] {
@@ -46,7 +46,7 @@ function layoutOf<T extends object>(fields: FieldSpecs<T>, pads: readonly PadSpe
 	return [...named, ...padding].sort((a, b) => a.offset - b.offset);
 }
 
-/** Every byte belongs to one field: a hole would be read by the kernel as part of a key. */
+/** Requires that every byte belongs to one field: the kernel would read a hole as part of a key. */
 function assertNoHoles(name: string, size: number, fields: readonly FieldLayout[]): void {
 	let end = 0;
 	for (const field of fields) {
@@ -58,7 +58,10 @@ function assertNoHoles(name: string, size: number, fields: readonly FieldLayout[
 	if (end !== size) throw new TypeError(`Layout of ${name} ends at byte ${end}, expected ${size}`);
 }
 
-/** The codec of a struct of `size` bytes. @throws TypeError when the fields do not cover it exactly. */
+/**
+ * Makes the codec of a struct of `size` bytes.
+ * @throws TypeError unless the fields cover it exactly.
+ */
 export function struct<T extends object>(
 	name: string,
 	size: number,

@@ -1,15 +1,15 @@
 import type { StructCodec } from '../abi/struct.ts';
 import { BpfError, type BpfErrorInit } from './error.ts';
-import type { Native } from './ffi/native.ts';
+import type { Native } from './ffi/library.ts';
 
-/** Passes a result through, or throws when it is -errno. */
+/** Returns a non-negative result; throws for -errno. @throws BpfError */
 export function check(result: number, operation: string, object: string, detail?: string): number {
 	if (result >= 0) return result;
 	const init: BpfErrorInit = { operation, object, errno: -result };
 	throw new BpfError(detail === undefined ? init : { ...init, detail });
 }
 
-/** BPF_OBJ_GET_INFO_BY_FD, which needs the descriptor only, and no capability. */
+/** BPF_OBJ_GET_INFO_BY_FD: needs only the descriptor, no capability. */
 export function infoOf<T extends object>(
 	native: Native,
 	fd: number,
@@ -23,7 +23,7 @@ export function infoOf<T extends object>(
 	return codec.decode(info);
 }
 
-/** Opens a pin. @returns undefined when there is none. */
+/** Opens a pin. @returns undefined when the pin does not exist. */
 export function openPin(native: Native, path: string, object: string): number | undefined {
 	const fd = native.call.bpf_obj_get(path);
 	if (fd === -2) return undefined;

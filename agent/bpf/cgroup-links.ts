@@ -1,13 +1,15 @@
-/** Programs on a cgroup v2: which sockets they serve is decided by the cgroup that a process is in. */
+/**
+ * Programs attached to a cgroup v2. A program serves the sockets of the processes in its cgroup.
+ */
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AttachmentStatus } from './device-links.ts';
-import type { Native } from './ffi/native.ts';
+import type { Native } from './ffi/library.ts';
 import { adoptLink, attachCgroup, type BpfLink } from './link.ts';
 import type { BpfObject } from './object.ts';
 import { AttachType } from './uapi.ts';
 
-/** Name of the program without ml_, and where it goes. */
+/** Program name without `ml_`, and its attach type. */
 const HOOKS = {
 	connect4: AttachType.CGROUP_INET4_CONNECT,
 	connect6: AttachType.CGROUP_INET6_CONNECT,
@@ -17,9 +19,10 @@ const HOOKS = {
 	recvmsg6: AttachType.CGROUP_UDP6_RECVMSG,
 	getpeer4: AttachType.CGROUP_INET4_GETPEERNAME,
 	getpeer6: AttachType.CGROUP_INET6_GETPEERNAME,
+	release: AttachType.CGROUP_INET_SOCK_RELEASE,
 } as const;
 
-/** recvmsg and getpeername first: a translated address is never shown to a program. */
+/** recvmsg and getpeername come first, so that no process ever sees a translated address. */
 const ORDER = [
 	'recvmsg4',
 	'recvmsg6',
@@ -29,9 +32,12 @@ const ORDER = [
 	'connect6',
 	'sendmsg4',
 	'sendmsg6',
+	'release',
 ] as const;
 
-/** Names of the pins, in the order of attaching. */
+export type SocketHook = keyof typeof HOOKS;
+
+/** Pin names in attach order. */
 export const cgroupPins = (prefix = ''): string[] => ORDER.map((hook) => `link_${prefix}${hook}`);
 
 export interface CgroupLinks {
@@ -39,22 +45,24 @@ export interface CgroupLinks {
 	close(): void;
 }
 
-/** Pins: link_<prefix><hook>. @throws BpfError; Error ENOENT when there is no such cgroup. */
+/** Pins: link_<prefix><hook>. @throws BpfError; Error ENOENT when the cgroup does not exist. */
 export function attachCgroupPrograms(
 	native: Native,
 	object: BpfObject,
 	cgroup: string,
 	directory: string,
 	prefix = '',
+	without: readonly SocketHook[] = [],
 ): CgroupLinks {
-	// the number of a cgroup is that of its directory
+	// the id of a cgroup is the inode number of its directory
 	const id = statSync(cgroup, { bigint: true }).ino;
 	const links: BpfLink[] = [];
 	const close = () => {
 		for (const link of links.splice(0)) link.close();
 	};
 	try {
-		const status = ORDER.map((hook): AttachmentStatus => {
+		const hooks = ORDER.filter((hook) => !without.includes(hook));
+		const status = hooks.map((hook): AttachmentStatus => {
 			const program = object.program(`ml_${hook}`);
 			const type = HOOKS[hook];
 			const link = adoptLink(

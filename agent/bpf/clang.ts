@@ -1,24 +1,29 @@
-/** clang as a compiler for BPF: where it is, what it is told, and what it says. */
+/** Finds clang, builds its command line and reports its errors. */
 import { execFile } from 'node:child_process';
 import { relative } from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** Warnings are errors: what clang only warns of, the verifier refuses later and less readably. */
+/**
+ * Warnings are errors: the verifier would reject the same code later with a less readable message.
+ */
 const FLAGS = ['-O2', '-g', '-Wall', '-Wextra', '-Werror', '-target', 'bpf', '-mcpu=v3'] as const;
 const LONGEST_COMPILE_MS = 120_000;
 
 export interface Clang {
-	/** As it was called: a name looked up in PATH, or a path. */
+	/** Command as given: a name to look up in PATH, or a path. */
 	readonly command: string;
 	/** First line of `clang --version`. */
 	readonly version: string;
-	/** `-idirafter` of each directory that the host's C compiler searches: linux/types.h needs the multiarch one. */
+	/**
+	 * `-idirafter` for each directory that the host C compiler searches. linux/types.h needs the
+	 * multiarch directory.
+	 */
 	readonly includes: readonly string[];
 }
 
-/** @returns undefined when there is no clang, or none that runs. */
+/** @returns undefined when clang is not installed. @throws Error when it fails to run. */
 export async function findClang(command = 'clang', signal?: AbortSignal): Promise<Clang | undefined> {
 	try {
 		const [version, search] = await Promise.all([
@@ -39,7 +44,7 @@ export async function findClang(command = 'clang', signal?: AbortSignal): Promis
 	}
 }
 
-/** The directories that `clang -v -E` lists for `#include <...>`, in its order. */
+/** The directories that `clang -v -E` lists for `#include <...>`, in clang's order. */
 export function searchList(output: string): string[] {
 	const [, list = ''] =
 		/search starts here:\n#include <\.\.\.> search starts here:\n([\s\S]*?)End of search list/.exec(output) ??
@@ -50,25 +55,25 @@ export function searchList(output: string): string[] {
 		.filter((line) => line !== '');
 }
 
-/** What follows `clang` on the command line to compile `source` in `directory` to `object`. */
+/** Arguments for clang that compile `source` in `directory` to `object`. */
 export function compileArguments(clang: Clang, directory: string, source: string, object: string): string[] {
-	// compiled in the directory itself, an object names no path of this machine: equal sources, equal bytes
+	// the object must contain no local path, so that equal sources compile to equal bytes
 	const prefix = `-ffile-prefix-map=${directory}=bpf`;
 	return [...FLAGS, ...clang.includes, `-I${directory}`, prefix, '-c', source, '-o', object];
 }
 
-/** What follows `clang` on the command line to see whether a header compiles alone: nothing but it is included. */
+/** Arguments for clang that check whether a header compiles without any other include. */
 export function headerArguments(clang: Clang, directory: string, header: string): string[] {
 	const nothing = ['-x', 'c', '/dev/null'];
 	return [...FLAGS, ...clang.includes, `-I${directory}`, '-fsyntax-only', '-include', header, ...nothing];
 }
 
-/** What decides the object beside the sources. */
+/** The inputs beside the sources that determine the object: compiler version and flags. */
 export function compilerIdentity(clang: Clang): string {
 	return [clang.version, ...FLAGS].join(' ');
 }
 
-/** @throws Error with clang's own words and the command, so that it can be repeated by hand. */
+/** @throws Error with clang's output and the full command line, for a manual retry. */
 export async function compileFile(
 	clang: Clang,
 	directory: string,

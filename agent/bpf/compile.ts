@@ -1,6 +1,7 @@
 /**
- * BPF objects for this machine: those that were shipped when the sources are still theirs, else compiled with clang and
- * kept by content hash. Runs child processes; nothing here blocks the event loop.
+ * Provides BPF objects for this machine. Uses the shipped objects if the sources still match them;
+ * else compiles with clang and caches the objects by content hash. Runs child processes and never
+ * blocks the event loop.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
@@ -8,22 +9,22 @@ import { join } from 'node:path';
 import { type Clang, compileFile, compilerIdentity, findClang } from './clang.ts';
 import { closeToOthers, distrustError, distrustedItself, trustedOwners } from './trusted.ts';
 
-/** The objects of the dataplane, in the order of loading. */
-export const OBJECT_NAMES = ['xdp', 'tc', 'sock'] as const;
+/** Objects of the dataplane in load order. */
+export const OBJECT_NAMES = ['xdp', 'tc', 'tc_l3', 'sock'] as const;
 export type ObjectName = (typeof OBJECT_NAMES)[number];
 
 const SOURCES_FILE = 'sources.sha256';
-/** Whatever the umask was. */
+/** Set with chmod, so that the umask has no effect. */
 const OBJECT_MODE = 0o644;
-/** Agents of different versions may share a cache. */
+/** Cached directories to keep: agents of different versions may share a cache. */
 const KEPT = 4;
 
 export interface CompileOptions {
 	/** Directory of the C files. */
 	readonly sources: string;
-	/** Directory that results are kept in, one sub-directory a content hash. Made when absent. */
+	/** Cache directory, with one subdirectory per content hash. Created when absent. */
 	readonly cache: string;
-	/** Directory of objects that came with the agent. */
+	/** Directory of the objects shipped with the agent. */
 	readonly shipped?: string;
 	/** Default clang. */
 	readonly clang?: string;
@@ -34,14 +35,14 @@ export interface BpfObjects {
 	readonly directory: string;
 	/** Path of `<name>.bpf.o`. */
 	readonly files: Readonly<Record<ObjectName, string>>;
-	/** What the compiler was, or why it was not used. */
+	/** Compiler version, or the reason why clang was not used. */
 	readonly note: string;
 }
 
 /**
- * The objects for these sources.
- * @throws Error with clang's output when a source does not compile; when there is neither clang nor a shipped object;
- * when another user can write into the cache: the kernel gets what lies there.
+ * Returns the objects for these sources.
+ * @throws Error with clang's output when a source does not compile; when there is neither clang nor
+ * a shipped object; when another user can write to the cache, since the kernel loads its files.
  */
 export async function bpfObjects(options: CompileOptions, signal?: AbortSignal): Promise<BpfObjects> {
 	const sources = await readSources(options.sources);
@@ -61,7 +62,7 @@ export async function bpfObjects(options: CompileOptions, signal?: AbortSignal):
 	const ours = isOurs(directory, owners);
 	if (ours && (await isComplete(directory))) {
 		const now = new Date();
-		// the age decides what is removed; a cache that is read-only needs no removal
+		// removeOld() uses the age; a read-only cache needs no removal
 		await utimes(directory, now, now).catch(() => {});
 		return { origin: 'cached', directory, files: filesIn(directory), note: clang.version };
 	}
@@ -71,7 +72,7 @@ export async function bpfObjects(options: CompileOptions, signal?: AbortSignal):
 	return { origin: 'compiled', directory, files: filesIn(directory), note: clang.version };
 }
 
-/** Hash of the names and contents of all C files; recorded beside the objects as `sources.sha256`. */
+/** Hash of the names and contents of all C files. Stored beside the objects as `sources.sha256`. */
 export function sourcesHash(sources: ReadonlyMap<string, Uint8Array>): string {
 	const parts = [...sources].sort(([a], [b]) => (a < b ? -1 : 1));
 	return hash(...parts.flatMap(([name, text]) => [name, String(text.length), text]));
@@ -93,16 +94,18 @@ async function readSources(directory: string): Promise<Map<string, Uint8Array>> 
 
 function filesIn(directory: string): Record<ObjectName, string> {
 	const path = (name: ObjectName) => join(directory, `${name}.bpf.o`);
-	return { xdp: path('xdp'), tc: path('tc'), sock: path('sock') };
+	return { xdp: path('xdp'), tc: path('tc'), tc_l3: path('tc_l3'), sock: path('sock') };
 }
 
 /**
- * Who may have written into the cache: besides root and this user whoever owns the sources, which are believed anyhow.
- * @throws Error for a cache that others can write into.
+ * User ids that may write to the cache: root, this user and the owner of the sources, who is
+ * trusted anyway.
+ * @throws Error for a cache that other users can write to.
  */
 async function cacheOwners({ cache, sources }: CompileOptions): Promise<number[]> {
 	const owners = [...trustedOwners(), (await stat(sources)).uid];
-	// made before it is judged: between the two another user could make it; compileInto() tells why it cannot be made
+	// create before checking, so that no other user can create it in between; compileInto() reports
+	// the cause of a failed mkdir
 	await mkdir(cache, { recursive: true, mode: 0o700 }).catch(() => {});
 	closeToOthers(cache);
 	const fault = distrustedItself(cache, owners);
@@ -110,7 +113,7 @@ async function cacheOwners({ cache, sources }: CompileOptions): Promise<number[]
 	return owners;
 }
 
-/** Whether only the owners can have written, and can write, the objects there. */
+/** Whether only the owners can write, and could have written, the objects in the directory. */
 function isOurs(directory: string, owners: readonly number[]): boolean {
 	const files = Object.values(filesIn(directory));
 	return [directory, ...files].every((path) => distrustedItself(path, owners) === undefined);
@@ -125,7 +128,10 @@ async function isComplete(directory: string): Promise<boolean> {
 	return (await Promise.all(Object.values(filesIn(directory)).map(there))).every(Boolean);
 }
 
-/** Compiled beside, then renamed: another agent that does the same never sees half of it. */
+/**
+ * Compiles into a temporary directory and renames it, so that a concurrent agent never sees a
+ * partial result.
+ */
 async function compileInto(
 	directory: string,
 	options: CompileOptions,
@@ -144,7 +150,7 @@ async function compileInto(
 	try {
 		const compile = ([name, object]: [string, string]) =>
 			compileFile(clang, options.sources, join(options.sources, `${name}.bpf.c`), object, signal);
-		// all have ended before the directory goes, also when one failed
+		// wait for all compilers before the directory is removed, even if one failed
 		const results = await Promise.allSettled(Object.entries(filesIn(beside)).map(compile));
 		const failed = results.find((result) => result.status === 'rejected');
 		if (failed) throw failed.reason;
@@ -159,7 +165,10 @@ async function compileInto(
 	}
 }
 
-/** Keeps the directories that were used last. What another agent removes meanwhile is as good as removed. */
+/**
+ * Keeps the most recently used directories. Ignores those that another agent removes at the same
+ * time.
+ */
 async function removeOld(cache: string): Promise<void> {
 	const names = (await readdir(cache)).filter((name) => /^[0-9a-f]{32}$/.test(name));
 	const aged = await Promise.all(
@@ -175,7 +184,7 @@ async function removeOld(cache: string): Promise<void> {
 	await Promise.all(old.map(({ name }) => rm(join(cache, name), { recursive: true, force: true })));
 }
 
-/** Objects that came with the agent, and the hash of what they were made of. */
+/** The shipped objects, and the hash of the sources that they were compiled from. */
 async function findShipped(directory: string | undefined) {
 	if (!directory || !(await isComplete(directory))) return undefined;
 	const recorded = await readFile(join(directory, SOURCES_FILE), 'utf8').catch(() => '');

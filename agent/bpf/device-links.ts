@@ -1,43 +1,64 @@
-/** Programs on devices: attached, adopted, followed as devices come and go. Pins are named by ifindex. */
+/**
+ * Attaches and adopts programs on devices, and follows devices as they appear and disappear. Pin
+ * names contain the ifindex.
+ */
+
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Log } from '../base/log.ts';
 import type { Devices } from './devices.ts';
 import { BpfError, isBpfError } from './error.ts';
-import type { LogSink } from './ffi/log.ts';
-import type { Native } from './ffi/native.ts';
+import type { Native } from './ffi/library.ts';
 import { adoptLink, attachXdp, type BpfLink, openPinnedLink, type XdpMode } from './link.ts';
-import type { Link } from './netlink-message.ts';
-import type { BpfMap } from './port.ts';
+import type { Filter, Link } from './netlink-message.ts';
+import { filterName, programName, xdpProgram } from './others.ts';
 import type { Program } from './program.ts';
-import { attachTc, findTc, type TcDirection } from './tc.ts';
+import { attachTc, findTc, HANDLE, PRIORITY } from './tc.ts';
+import type { TcDirection } from './tc-target.ts';
+import { updateXdpDevices, type XdpDeviceMaps } from './xdp-devices.ts';
 
-export interface DevicePrograms {
-	/** Absent: XDP is off. */
-	readonly xdp?: Program;
+export interface TcPrograms {
 	readonly fromNetdev: Program;
 	readonly toNetdev: Program;
 	readonly fromPod: Program;
 	readonly toPod: Program;
 }
 
-export interface DeviceLinksOptions {
+export interface DevicePrograms extends TcPrograms {
+	/** Absent when XDP is off. */
+	readonly xdp?: Program;
+	/**
+	 * Programs for devices without a link layer, loaded on the first call; undefined when the kernel
+	 * refuses them.
+	 */
+	l3(): TcPrograms | undefined;
+}
+
+export interface DeviceLinksOptions extends XdpDeviceMaps {
 	/** Directory of the pins. */
 	readonly directory: string;
 	readonly programs: DevicePrograms;
-	/** auto: native where the driver has it; on a veth TC does all: XDP_TX loses packets to a peer without NAPI. */
+	/**
+	 * auto: native if the driver supports it. On a veth and on a device with VLANs (see xdpMode()) TC
+	 * does all the work: XDP_TX on a veth loses packets to a peer without NAPI.
+	 */
 	readonly xdp: 'auto' | XdpMode | 'off';
 	readonly tc: 'auto' | 'clsact';
-	/** ifindex -> 1: devices that XDP may redirect to. */
-	readonly xdpDevices: BpfMap;
-	readonly log: LogSink;
+	/** All filters on one side of a device, including those of other programs. */
+	readonly filters: (ifindex: number, direction: TcDirection) => readonly Filter[];
+	readonly log: Log;
 }
 
-/** One program on one device, or on a cgroup. */
+/** One program attached to one device or cgroup. */
 export interface AttachmentStatus {
 	readonly program: string;
 	/** Device name, or path of the cgroup. */
 	readonly target: string;
 	readonly mode: 'native' | 'generic' | 'tcx' | 'clsact' | 'cgroup';
+	/**
+	 * Programs and filters of other owners that see packets before this one; absent if it is first.
+	 */
+	readonly behind?: readonly string[];
 }
 
 interface Wanted {
@@ -48,27 +69,55 @@ interface Wanted {
 
 interface Attached extends AttachmentStatus {
 	readonly ifindex: number;
-	/** Whether it is still on its device. */
+	/** Whether it is still attached to its device. */
 	alive(): boolean;
+	/** Programs and filters of other owners that run before it. */
+	others(): readonly string[];
 	detach(): void;
 	close(): void;
 }
 
-/** Pins of device links: link_<program>_<ifindex>. bpffs takes no dots, so no device names. */
-const PIN = /^link_(xdp|from_netdev|to_netdev|from_pod|to_pod)_\d+$/;
-/** How long other work in this process may wait for attachments. */
+/**
+ * Pins of device links: link_<program>_<ifindex>. bpffs allows no dots, which device names may
+ * contain.
+ */
+export const DEVICE_PIN = /^link_(xdp|from_netdev|to_netdev|from_pod|to_pod)_\d+$/;
+/** Longest time that attaching may delay other work in this process. */
 const LONGEST_MS = 20;
-/** Devices that auto leaves to TC. Those that ride on another one have no native XDP. */
-const TC_ONLY: ReadonlySet<string> = new Set(['veth', 'vlan', 'macvlan', 'ipvlan']);
-/** The device went away before we came. */
+/** Tunnels do not support native XDP. */
+const TUNNELS: ReadonlySet<string> = new Set(
+	'vxlan geneve gre gretap ip6gre ip6gretap ipip sit ip6tnl vti vti6 xfrm wireguard'.split(' '),
+);
+/** Devices that auto leaves to TC. Devices on top of another device have no native XDP either. */
+const TC_ONLY: ReadonlySet<string> = new Set([
+	'veth',
+	'vlan',
+	'macvlan',
+	'ipvlan',
+	'bridge',
+	'dummy',
+	...TUNNELS,
+]);
+/**
+ * Moves to the first place allowed within MOVES_MS: two agents that both want it would never stop.
+ */
+const MOST_MOVES = 3;
+const MOVES_MS = 600_000;
+/** The device disappeared before the attachment. */
 const VANISHED = new Set(['ENODEV', 'ENOENT', 'ENXIO']);
 
 export class DeviceLinks {
 	readonly #native: Native;
 	readonly #options: DeviceLinksOptions;
 	readonly #attached = new Map<string, Attached>();
-	/** By pin: why it could not be attached. XDP that a driver refused is not tried again. */
+	/** By pin: why attaching failed. */
 	readonly #refused = new Map<string, string>();
+	/** Pins of XDP programs that a driver refused. They are not retried. */
+	readonly #drivers = new Set<string>();
+	/** By pin: the programs that run before ours. */
+	readonly #behind = new Map<string, readonly string[]>();
+	/** By pin: times (performance.now()) at which our program was moved to the first place. */
+	readonly #moves = new Map<string, number[]>();
 
 	constructor(native: Native, options: DeviceLinksOptions) {
 		this.#native = native;
@@ -76,63 +125,101 @@ export class DeviceLinks {
 	}
 
 	/**
-	 * Makes what is attached equal to what is wanted: first adds, then removes. The kernel waits for an RCU grace period
-	 * (about 20 ms) in each TCX attachment, so one call does only some.
-	 * @returns `more`: call again at once; `failed`: something that may succeed later; `done`.
+	 * Makes the attachments match the wanted ones: attaches first, then detaches. The kernel waits
+	 * for an RCU grace period (about 20 ms) in each TCX attachment, so one call does only a part.
+	 * @returns `more`: call again at once; `failed`: retry later; `done`.
 	 */
 	apply(devices: Devices, all: readonly Link[]): 'done' | 'more' | 'failed' {
-		const wanted = this.#wanted(devices);
+		const wanted = this.#wanted(devices, all);
 		const begin = performance.now();
 		let retry = false;
 		for (const [pin, want] of wanted) {
-			if (this.#attached.get(pin)?.alive()) continue;
+			const attached = this.#attached.get(pin);
+			if (attached?.alive() && !this.#mayMove(pin, attached)) continue;
 			if (performance.now() - begin > LONGEST_MS) return 'more';
+			if (attached?.alive()) attached.detach();
 			this.#forget(pin);
 			if (!this.#attach(pin, want)) retry = true;
 		}
 		for (const [pin, attached] of this.#attached) if (!wanted.has(pin)) this.#remove(pin, attached);
-		for (const pin of this.#refused.keys()) if (!wanted.has(pin)) this.#refused.delete(pin);
+		for (const known of [this.#refused, this.#moves, this.#behind, this.#drivers])
+			for (const pin of known.keys()) if (!wanted.has(pin)) known.delete(pin);
 		this.#removeStale(wanted, all);
-		this.#updateXdpDevices();
+		updateXdpDevices(this.#options, [...this.#attached.values()], all);
 		return retry ? 'failed' : 'done';
 	}
 
 	status(): AttachmentStatus[] {
-		return [...this.#attached.values()].map(({ program, target, mode }) => ({ program, target, mode }));
+		return [...this.#attached].map(([pin, { program, target, mode }]) => {
+			const behind = this.#behind.get(pin);
+			return { program, target, mode, ...(behind && { behind }) };
+		});
 	}
 
 	problems(): string[] {
-		return [...this.#refused.values()];
+		const behind = [...this.#behind].map(([pin, others]) => {
+			const { program, target } = this.#attached.get(pin)!;
+			return `${others.join(', ')} on ${target} sees packets before ${program}, and may keep them from it`;
+		});
+		return [...this.#refused.values(), ...behind];
 	}
 
-	/** Lets go of the descriptors; everything stays attached by its pin. */
+	/** Closes the descriptors; the pins keep the programs attached. */
 	close(): void {
 		for (const attached of this.#attached.values()) attached.close();
 		this.#attached.clear();
 	}
 
-	#wanted({ uplinks, pods }: Devices): Map<string, Wanted> {
+	#wanted({ uplinks, pods }: Devices, all: readonly Link[]): Map<string, Wanted> {
 		const { programs, xdp } = this.#options;
 		const wanted = new Map<string, Wanted>();
 		const add = (name: string, link: Link, program: Program, how: Wanted['how']) =>
 			wanted.set(`link_${name}_${link.index}`, { link, program, how });
 		for (const link of uplinks) {
-			const mode = xdp !== 'auto' ? xdp : TC_ONLY.has(link.kind) ? 'off' : 'native';
-			// TC first: it does all of XDP's work where XDP has none
-			add('from_netdev', link, programs.fromNetdev, { direction: 'ingress' });
-			add('to_netdev', link, programs.toNetdev, { direction: 'egress' });
+			const mode = xdpMode(link, all, xdp);
+			const tc = link.ethernet ? programs : programs.l3();
+			if (!tc) continue;
+			// TC first: it does all the work of XDP until XDP is attached
+			add('from_netdev', link, tc.fromNetdev, { direction: 'ingress' });
+			add('to_netdev', link, tc.toNetdev, { direction: 'egress' });
 			if (mode !== 'off' && programs.xdp) add('xdp', link, programs.xdp, { xdp: mode });
 		}
 		for (const link of pods) {
-			add('from_pod', link, programs.fromPod, { direction: 'ingress' });
-			add('to_pod', link, programs.toPod, { direction: 'egress' });
+			const tc = link.ethernet ? programs : programs.l3();
+			if (!tc) continue;
+			add('from_pod', link, tc.fromPod, { direction: 'ingress' });
+			add('to_pod', link, tc.toPod, { direction: 'egress' });
 		}
 		return wanted;
 	}
 
-	/** @returns false when it failed and is to be tried again. */
+	/**
+	 * Records the programs before ours. @returns whether to move ours to the first place. A filter
+	 * keeps the place that its priority gives it, and the number of moves is limited.
+	 */
+	#mayMove(pin: string, attached: Attached): boolean {
+		const others = attached.others();
+		if (others.length === 0) {
+			this.#behind.delete(pin);
+			return false;
+		}
+		const { program, target, mode } = attached;
+		if (this.#behind.get(pin)?.join() !== others.join())
+			this.#options.log.warn({ program, target, others }, 'dataplane.behind-others');
+		this.#behind.set(pin, others);
+		const now = performance.now();
+		const moves = (this.#moves.get(pin) ?? []).filter((at) => now - at < MOVES_MS);
+		if (mode !== 'tcx' || moves.length >= MOST_MOVES) return false;
+		this.#moves.set(pin, [...moves, now]);
+		this.#behind.delete(pin);
+		return true;
+	}
+
+	/** @returns false when it failed and should be retried. */
 	#attach(pin: string, want: Wanted): boolean {
-		if ('xdp' in want.how && this.#refused.has(pin)) return true;
+		// a driver's refusal is permanent; a program of another owner may be gone by now
+		if ('xdp' in want.how && this.#refused.has(pin) && want.link.xdp !== 'none') return true;
+		if ('xdp' in want.how && this.#drivers.has(pin)) return true;
 		try {
 			const path = join(this.#options.directory, pin);
 			const attached =
@@ -154,7 +241,9 @@ export class DeviceLinks {
 	#failed(pin: string, want: Wanted, error: BpfError): boolean {
 		const isXdp = 'xdp' in want.how;
 		const consequence = isXdp ? 'TC does its work' : 'its traffic is not served';
-		const problem = `${error.message} on ${want.link.name}; ${consequence}`;
+		const others = this.#inTheWay(want);
+		const why = others.length === 0 ? '' : `; ${others.join(', ')} of others is there and stays`;
+		const problem = `${error.message} on ${want.link.name}${why}; ${consequence}`;
 		if (this.#refused.get(pin) !== problem) {
 			const fields = {
 				program: want.program.name,
@@ -165,7 +254,23 @@ export class DeviceLinks {
 			this.#options.log.warn(fields, isXdp ? 'dataplane.xdp-refused' : 'dataplane.attach-failed');
 		}
 		this.#refused.set(pin, problem);
+		if (isXdp && others.length === 0) this.#drivers.add(pin);
 		return isXdp;
+	}
+
+	/** Programs or filters of other owners that block our program on the device. */
+	#inTheWay({ link, how }: Wanted): readonly string[] {
+		if ('xdp' in how) return [xdpProgram(this.#native, link.index) ?? []].flat();
+		return this.#options.tc === 'clsact' ? this.#filtersBefore(link.index, how.direction) : [];
+	}
+
+	/** Filters of other owners that see packets before ours, or have the same priority. */
+	#filtersBefore(ifindex: number, direction: TcDirection): string[] {
+		const all = this.#options.filters(ifindex, direction);
+		const before = all.filter(
+			({ kind, handle, priority }) => priority <= PRIORITY && !(kind === 'bpf' && handle === HANDLE),
+		);
+		return [...new Set(before.map(filterName))];
 	}
 
 	#attachXdp(path: string, { link, program }: Wanted, mode: XdpMode): Attached {
@@ -182,6 +287,7 @@ export class DeviceLinks {
 			mode,
 			ifindex: link.index,
 			alive: () => adopted.state().ifindex === link.index,
+			others: () => [],
 			detach: () => discard(adopted, path),
 			close: () => adopted.close(),
 		};
@@ -197,6 +303,10 @@ export class DeviceLinks {
 			mode: tc.mechanism,
 			ifindex: link.index,
 			alive: () => tc.programId() !== undefined,
+			others: () =>
+				tc.mechanism === 'tcx'
+					? tc.ahead().map((id) => programName(this.#native, id))
+					: this.#filtersBefore(link.index, direction),
 			detach: () => tc.detach(),
 			close: () => tc.close(),
 		};
@@ -218,35 +328,37 @@ export class DeviceLinks {
 		this.#attached.delete(pin);
 	}
 
-	/** What an agent before us left: pins of devices that are gone or not ours, and filters on such devices. */
+	/**
+	 * Removes leftovers of a previous agent: pins of devices that are gone or not selected, and
+	 * filters on them.
+	 */
 	#removeStale(wanted: ReadonlyMap<string, Wanted>, all: readonly Link[]): void {
 		const { directory } = this.#options;
 		for (const pin of readdirSync(directory))
-			if (PIN.test(pin) && !wanted.has(pin)) removePinnedLink(this.#native, join(directory, pin));
+			if (DEVICE_PIN.test(pin) && !wanted.has(pin)) removePinnedLink(this.#native, join(directory, pin));
 		if ([...this.#attached.values()].every(({ mode }) => mode !== 'clsact')) return;
 		const served = new Set([...wanted.values()].map(({ link }) => link.index));
 		for (const { index } of all) if (!served.has(index)) detachFilters(this.#native, index);
 	}
-
-	/**
-	 * Devices that frames of XDP may leave by. A driver in native mode takes frames of others only with a program of
-	 * its own; the generic mode sends by any device, but not for a native program.
-	 */
-	#updateXdpDevices(): void {
-		const { xdpDevices } = this.#options;
-		const ours = [...this.#attached.values()];
-		const native = ours.filter(({ mode }) => mode === 'native');
-		const usable = native.length > 0 ? native : ours.filter(({ mode }) => mode === 'generic');
-		const missing = new Set(usable.map(({ ifindex }) => ifindex));
-		for (const [key] of [...xdpDevices.entries()]) {
-			const ifindex = new DataView(key.buffer, key.byteOffset).getUint32(0, true);
-			if (!missing.delete(ifindex)) xdpDevices.delete(key);
-		}
-		for (const ifindex of missing) xdpDevices.update(word(ifindex), word(1));
-	}
 }
 
-/** ifindexes of the devices that an agent before us had for uplinks, as far as links tell. */
+/**
+ * XDP mode of an uplink. auto excludes a device that carries VLANs: hardware may strip the tag
+ * before XDP sees the frame, so that it looks untagged.
+ */
+export function xdpMode(
+	link: Link,
+	all: readonly Link[],
+	wanted: DeviceLinksOptions['xdp'],
+): XdpMode | 'off' {
+	if (!link.ethernet) return 'off';
+	// an explicit native mode applies to the devices below the tunnels
+	if (wanted !== 'auto') return wanted === 'native' && TUNNELS.has(link.kind) ? 'off' : wanted;
+	const carriesVlans = all.some(({ kind, parent }) => kind === 'vlan' && parent === link.index);
+	return TC_ONLY.has(link.kind) || carriesVlans ? 'off' : 'native';
+}
+
+/** ifindexes of the uplinks of a previous agent, as far as pinned links show them. */
 export function pinnedUplinks(native: Native, directory: string): number[] {
 	return readdirSync(directory).flatMap((pin) => {
 		const ifindex = Number(/^link_from_netdev_(\d+)$/.exec(pin)?.[1]);
@@ -256,32 +368,35 @@ export function pinnedUplinks(native: Native, directory: string): number[] {
 	});
 }
 
-const word = (value: number) => new Uint8Array(Uint32Array.of(value).buffer);
-
 function discard(link: BpfLink, path: string): void {
 	link.detach();
 	rmSync(path, { force: true });
 	link.close();
 }
 
-/** Detaches a pinned link and removes its pin; a link whose device or cgroup is gone is just removed. */
+/**
+ * Detaches a pinned link and removes its pin. If the device or cgroup is gone, only removes the
+ * pin.
+ */
 export function removePinnedLink(native: Native, path: string): void {
 	const link = openPinnedLink(native, path);
 	if (!link) return;
 	try {
 		link.detach();
 	} catch (error) {
-		// already off; the pin goes all the same
+		// already detached; remove the pin anyway
 		if (!isBpfError(error)) throw error;
 	}
 	rmSync(path, { force: true });
 	link.close();
 }
 
-/** Filters have no pin; a path that is none makes findTc() look for the filter. */
+/** Filters have no pin. With this path, which never exists, findTc() looks for the filter. */
 const NO_PIN = '/sys/fs/bpf/none';
 
-/** Takes our clsact filters off a device, both directions. @returns whether there were any. */
+/**
+ * Detaches our clsact filters from a device in both directions. @returns whether there were any.
+ */
 export function detachFilters(native: Native, ifindex: number): boolean {
 	const ours = (['ingress', 'egress'] as const).flatMap(
 		(direction) => findTc(native, { ifindex, direction }, NO_PIN) ?? [],

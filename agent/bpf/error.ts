@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 
-/** Kernel-internal numbers that system calls of BPF let out, beside those of errno(3). */
+/** Kernel-internal error number that BPF system calls leak, in addition to those of errno(3). */
 const ENOTSUPP = 524;
 
 const NAMES: ReadonlyMap<number, string> = new Map([
@@ -10,7 +10,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
 	[ENOTSUPP, 'ENOTSUPP'],
 ]);
 
-/** What most often causes a code, in words that say what to do. */
+/** Most likely cause of each code, with the remedy where there is one. */
 const REASONS: Readonly<Record<string, string>> = {
 	EPERM: 'not permitted; the process needs CAP_BPF and CAP_NET_ADMIN',
 	E2BIG: 'no room is left',
@@ -25,7 +25,7 @@ const REASONS: Readonly<Record<string, string>> = {
 	ENODEV: 'there is no such device',
 };
 
-/** ENOENT for 2; E<number> for numbers without a name. */
+/** ENOENT for 2; E<number> for unknown numbers. */
 export function errnoName(errno: number): string {
 	return NAMES.get(errno) ?? `E${errno}`;
 }
@@ -39,26 +39,27 @@ export function errnoNumber(code: string): number {
 export interface BpfErrorInit {
 	/** A verb: update, load, attach. */
 	readonly operation: string;
-	/** What it was done to: map frontends, program ml_xdp. */
+	/** Object of the operation: map frontends, program ml_xdp. */
 	readonly object: string;
 	/** Positive errno, or its name. */
 	readonly errno: number | string;
-	/** Entries of a batch that were done before the failure. */
+	/** Entries of a batch that succeeded before the failure. */
 	readonly count?: number;
-	/** Replaces the usual reason for the code: what differs, and the remedy. */
+	/** Replaces the usual reason for the code, with details and the remedy. */
 	readonly detail?: string;
 	readonly cause?: unknown;
 }
 
 /**
- * A BPF, libbpf or netlink call that failed. `code` is stable and meant for callers; `message` for people.
+ * A failed BPF, libbpf or netlink call. `code` is stable and meant for callers; `message` for
+ * people.
  */
 export class BpfError extends Error {
 	readonly operation: string;
 	readonly object: string;
 	readonly code: string;
 	readonly errno: number;
-	/** Batch calls: entries done before the failure. */
+	/** Batch calls: entries that succeeded before the failure. */
 	readonly count: number | undefined;
 
 	constructor(init: BpfErrorInit) {
@@ -77,7 +78,7 @@ export class BpfError extends Error {
 	}
 }
 
-/** Narrows a caught value to a BpfError, of that code if one is given. */
+/** Narrows a caught value to a BpfError, optionally with a given code. */
 export function isBpfError(error: unknown, code?: string): error is BpfError {
 	return error instanceof BpfError && (code === undefined || error.code === code);
 }

@@ -1,6 +1,6 @@
 import { BpfError } from './error.ts';
 
-/** One write to a fake map, as it was acknowledged. */
+/** One acknowledged write to a fake map. */
 export interface FakeWrite {
 	readonly operation: 'update' | 'delete' | 'grow';
 	readonly map: string;
@@ -9,36 +9,46 @@ export interface FakeWrite {
 }
 
 /**
- * What fake maps share: the order of all writes, and failures that a test asks for. Every entry of a batch
- * counts as one write, so that a failure may fall at any place of a batch.
+ * State that fake maps share: the order of all writes, and failures that a test injects. Every
+ * entry of a batch counts as one write, so that a failure can hit any entry of a batch.
  */
 export class FakeKernel {
-	/** Every acknowledged write in order. Emptied by the test that reads it. */
+	/** Every acknowledged write in order. The test that reads it empties it. */
 	readonly journal: FakeWrite[] = [];
 	#countdown = 0;
 	#code = '';
+	#refuses: (map: string, key: Uint8Array | undefined) => boolean = () => false;
+	#refusal = '';
 
-	/** Lets the n-th write from here (1 is the next) fail with this code; once. */
+	/** Makes the n-th write from now (1 is the next) fail once with this code. */
 	failAt(n: number, code = 'ENOMEM'): void {
 		this.#countdown = n;
 		this.#code = code;
 	}
 
-	/** Writes that were acknowledged since the last call. */
+	/** Makes every write fail for which `refuses` returns true, until the next call. */
+	fail(refuses: (map: string, key: Uint8Array | undefined) => boolean, code = 'ENOMEM'): void {
+		this.#refuses = refuses;
+		this.#refusal = code;
+	}
+
+	/** Returns and clears the writes acknowledged since the last call. */
 	take(): FakeWrite[] {
 		return this.journal.splice(0);
 	}
 
 	/** Throws the failure that is due at this write. */
-	check(operation: string, map: string): void {
+	check(operation: string, map: string, key?: Uint8Array): void {
+		if (this.#refuses(map, key))
+			throw new BpfError({ operation, object: `map ${map}`, errno: this.#refusal });
 		if (this.#countdown === 0) return;
 		this.#countdown -= 1;
 		if (this.#countdown === 0) throw new BpfError({ operation, object: `map ${map}`, errno: this.#code });
 	}
 
-	/** Checks and records. For writes that cannot fail otherwise. */
+	/** Checks for a due failure and records the write. For writes that cannot fail otherwise. */
 	write(write: FakeWrite): void {
-		this.check(write.operation, write.map);
+		this.check(write.operation, write.map, write.key);
 		this.journal.push(write);
 	}
 }

@@ -9,11 +9,11 @@ export interface FakeMapSpec {
 	/** Bytes of one value; of one CPU for per-CPU maps. */
 	readonly valueSize: number;
 	readonly maxEntries: number;
-	/** Per-CPU map of that many CPUs. */
+	/** Number of CPUs of a per-CPU map. */
 	readonly cpus?: number;
 }
 
-/** What arrays and hashes share: sizes, batches, the journal. */
+/** Base of arrays and hashes: sizes, batches, the journal. */
 abstract class FakeMap implements BpfMap {
 	readonly name: string;
 	readonly keySize: number;
@@ -30,7 +30,7 @@ abstract class FakeMap implements BpfMap {
 	}
 
 	protected abstract read(key: Uint8Array): Uint8Array | undefined;
-	/** @returns an errno name when the kernel would refuse. */
+	/** @returns an errno name when the kernel would refuse the write. */
 	protected abstract put(key: Uint8Array, value: Uint8Array, mode: UpdateMode): string | undefined;
 	protected abstract remove(key: Uint8Array): boolean;
 	abstract entries(): Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
@@ -43,7 +43,7 @@ abstract class FakeMap implements BpfMap {
 	update(key: Uint8Array, value: Uint8Array, mode: UpdateMode = 'any'): void {
 		expectBytes('update', this.name, 'key', key.length, this.keySize);
 		expectBytes('update', this.name, 'value', value.length, this.valueSize);
-		this.kernel.check('update', this.name);
+		this.kernel.check('update', this.name, key);
 		const code = this.put(key, value.slice(), mode);
 		if (code) throw this.error('update', code);
 		this.kernel.journal.push({ operation: 'update', map: this.name, key: key.slice(), value: value.slice() });
@@ -51,7 +51,7 @@ abstract class FakeMap implements BpfMap {
 
 	delete(key: Uint8Array): boolean {
 		expectBytes('delete', this.name, 'key', key.length, this.keySize);
-		this.kernel.check('delete', this.name);
+		this.kernel.check('delete', this.name, key);
 		const had = this.remove(key);
 		if (had) this.kernel.journal.push({ operation: 'delete', map: this.name, key: key.slice() });
 		return had;
@@ -80,7 +80,7 @@ abstract class FakeMap implements BpfMap {
 		return new BpfError({ operation, object: `map ${this.name}`, errno, ...(detail ? { detail } : {}) });
 	}
 
-	/** Gives the failure of one entry the number of those before it, as a batch call does. */
+	/** Adds the number of preceding entries to the failure of one entry, as a batch call does. */
 	private counted(count: number, write: () => void): void {
 		try {
 			write();
@@ -97,7 +97,7 @@ abstract class FakeMap implements BpfMap {
 	}
 }
 
-/** BPF_MAP_TYPE_HASH, or LRU_HASH when `lru`: the entry written longest ago makes room. */
+/** BPF_MAP_TYPE_HASH; with `lru` LRU_HASH, which evicts the entry that was written longest ago. */
 export class FakeHash extends FakeMap {
 	readonly #entries = new Map<string, Uint8Array>();
 	readonly #lru: boolean;
@@ -141,7 +141,8 @@ const textOf = (key: Uint8Array): string =>
 	Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
 
 /**
- * BPF_MAP_TYPE_ARRAY: every index exists from the start, with zeros. Memory is taken as entries are written.
+ * BPF_MAP_TYPE_ARRAY: every index exists from the start with zeros. Allocates an entry on its first
+ * write.
  */
 export class FakeArray extends FakeMap {
 	readonly #values: (Uint8Array | undefined)[] = [];

@@ -1,4 +1,4 @@
-/** Maps in memory with the kernel's semantics, for tests and for a run without BPF. */
+/** In-memory maps with the kernel's semantics, for tests and for a run without BPF. */
 import { MAPS, TABLE_SEGMENT_CHUNKS, TABLE_SEGMENTS, tableChunkCodec } from '../abi/layout.ts';
 import type { MapShape } from '../abi/shape.ts';
 import { BpfError } from './error.ts';
@@ -7,7 +7,7 @@ import { FakeArray, FakeHash } from './fake-map.ts';
 import { type BpfMap, type ServiceMaps, serviceMaps, type TableSegments } from './port.ts';
 import { MapType } from './uapi.ts';
 
-/** Segments of Maglev tables in memory. */
+/** In-memory segments of Maglev tables. */
 export class FakeTableSegments implements TableSegments {
 	readonly chunks: number;
 	readonly limit: number;
@@ -43,7 +43,7 @@ export class FakeTableSegments implements TableSegments {
 	}
 }
 
-/** Limits of the fake maps; the defaults are those of bpf/maps.h. */
+/** Limits of the fake maps. The defaults are those of bpf/maps.h. */
 export interface FakeLimits {
 	readonly frontends?: number;
 	readonly backends?: number;
@@ -54,12 +54,12 @@ export interface FakeLimits {
 	readonly segments?: number;
 }
 
-/** ServiceMaps in memory, and the kernel behind them, whose journal and failures tests use. */
+/** In-memory ServiceMaps, with their kernel for its journal and injected failures. */
 export interface FakeServiceMaps extends ServiceMaps {
 	readonly kernel: FakeKernel;
 }
 
-/** Fresh empty maps that share one journal. */
+/** Creates empty maps that share one journal. */
 export function fakeServiceMaps(limits: FakeLimits = {}): FakeServiceMaps {
 	const kernel = new FakeKernel();
 	const sizes = new Map<string, number | undefined>([
@@ -67,7 +67,7 @@ export function fakeServiceMaps(limits: FakeLimits = {}): FakeServiceMaps {
 		['backends', limits.backends],
 		['source_ranges', limits.sourceRanges],
 	]);
-	// user space writes, deletes and dumps prefixes whole: a hash does as well
+	// user space writes, deletes and dumps only whole prefixes, so a hash is enough for an LPM trie
 	const make = (name: string): BpfMap => {
 		const shape: MapShape = MAPS[name as keyof typeof MAPS];
 		const spec = { ...shape, maxEntries: sizes.get(name) ?? shape.maxEntries };

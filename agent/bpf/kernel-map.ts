@@ -1,6 +1,6 @@
 import { check, infoOf, openPin } from './call.ts';
 import { BpfError, errnoNumber, isBpfError } from './error.ts';
-import type { Native } from './ffi/native.ts';
+import type { Native } from './ffi/library.ts';
 import type { BpfMap, UpdateMode } from './port.ts';
 import { countKeys, expectBytes, part, perCpuSize } from './sizes.ts';
 import { type MapInfo, MapType, mapInfoCodec } from './uapi.ts';
@@ -15,17 +15,19 @@ const ENOENT = 2;
 const ENOSPC = 28;
 const EINVAL = 22;
 const ENOTSUPP = 524;
-/** Bytes that one call of a dump reads about. */
+/** Approximate bytes that one call of a dump reads. */
 const DUMP_BYTES = 1 << 20;
 
-/** Batch commands came to map types one after the other (5.6 to 6.1): what is refused is not tried again. */
+/**
+ * Kernels 5.6 to 6.1 added batch commands one map type at a time. A refused command is not retried.
+ */
 interface BatchSupport {
 	lookup: boolean;
 	update: boolean;
 	delete: boolean;
 }
 
-/** A map of the kernel behind a descriptor. */
+/** A kernel map behind a descriptor. */
 export class KernelMap implements BpfMap, Disposable {
 	readonly name: string;
 	readonly keySize: number;
@@ -39,8 +41,8 @@ export class KernelMap implements BpfMap, Disposable {
 	#closed = false;
 
 	/**
-	 * `owned`: whether close() closes the descriptor, which an object may own instead. `name` defaults to the
-	 * kernel's.
+	 * `owned`: whether close() closes the descriptor; else an object owns it. `name` defaults to the
+	 * kernel's name.
 	 */
 	constructor(
 		native: Native,
@@ -111,7 +113,7 @@ export class KernelMap implements BpfMap, Disposable {
 			else {
 				const here = result < 0 ? written(done, count - from) : count - from;
 				deleted += here;
-				// The kernel stops at a key that is not there: pass over it.
+				// The kernel stops at a missing key: skip it.
 				from += here + 1;
 				if (result < 0 && result !== -ENOENT) throw this.#failure('delete', -result, deleted);
 			}
@@ -127,7 +129,7 @@ export class KernelMap implements BpfMap, Disposable {
 		yield* this.#walk();
 	}
 
-	/** Closes the descriptor if this owns it; a pinned map lives on. */
+	/** Closes an owned descriptor; a pinned map stays. */
 	close(): void {
 		if (this.#closed) return;
 		this.#closed = true;
@@ -139,7 +141,8 @@ export class KernelMap implements BpfMap, Disposable {
 	}
 
 	/**
-	 * Reads bucket by bucket. @returns false when the kernel has no batch for this type and nothing was read.
+	 * Reads bucket by bucket. @returns false when the kernel has no batch lookup for this type and
+	 * nothing was read.
 	 */
 	*#dump(): Generator<readonly [Uint8Array, Uint8Array], boolean> {
 		const { keySize, valueSize } = this;
@@ -153,7 +156,7 @@ export class KernelMap implements BpfMap, Disposable {
 			const call = this.#native.call.bpf_map_lookup_batch;
 			const result = call(this.#use(), token, next, keys, values, done, null);
 			if (result === -ENOSPC) {
-				// One bucket holds more than there is room for.
+				// One bucket holds more entries than the buffers.
 				room *= 2;
 				continue;
 			}
@@ -169,7 +172,7 @@ export class KernelMap implements BpfMap, Disposable {
 		}
 	}
 
-	/** Key by key. A key that goes away makes the kernel start again, so what was seen is remembered. */
+	/** Reads key by key. The kernel restarts after a deleted key, so seen keys are remembered. */
 	*#walk(): Generator<readonly [Uint8Array, Uint8Array]> {
 		const seen = new Set<string>();
 		let key: Uint8Array | null = null;
@@ -186,7 +189,9 @@ export class KernelMap implements BpfMap, Disposable {
 		}
 	}
 
-	/** Single calls instead of a batch; a failure says how many were done before it. */
+	/**
+	 * Makes single calls instead of a batch. A failure contains the number of preceding successes.
+	 */
 	#each(count: number, run: (i: number) => void): void {
 		for (let i = 0; i < count; i++) {
 			try {
@@ -198,7 +203,10 @@ export class KernelMap implements BpfMap, Disposable {
 		}
 	}
 
-	/** EINVAL at the first entry may mean an unknown command: the single call tells which it is. */
+	/**
+	 * EINVAL at the first entry may mean an unknown command. The single call then reports the real
+	 * error.
+	 */
 	#unsupported(result: number, done: Uint8Array, count: number): boolean {
 		return result === -ENOTSUPP || (result === -EINVAL && written(done, count) === 0);
 	}
@@ -221,7 +229,7 @@ export class KernelMap implements BpfMap, Disposable {
 	}
 }
 
-/** A __u32 in and out. */
+/** A __u32 passed in and out. */
 function counter(count: number): Uint8Array {
 	const memory = new Uint8Array(4);
 	new DataView(memory.buffer).setUint32(0, count, true);
@@ -230,7 +238,9 @@ function counter(count: number): Uint8Array {
 
 const numberIn = (memory: Uint8Array): number => new DataView(memory.buffer).getUint32(0, true);
 
-/** Entries done by a failed batch. The kernel leaves the count as it was when it fails before the first. */
+/**
+ * Entries done by a failed batch. The kernel leaves the count unchanged when the first entry fails.
+ */
 function written(done: Uint8Array, asked: number): number {
 	const count = numberIn(done);
 	return count >= asked ? 0 : count;

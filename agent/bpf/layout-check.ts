@@ -3,10 +3,10 @@ import { MAPS, STRUCTS } from '../abi/layout.ts';
 import { type MapShape, mapShapes, structLayouts } from '../abi/shape.ts';
 import type { StructLayout } from '../abi/struct.ts';
 import { BpfError } from './error.ts';
-import type { Native } from './ffi/native.ts';
+import type { Native } from './ffi/library.ts';
 import type { KernelMap } from './kernel-map.ts';
 
-/** The agent and an object or a pinned map mean different things by the same bytes. */
+/** The agent and an object or a pinned map use different layouts for the same bytes. */
 export class LayoutError extends Error {
 	readonly differences: readonly string[];
 
@@ -17,7 +17,7 @@ export class LayoutError extends Error {
 	}
 }
 
-/** Where two layouts of a struct differ, one line a field. */
+/** Differences between two layouts of a struct, one line per field. */
 export function structDifferences(expected: StructLayout, found: StructLayout): string[] {
 	const text = (field: { type: string; offset: number } | undefined) =>
 		field ? `${field.type} at byte ${field.offset}` : 'absent';
@@ -34,7 +34,7 @@ export function structDifferences(expected: StructLayout, found: StructLayout): 
 	return out;
 }
 
-/** Where a map's definition differs in what a key or value is. */
+/** Differences in the type, key or value of a map definition. */
 function mapDifferences(found: MapShape): string[] {
 	const expected: MapShape | undefined = (MAPS as Record<string, MapShape>)[found.name];
 	if (!expected) return [];
@@ -44,7 +44,7 @@ function mapDifferences(found: MapShape): string[] {
 		.map((field) => `map ${found.name}: ${field} is ${found[field]}, expected ${expected[field]}`);
 }
 
-/** Compares an object's BTF with the codecs. @throws LayoutError naming structs, maps and fields. */
+/** Compares an object's BTF with the codecs. @throws LayoutError with structs, maps and fields. */
 export function checkObjectLayout(object: string, btf: Btf): void {
 	const structs = structLayouts(btf);
 	const differences = [
@@ -58,13 +58,13 @@ export function checkObjectLayout(object: string, btf: Btf): void {
 	throw new LayoutError(
 		object,
 		differences,
-		'run `make layout` after a change of bpf/abi.h, and build the object anew',
+		'run `make layout` after a change of bpf/abi.h, and build the object again',
 	);
 }
 
 /**
- * Compares a pinned map with the codecs: sizes always, fields where this process may read the kernel's BTF
- * (CAP_SYS_ADMIN). @throws LayoutError naming the map and the field.
+ * Compares a pinned map with the codecs: sizes always, fields if this process may read the kernel's
+ * BTF (CAP_SYS_ADMIN). @throws LayoutError with the map and the field.
  */
 export function checkPinnedLayout(native: Native, map: KernelMap, path: string): void {
 	const expected: MapShape | undefined = (MAPS as Record<string, MapShape>)[map.name];
@@ -93,13 +93,13 @@ export function checkPinnedLayout(native: Native, map: KernelMap, path: string):
 	);
 }
 
-/** The BTF that the kernel keeps with a map, or undefined when it has none or may not be read. */
+/** The kernel's BTF of a map; undefined when it has none or this process may not read it. */
 export function mapBtf(native: Native, map: KernelMap): Btf | undefined {
 	if (map.info.btfId === 0) return undefined;
 	const fd = native.call.bpf_btf_get_fd_by_id(map.info.btfId);
 	if (fd < 0) return undefined;
 	try {
-		// Asked twice: for the size, then for the data. struct bpf_btf_info: address, size, id.
+		// Two calls: one for the size, one for the data. struct bpf_btf_info: address, size, id.
 		const size = new DataView(btfInfo(native, fd, 0n, 0).buffer).getUint32(8, true);
 		const data = new Uint8Array(size);
 		native.hold([data], () => btfInfo(native, fd, native.address(data), size));

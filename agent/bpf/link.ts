@@ -1,7 +1,8 @@
 import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { check, infoOf, openPin } from './call.ts';
-import type { Native } from './ffi/native.ts';
+import { isBpfError } from './error.ts';
+import type { Native } from './ffi/library.ts';
 import type { Program } from './program.ts';
 import { AttachType, LinkType, linkCreateOptsCodec, linkInfoCodec } from './uapi.ts';
 
@@ -10,20 +11,20 @@ const XDP_MODE = { generic: 1 << 1, native: 1 << 2 } as const;
 
 export type XdpMode = keyof typeof XDP_MODE;
 
-/** What a link holds together. */
+/** Program and target of a link. */
 export interface LinkState {
 	readonly kind: 'xdp' | 'tcx' | 'cgroup' | 'other';
-	/** Kernel's number of the program; compare with Program.id. */
+	/** Kernel id of the program; compare it with Program.id. */
 	readonly programId: number;
 	/** XDP and TCX: the device in its own namespace; 0 when the device is gone. */
 	readonly ifindex: number | undefined;
-	/** Cgroup: its id, 0 when the cgroup is gone. */
+	/** Cgroup: its id; 0 when the cgroup is gone. */
 	readonly cgroupId: bigint | undefined;
 	/** TCX and cgroup. */
 	readonly attachType: number | undefined;
 }
 
-/** A program attached to something: while a descriptor or a pin of it exists, it stays. */
+/** An attached program. It stays attached while a descriptor or a pin of the link exists. */
 export class BpfLink implements Disposable {
 	/** For messages: XDP of device 3, pin /sys/fs/bpf/... */
 	readonly name: string;
@@ -51,24 +52,24 @@ export class BpfLink implements Disposable {
 		};
 	}
 
-	/** Puts another program in place; no packet meets a gap. */
+	/** Replaces the program atomically; every packet meets one of the two. */
 	update(program: Program): void {
 		const result = this.#native.call.bpf_link_update(this.fd, program.fd, null);
 		check(result, `put program ${program.name} into`, `link ${this.name}`);
 	}
 
-	/** Gives it a name in bpffs that outlives this process. @throws BpfError EEXIST */
+	/** Pins the link in bpffs, so that it outlives this process. @throws BpfError EEXIST */
 	pin(path: string): void {
 		mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
 		check(this.#native.call.bpf_obj_pin(this.fd, path), 'pin', `link ${this.name} at ${path}`);
 	}
 
-	/** Takes the program off, whoever else holds the link. */
+	/** Detaches the program, even if another process holds the link. */
 	detach(): void {
 		check(this.#native.call.bpf_link_detach(this.fd), 'detach', `link ${this.name}`);
 	}
 
-	/** Closes the descriptor. Without a pin the program comes off. */
+	/** Closes the descriptor. Without a pin, the kernel then detaches the program. */
 	close(): void {
 		if (this.#closed) return;
 		this.#closed = true;
@@ -94,8 +95,9 @@ function create(
 }
 
 /**
- * Attaches XDP to a device of the current network namespace. @throws BpfError EOPNOTSUPP or EINVAL when the
- * driver has no native mode or refuses the MTU, EBUSY when another program is there.
+ * Attaches XDP to a device of the current network namespace.
+ * @throws BpfError EOPNOTSUPP or EINVAL when the driver has no native mode or refuses the MTU,
+ * EBUSY when another program is attached.
  */
 export function attachXdp(native: Native, program: Program, ifindex: number, mode: XdpMode): BpfLink {
 	return create(
@@ -108,18 +110,30 @@ export function attachXdp(native: Native, program: Program, ifindex: number, mod
 	);
 }
 
-/** Attaches by TCX (Linux 6.6). @throws BpfError EINVAL on older kernels. */
+/**
+ * BPF_F_BEFORE of <linux/bpf.h>, without a reference program: before all others. No flag: after all
+ * others.
+ */
+const PLACES = { first: 1 << 3, last: 0 } as const;
+
+/**
+ * Attaches through TCX (Linux 6.6), before all other programs: one that returns TC_ACT_OK or
+ * redirects would hide the packet from ours.
+ * @param place `last`: after all others.
+ * @throws BpfError EINVAL on older kernels.
+ */
 export function attachTcx(
 	native: Native,
 	program: Program,
 	ifindex: number,
 	direction: 'ingress' | 'egress',
+	place: keyof typeof PLACES = 'first',
 ): BpfLink {
 	const type = direction === 'ingress' ? AttachType.TCX_INGRESS : AttachType.TCX_EGRESS;
-	return create(native, program, ifindex, type, 0, `TCX ${direction} of device ${ifindex}`);
+	return create(native, program, ifindex, type, PLACES[place], `TCX ${direction} of device ${ifindex}`);
 }
 
-/** Attaches to a cgroup v2 directory, beside what is there. */
+/** Attaches to a cgroup v2 directory, in addition to other programs. */
 export function attachCgroup(native: Native, program: Program, path: string, type: AttachType): BpfLink {
 	const fd = openSync(path, 'r');
 	try {
@@ -136,8 +150,22 @@ export function openPinnedLink(native: Native, path: string): BpfLink | undefine
 }
 
 /**
- * The link pinned at `path` with this program: an existing one that `fits` gets the program in place, so that
- * traffic sees no gap; one that does not (its device is gone, or another) is replaced.
+ * @returns false when the link cannot take the program: that of another ABI may have another type.
+ */
+function updated(link: BpfLink, program: Program): boolean {
+	try {
+		link.update(program);
+		return true;
+	} catch (error) {
+		if (isBpfError(error, 'EINVAL')) return false;
+		throw error;
+	}
+}
+
+/**
+ * Returns the link pinned at `path` with this program. Updates an existing link that `fits` in
+ * place, so that traffic sees no gap. Replaces a link that does not fit (its device is gone, or
+ * another) or that refuses the program.
  */
 export function adoptLink(
 	native: Native,
@@ -149,10 +177,9 @@ export function adoptLink(
 	const pinned = openPinnedLink(native, path);
 	if (pinned) {
 		const state = pinned.state();
-		if (fits(state)) {
-			if (state.programId !== program.id) pinned.update(program);
-			return pinned;
-		}
+		const fitting = fits(state);
+		if (fitting && (state.programId === program.id || updated(pinned, program))) return pinned;
+		if (fitting) pinned.detach();
 		rmSync(path);
 		pinned.close();
 	}

@@ -1,13 +1,13 @@
-/** One agent for one directory of pins. */
+/** Allows one agent per pin directory. */
 import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { check } from './call.ts';
-import type { Native } from './ffi/native.ts';
+import type { Native } from './ffi/library.ts';
 import { makeTrusted } from './trusted.ts';
 
 export interface Lock {
-	/** Lets the next agent in. It is let in as well when this process dies, however it dies. */
+	/** Releases the lock for the next agent. The kernel also releases it when this process dies. */
 	release(): void;
 }
 
@@ -19,10 +19,11 @@ const LOCK_NB = 4;
 const EWOULDBLOCK = 11;
 
 /**
- * Makes the directory and the one above it (--pin-path) if need be, and waits a while for an agent that is about to end.
- * A lock of flock(2) on the directory itself is what keeps others out: only root can open it, the kernel takes the lock
- * back with the process, and no file stays behind.
- * @throws Error when another agent keeps it, when others can change the directory; the reason of the signal.
+ * Creates the directory and its parent (--pin-path) if necessary, and waits a while for an agent
+ * that is about to exit. Locks the directory itself with flock(2): only root can open it, the
+ * kernel releases the lock with the process, and no lock file stays behind.
+ * @throws Error when another agent holds the lock, when other users can write to the directory; the
+ * reason of the signal.
  */
 export async function lockPins(
 	native: Native,
@@ -41,13 +42,13 @@ export async function lockPins(
 	}
 }
 
-/** @returns the descriptor that holds the lock; undefined when another has it. */
+/** @returns the descriptor that holds the lock; undefined when another agent holds it. */
 function tryLock(native: Native, directory: string): number | undefined {
 	const descriptor = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
 	try {
 		const result = native.call.flock(descriptor, LOCK_EX | LOCK_NB);
 		if (result !== -EWOULDBLOCK) check(result, 'lock', directory);
-		// a cleanup may have removed the directory meanwhile: a lock of what is gone keeps no agent out
+		// a cleanup may have removed the directory meanwhile; a lock on a removed one excludes no agent
 		if (result >= 0 && isStill(directory, descriptor)) return descriptor;
 	} catch (error) {
 		closeSync(descriptor);

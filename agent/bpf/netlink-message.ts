@@ -1,6 +1,7 @@
 /**
- * rtnetlink messages as bytes (rtnetlink(7), <linux/rtnetlink.h>): pure, no socket. Integers are in the machine's
- * order, little endian on every machine that is supported; addresses are as they stand in a packet.
+ * Encodes and decodes rtnetlink messages (rtnetlink(7), <linux/rtnetlink.h>). Pure, without a
+ * socket. Integers are in host byte order, which is little endian on all supported machines.
+ * Addresses are in network byte order.
  */
 import { ipOfBytes } from '../model/ip.ts';
 
@@ -17,10 +18,11 @@ export const MessageType = {
 	NEW_ROUTE: 24,
 	DELETE_ROUTE: 25,
 	GET_ROUTE: 26,
+	GET_RULE: 34,
 	GET_FILTER: 46,
 } as const;
 
-/** Groups of rtnetlink (RTMGRP_*), as bits of the address that a socket is bound to. */
+/** rtnetlink groups (RTMGRP_*), as bits of the socket's bind address. */
 export const Group = {
 	LINK: 0x1,
 	IPV4_ADDRESS: 0x10,
@@ -30,6 +32,7 @@ export const Group = {
 } as const;
 
 const HEADER = 16;
+const REQUEST_ACK = 0x5;
 const REQUEST_DUMP = 0x301;
 const FLAG_DUMP_INTERRUPTED = 0x10;
 const AF_INET = 2;
@@ -37,15 +40,20 @@ const AF_INET6 = 10;
 const IFF_UP = 0x1;
 const IFF_LOOPBACK = 0x8;
 const ARPHRD_ETHER = 1;
+/** ARPHRD_* of PPP, RAWIP, TUNNEL, TUNNEL6, SIT, IPGRE, IP6GRE, NONE. */
+const ARPHRD_LAYER3: ReadonlySet<number> = new Set([512, 519, 768, 769, 776, 778, 823, 0xfffe]);
 const RT_TABLE_MAIN = 254;
 const RTN_UNICAST = 1;
+const RTN_LOCAL = 2;
+/** The kernel made the route for an address: its destinations are on-link. */
+const RTPROT_KERNEL = 2;
 const ATTRIBUTE_MASK = 0x3fff;
 
 export interface Message {
 	readonly type: number;
-	/** Of the request that it answers; 0 for an event. */
+	/** Sequence number of the request that it answers; 0 for an event. */
 	readonly sequence: number;
-	/** The table changed while it was dumped: ask again. */
+	/** The table changed during the dump: repeat the request. */
 	readonly interrupted: boolean;
 	readonly body: Uint8Array;
 }
@@ -57,17 +65,21 @@ export interface Link {
 	readonly kind: string;
 	readonly up: boolean;
 	readonly loopback: boolean;
-	/** Its frames begin with an Ethernet header. */
+	/** Frames begin with an Ethernet header. */
 	readonly ethernet: boolean;
+	/** Packets begin with the IP header: tun, WireGuard, tunnels. */
+	readonly layer3?: true;
 	/** Bytes of the largest packet, without the Ethernet header. */
 	readonly mtu: number;
-	/** aa:bb:cc:dd:ee:ff; empty where it has none. */
+	/** aa:bb:cc:dd:ee:ff; empty for a device without a link-layer address. */
 	readonly mac: string;
 	/** ifindex of the bridge or bond that it is a port of, or 0. */
 	readonly master: number;
+	/** For a VLAN: ifindex of the parent device, which carries the tagged frames. */
+	readonly parent?: number;
 	/** The other end of the veth (or the lower device) is in another network namespace. */
 	readonly peerElsewhere: boolean;
-	/** How an XDP program is attached, whosever it is. */
+	/** How an XDP program of any owner is attached. */
 	readonly xdp: 'none' | 'native' | 'generic' | 'other';
 }
 
@@ -75,7 +87,7 @@ export interface LinkAddress {
 	/** ifindex. */
 	readonly index: number;
 	readonly family: 4 | 6;
-	/** As model/ip.ts writes it. */
+	/** In the format of model/ip.ts. */
 	readonly address: string;
 	readonly prefix: number;
 	/** enum rt_scope_t: 0 global, 253 link, 254 host. */
@@ -84,18 +96,37 @@ export interface LinkAddress {
 
 export interface Route {
 	readonly family: 4 | 6;
-	/** Every destination, in the main table. */
+	/** Matches every destination, in the main table. */
 	readonly isDefault: boolean;
-	/** ifindexes of the ways out; several for ECMP. */
+	/** ifindexes of the outgoing devices; several for ECMP. */
 	readonly devices: readonly number[];
+	/** The kernel delivers its packets locally, whatever the table. */
+	readonly isLocal: boolean;
+	/** A user or a daemon added it, and it leads to other hosts: not the prefix route of a device. */
+	readonly isForeign: boolean;
+	/** In network byte order, 4 or 16 bytes. */
+	readonly destination: Uint8Array;
+	/** Prefix length of the destination. */
+	readonly prefix: number;
+	/** Preferred source address, in the format of model/ip.ts. */
+	readonly source: string | undefined;
+	/** The route has a gateway, so the neighbour on the link is the gateway. */
+	readonly gateway: boolean;
 }
 
 const view = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 const aligned = (length: number) => (length + 3) & ~3;
 
-/** A request for all objects of a kind; `family` 4 or 6 where that is a choice. */
+/** Body sizes of dump requests in bytes, where not 8. */
+const BODY_SIZES: Readonly<Record<number, number>> = {
+	[MessageType.GET_LINK]: 16,
+	[MessageType.GET_ROUTE]: 12,
+	[MessageType.GET_RULE]: 12,
+};
+
+/** Requests a dump of all objects of a kind; `family` is 4 or 6 where the kind has families. */
 export function dumpRequest(type: number, sequence: number, family?: 4 | 6): Uint8Array {
-	const bodySize = type === MessageType.GET_LINK ? 16 : type === MessageType.GET_ROUTE ? 12 : 8;
+	const bodySize = BODY_SIZES[type] ?? 8;
 	const bytes = new Uint8Array(HEADER + bodySize);
 	const header = view(bytes);
 	header.setUint32(0, bytes.length, true);
@@ -109,7 +140,7 @@ export function dumpRequest(type: number, sequence: number, family?: 4 | 6): Uin
 /** Handles of the two sides of a clsact qdisc. */
 const CLSACT = { ingress: 0xffff_fff2, egress: 0xffff_fff3 } as const;
 
-/** A request for the filters of one side of a device's clsact qdisc. */
+/** Requests the filters of one side of a device's clsact qdisc. */
 export function filterRequest(ifindex: number, side: keyof typeof CLSACT, sequence: number): Uint8Array {
 	// struct tcmsg: family, ifindex, handle, parent, info
 	const bytes = new Uint8Array(HEADER + 20);
@@ -123,7 +154,36 @@ export function filterRequest(ifindex: number, side: keyof typeof CLSACT, sequen
 	return bytes;
 }
 
-/** The messages of a datagram. A truncated tail ends it. */
+/** A filter in a clsact qdisc. */
+export interface Filter {
+	/** bpf, flower, u32, ... */
+	readonly kind: string;
+	readonly priority: number;
+	readonly handle: number;
+	/** For a bpf filter: the name that its owner set; else empty. */
+	readonly name: string;
+}
+
+const Tca = { KIND: 1, OPTIONS: 2 } as const;
+const TCA_BPF_NAME = 7;
+
+/**
+ * Parses struct tcmsg and its attributes.
+ * @returns undefined for a truncated message, or one that describes a whole priority.
+ */
+export function parseFilter(body: Uint8Array): Filter | undefined {
+	if (body.length < 20) return undefined;
+	const head = view(body);
+	const found = attributes(body.subarray(20));
+	const handle = head.getUint32(8, true);
+	const options = found.get(Tca.OPTIONS);
+	const kind = text(found.get(Tca.KIND));
+	if (handle === 0 && !options) return undefined;
+	const name = kind === 'bpf' && options ? text(attributes(options).get(TCA_BPF_NAME)) : '';
+	return { kind, priority: head.getUint32(16, true) >>> 16, handle, name };
+}
+
+/** Iterates over the messages of a datagram. Stops at a truncated tail. */
 export function* messages(datagram: Uint8Array): Generator<Message> {
 	const all = view(datagram);
 	let at = 0;
@@ -140,12 +200,12 @@ export function* messages(datagram: Uint8Array): Generator<Message> {
 	}
 }
 
-/** Positive errno of an ERROR message or of the DONE that ends a dump; 0 is success. */
+/** Positive errno of an ERROR message, or of the DONE that ends a dump; 0 means success. */
 export function errnoOf(body: Uint8Array): number {
 	return body.length >= 4 ? 0 - view(body).getInt32(0, true) : 0;
 }
 
-/** Attributes by type; nested ones are read by another call on the value. */
+/** Attributes by type. To read nested attributes, call it with the value. */
 export function attributes(bytes: Uint8Array): Map<number, Uint8Array> {
 	const found = new Map<number, Uint8Array>();
 	const all = view(bytes);
@@ -159,7 +219,7 @@ export function attributes(bytes: Uint8Array): Map<number, Uint8Array> {
 	return found;
 }
 
-const Ifla = { ADDRESS: 1, NAME: 3, MTU: 4, MASTER: 10, INFO: 18, NETNS_ID: 37, XDP: 43 } as const;
+const Ifla = { ADDRESS: 1, NAME: 3, MTU: 4, LINK: 5, MASTER: 10, INFO: 18, NETNS_ID: 37, XDP: 43 } as const;
 const INFO_KIND = 1;
 const XDP_ATTACHED = 2;
 /** XDP_ATTACHED_* of <linux/if_link.h>. */
@@ -168,7 +228,7 @@ const XDP_MODES = ['none', 'native', 'generic'] as const;
 const text = (bytes?: Uint8Array) => (bytes ? new TextDecoder().decode(bytes).replace(/\0.*$/s, '') : '');
 const number = (bytes?: Uint8Array) => (bytes && bytes.length >= 4 ? view(bytes).getUint32(0, true) : 0);
 
-/** struct ifinfomsg and its attributes. @returns undefined for a message that is too short. */
+/** Parses struct ifinfomsg and its attributes. @returns undefined for a truncated message. */
 export function parseLink(body: Uint8Array): Link | undefined {
 	if (body.length < 16) return undefined;
 	const head = view(body);
@@ -177,13 +237,17 @@ export function parseLink(body: Uint8Array): Link | undefined {
 	const info = found.get(Ifla.INFO);
 	const mac = found.get(Ifla.ADDRESS) ?? new Uint8Array();
 	const xdp = found.get(Ifla.XDP);
+	const type = head.getUint16(2, true);
+	const kind = info ? text(attributes(info).get(INFO_KIND)) : '';
 	return {
 		index: head.getInt32(4, true),
 		name: text(found.get(Ifla.NAME)),
-		kind: info ? text(attributes(info).get(INFO_KIND)) : '',
+		kind,
+		...(kind === 'vlan' && { parent: number(found.get(Ifla.LINK)) }),
 		up: (flags & IFF_UP) !== 0,
 		loopback: (flags & IFF_LOOPBACK) !== 0,
-		ethernet: head.getUint16(2, true) === ARPHRD_ETHER,
+		ethernet: type === ARPHRD_ETHER,
+		...(ARPHRD_LAYER3.has(type) && { layer3: true as const }),
 		mtu: number(found.get(Ifla.MTU)),
 		mac: Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':'),
 		master: number(found.get(Ifla.MASTER)),
@@ -198,7 +262,10 @@ function familyOf(value: number | undefined): 4 | 6 | undefined {
 	return value === AF_INET ? 4 : value === AF_INET6 ? 6 : undefined;
 }
 
-/** struct ifaddrmsg. On a point-to-point device IFA_LOCAL is this end. @returns undefined for other families. */
+/**
+ * Parses struct ifaddrmsg. On a point-to-point device IFA_LOCAL is the local address.
+ * @returns undefined for other families.
+ */
 export function parseAddress(body: Uint8Array): LinkAddress | undefined {
 	const family = familyOf(body[0]);
 	if (!family || body.length < 8) return undefined;
@@ -219,20 +286,48 @@ function addressText(bytes: Uint8Array): string {
 	return ipOfBytes(bytes.length === 4 ? mapped : Uint8Array.from(bytes)).text;
 }
 
-const Rta = { OUT: 4, MULTIPATH: 9, TABLE: 15 } as const;
+const Rta = { DESTINATION: 1, OUT: 4, GATEWAY: 5, SOURCE: 7, MULTIPATH: 9, TABLE: 15, VIA: 18 } as const;
 
-/** struct rtmsg: whether it is a default route and where it leads. @returns undefined for other families. */
+/** Parses struct rtmsg. @returns undefined for other families. */
 export function parseRoute(body: Uint8Array): Route | undefined {
 	const family = familyOf(body[0]);
 	if (!family || body.length < 12) return undefined;
 	const found = attributes(body.subarray(12));
 	const table = found.has(Rta.TABLE) ? number(found.get(Rta.TABLE)) : body[4];
 	const out = number(found.get(Rta.OUT));
+	const isUnicast = body[7] === RTN_UNICAST;
+	const source = found.get(Rta.SOURCE);
 	return {
 		family,
-		isDefault: body[1] === 0 && table === RT_TABLE_MAIN && body[7] === RTN_UNICAST,
+		isDefault: body[1] === 0 && table === RT_TABLE_MAIN && isUnicast,
 		devices: out !== 0 ? [out] : nextHops(found.get(Rta.MULTIPATH)),
+		isLocal: body[7] === RTN_LOCAL,
+		isForeign: isUnicast && body[5] !== RTPROT_KERNEL,
+		destination: found.get(Rta.DESTINATION) ?? new Uint8Array(family === 4 ? 4 : 16),
+		prefix: body[1]!,
+		source: source && addressText(source),
+		gateway: found.has(Rta.GATEWAY) || found.has(Rta.VIA),
 	};
+}
+
+/**
+ * Requests the route of a packet to this address. @param address 16 bytes, IPv4 as ::ffff:a.b.c.d
+ */
+export function routeRequest(address: Uint8Array, sequence: number): Uint8Array {
+	const v4 = address.subarray(0, 12).every((byte, i) => byte === (i < 10 ? 0 : 0xff));
+	const destination = v4 ? address.subarray(12) : address;
+	const bytes = new Uint8Array(HEADER + 12 + 4 + destination.length);
+	const header = view(bytes);
+	header.setUint32(0, bytes.length, true);
+	header.setUint16(4, MessageType.GET_ROUTE, true);
+	header.setUint16(6, REQUEST_ACK, true);
+	header.setUint32(8, sequence, true);
+	bytes[HEADER] = v4 ? AF_INET : AF_INET6;
+	bytes[HEADER + 1] = destination.length * 8;
+	header.setUint16(HEADER + 12, 4 + destination.length, true);
+	header.setUint16(HEADER + 14, Rta.DESTINATION, true);
+	bytes.set(destination, HEADER + 16);
+	return bytes;
 }
 
 /** struct rtnexthop: length, flags, hops, ifindex. */
@@ -246,4 +341,21 @@ function nextHops(bytes: Uint8Array = new Uint8Array()): number[] {
 		at += aligned(length);
 	}
 	return devices;
+}
+
+const Fra = { DEVICE_IN: 3, MARK: 10 } as const;
+
+/** Packet fields, beside the destination, that a policy routing rule matches. */
+export interface Rule {
+	readonly mark: boolean;
+	/** Source address, or input device. */
+	readonly source: boolean;
+}
+
+/** Parses struct fib_rule_hdr and its attributes. @returns undefined for a truncated message */
+export function parseRule(body: Uint8Array): Rule | undefined {
+	if (body.length < 12) return undefined;
+	const found = attributes(body.subarray(12));
+	const device = text(found.get(Fra.DEVICE_IN));
+	return { mark: found.has(Fra.MARK), source: body[2]! > 0 || (device !== '' && device !== 'lo') };
 }

@@ -1,10 +1,11 @@
-/** What network this namespace has, from the kernel by rtnetlink, and whether it changed since. */
+/** Reads the network state of this namespace through rtnetlink, and detects changes. */
 import { check } from './call.ts';
 import { BpfError } from './error.ts';
-import type { Native } from './ffi/native.ts';
+import type { Native } from './ffi/library.ts';
 import {
 	dumpRequest,
 	errnoOf,
+	type Filter,
 	filterRequest,
 	Group,
 	type Link,
@@ -13,15 +14,24 @@ import {
 	MessageType,
 	messages,
 	parseAddress,
+	parseFilter,
 	parseLink,
 	parseRoute,
+	parseRule,
+	type Route,
+	type Rule,
+	routeRequest,
 } from './netlink-message.ts';
 
 export interface Network {
 	readonly links: readonly Link[];
 	readonly addresses: readonly LinkAddress[];
-	/** ifindexes of the devices of default routes, both families. */
+	/** ifindexes of the devices with default routes, both families. */
 	readonly defaultDevices: readonly number[];
+	/** All tables, both families. */
+	readonly routes: readonly Route[];
+	/** Union of the fields that policy routing rules match, over both families. */
+	readonly rules: Rule;
 }
 
 const AF_NETLINK = 16;
@@ -30,11 +40,14 @@ const SOCK_RAW = 3;
 const SOCK_FLAGS = 0o4000 | 0o2000000;
 const NETLINK_ROUTE = 0;
 const SOL_SOCKET = 1;
-/** As SO_RCVBUF, beyond net.core.rmem_max. */
+/** Like SO_RCVBUF, but may exceed net.core.rmem_max. */
 const SO_RCVBUFFORCE = 33;
 /** The kernel fills at most 32 KiB of a dump at a time. */
 const BUFFER = 65_536;
-/** Room for the events of some thousand pods that start at once; beyond it ENOBUFS makes us look anew. */
+/**
+ * Bytes for the events of some thousand pods that start at once. On overflow, ENOBUFS triggers a
+ * full read.
+ */
 const EVENT_ROOM = 1 << 20;
 const MOST_ATTEMPTS = 5;
 const EAGAIN = -11;
@@ -48,7 +61,7 @@ const EVENTS: ReadonlySet<number> = new Set([
 ]);
 const ROUTE_EVENTS: ReadonlySet<number> = new Set([MessageType.NEW_ROUTE, MessageType.DELETE_ROUTE]);
 
-/** Sockets of the network namespace in which it is made; none of its calls waits. */
+/** Netlink sockets of the namespace that creates them. No call blocks. */
 export class Netlink implements Disposable {
 	readonly #native: Native;
 	readonly #dumps: number;
@@ -56,7 +69,7 @@ export class Netlink implements Disposable {
 	readonly #buffer = new Uint8Array(BUFFER);
 	#sequence = 0;
 
-	/** `eventRoom`: bytes of events that may wait for changed(). */
+	/** `eventRoom`: bytes of events that may be queued for changed(). */
 	constructor(native: Native, eventRoom = EVENT_ROOM) {
 		this.#native = native;
 		this.#events = this.#open(Object.values(Group).reduce((all, group) => all | group, 0));
@@ -65,16 +78,40 @@ export class Netlink implements Disposable {
 		native.call.setsockopt(this.#events, SOL_SOCKET, SO_RCVBUFFORCE, room, room.length);
 	}
 
-	/** All links, addresses and default routes. @throws BpfError. */
+	/** Reads all links, addresses and routes. @throws BpfError. */
 	network(): Network {
+		const routes = ([4, 6] as const).flatMap((family) =>
+			this.#dump(MessageType.GET_ROUTE, 'routes', parseRoute, family),
+		);
+		const rules = ([4, 6] as const).flatMap((family) =>
+			this.#dump(MessageType.GET_RULE, 'routing rules', parseRule, family),
+		);
+		const defaults = routes.filter((route) => route.isDefault);
 		return {
 			links: this.#dump(MessageType.GET_LINK, 'network devices', parseLink),
 			addresses: this.#dump(MessageType.GET_ADDRESS, 'addresses', parseAddress),
-			defaultDevices: [...this.#defaultDevices()],
+			defaultDevices: [...new Set(defaults.flatMap((route) => route.devices))],
+			routes,
+			rules: { mark: rules.some(({ mark }) => mark), source: rules.some(({ source }) => source) },
 		};
 	}
 
-	/** Whether a device has filters, whosever, in its clsact qdisc. @throws BpfError. */
+	/**
+	 * Route of a packet that this machine sends. @param address 16 bytes, IPv4 as ::ffff:a.b.c.d
+	 * @returns undefined when there is no route
+	 */
+	routeTo(address: Uint8Array): Route | undefined {
+		try {
+			const { bodies } = this.#ask(routeRequest(address, ++this.#sequence), 'a route');
+			return bodies.map(parseRoute).find((route) => route !== undefined);
+		} catch (error) {
+			// unreachable, or a blackhole
+			if (error instanceof BpfError) return undefined;
+			throw error;
+		}
+	}
+
+	/** Whether the clsact qdisc of a device has filters of any owner. @throws BpfError. */
 	hasFilters(ifindex: number): boolean {
 		return (['ingress', 'egress'] as const).some((side) => {
 			const request = filterRequest(ifindex, side, ++this.#sequence);
@@ -82,9 +119,15 @@ export class Netlink implements Disposable {
 		});
 	}
 
+	/** All filters, of any owner, on one side of a device's clsact qdisc. @throws BpfError. */
+	filters(ifindex: number, side: 'ingress' | 'egress'): Filter[] {
+		const { bodies } = this.#ask(filterRequest(ifindex, side, ++this.#sequence), 'filters');
+		return bodies.map(parseFilter).filter((filter) => filter !== undefined);
+	}
+
 	/**
-	 * Takes all events that wait. @returns whether something may have changed that network() shows; true as well when
-	 * the kernel had no room for events.
+	 * Drains all queued events. @returns whether a result of network() may have changed; true also
+	 * when the event queue overflowed.
 	 */
 	changed(): boolean {
 		let changed = false;
@@ -124,15 +167,7 @@ export class Netlink implements Disposable {
 		return fd;
 	}
 
-	#defaultDevices(): Set<number> {
-		const families = [4, 6] as const;
-		const routes = families.flatMap((family) =>
-			this.#dump(MessageType.GET_ROUTE, 'routes', parseRoute, family),
-		);
-		return new Set(routes.filter((route) => route.isDefault).flatMap((route) => route.devices));
-	}
-
-	/** A dump is repeated when the table changed meanwhile; the last attempt is taken as it is. */
+	/** Repeats a dump when the table changed meanwhile; accepts the last attempt as it is. */
 	#dump<T>(type: number, what: string, parse: (body: Uint8Array) => T | undefined, family?: 4 | 6): T[] {
 		for (let attempt = 1; ; attempt++) {
 			const { bodies, interrupted } = this.#ask(dumpRequest(type, ++this.#sequence, family), what);
@@ -141,7 +176,7 @@ export class Netlink implements Disposable {
 		}
 	}
 
-	/** All that answers one request. */
+	/** Sends one request and reads all its answers. */
 	#ask(request: Uint8Array, what: string): { bodies: Uint8Array[]; interrupted: boolean } {
 		const { call } = this.#native;
 		const sequence = this.#sequence;
@@ -149,7 +184,7 @@ export class Netlink implements Disposable {
 		const bodies: Uint8Array[] = [];
 		let interrupted = false;
 		for (;;) {
-			// the kernel answers within send() and recv(): there is never anything to wait for
+			// the kernel answers within send() and recv(), so recv() never blocks
 			const length = check(call.recv(this.#dumps, this.#buffer, this.#buffer.length, 0), 'read', what);
 			for (const message of messages(this.#buffer.subarray(0, length))) {
 				if (message.sequence !== sequence) continue;
@@ -165,8 +200,14 @@ export class Netlink implements Disposable {
 	}
 }
 
-/** Routes come and go with every pod; only default ones decide what an uplink is. */
+/**
+ * Whether an event requires a new look. Routes change with every pod, so only default and local
+ * routes count: default routes select uplinks, local ones the node addresses. The next periodic
+ * look finds routes of tunnels.
+ */
 function concerns({ type, body }: Message): boolean {
 	if (EVENTS.has(type)) return true;
-	return ROUTE_EVENTS.has(type) && parseRoute(body)?.isDefault === true;
+	if (!ROUTE_EVENTS.has(type)) return false;
+	const route = parseRoute(body);
+	return route !== undefined && (route.isDefault || route.isLocal);
 }

@@ -1,13 +1,16 @@
 /**
- * Network namespaces by name (/run/netns/<name>): make, remove, and own sockets in many of them from one
- * process. setns() moves a thread; Node's JavaScript runs on the main thread, so a synchronous section on it may
- * visit another namespace and come back before anything else runs. Nothing in here awaits while switched.
+ * Creates and removes network namespaces by name (/run/netns/<name>), and opens sockets in many of
+ * them from one process. setns() moves a thread. Node runs JavaScript on the main thread, so a
+ * synchronous section can enter another namespace and return before other code runs. No function
+ * here awaits while switched.
  *
- * Sockets stay in the namespace that they were made in, whatever the thread does afterwards (setns(2), netns(7)).
+ * Sockets stay in the namespace that they were created in, even if the thread moves (setns(2),
+ * netns(7)).
  */
 import { closeSync, existsSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
+import { parseIp } from '../model/ip.ts';
 import { koffiDriver } from './ffi/koffi.ts';
 import { SIGNATURES, SONAMES } from './ffi/signatures.ts';
 import type { Driver, RawArg } from './ffi/types.ts';
@@ -40,15 +43,18 @@ export function netnsExists(name: string): boolean {
 	return existsSync(netnsPath(name));
 }
 
-/** The calls, and a descriptor of the namespace to come back to. Make one per process, on the main thread. */
+/**
+ * libc calls, and a descriptor of the namespace to return to. Create one per process, on the main
+ * thread.
+ */
 export class NetnsSwitcher implements Disposable {
 	readonly #driver = koffiDriver();
 	readonly #libc = bindLibc(this.#driver);
 	readonly #home = openSync('/proc/self/ns/net', 'r');
 
 	/**
-	 * Runs `action` with the main thread in the namespace. `action` must be synchronous: a promise from it is
-	 * refused, for everything else in the process would run in the wrong namespace meanwhile.
+	 * Runs `action` with the main thread in the namespace. `action` must be synchronous: it throws
+	 * for a promise, since all other code of the process would run in the wrong namespace meanwhile.
 	 */
 	within<T>(name: string, action: () => T): T {
 		const fd = openSync(netnsPath(name), 'r');
@@ -61,7 +67,10 @@ export class NetnsSwitcher implements Disposable {
 		}
 	}
 
-	/** Makes and names a namespace, as `ip netns add` does; its `lo` is down. @throws when the name is taken. */
+	/**
+	 * Creates a named namespace like `ip netns add`; its `lo` is down. @throws when the name is
+	 * taken.
+	 */
 	create(name: string): void {
 		mkdirSync(NETNS_DIRECTORY, { recursive: true });
 		const path = netnsPath(name);
@@ -80,17 +89,23 @@ export class NetnsSwitcher implements Disposable {
 		}
 	}
 
-	/** Takes the name away; the namespace goes with its last process and socket. @returns whether it was there. */
+	/**
+	 * Removes the name; the namespace ends with its last process and socket. @returns whether it
+	 * existed.
+	 */
 	remove(name: string): boolean {
 		const path = netnsPath(name);
 		if (!existsSync(path)) return false;
-		// EINVAL: a file that nothing is mounted on, left by an interrupted create
+		// EINVAL: a file without a mount, left by an interrupted create
 		this.#libc.umount2(path, MNT_DETACH);
 		rmSync(path, { force: true });
 		return true;
 	}
 
-	/** A listening TCP socket; family 6 takes IPv4 too, as mapped addresses. The caller owns the descriptor. */
+	/**
+	 * A listening TCP socket. Family 6 accepts IPv4 too, as mapped addresses. The caller owns the
+	 * descriptor.
+	 */
 	listenTcp(name: string, port: number, options: { address?: string; family?: Family } = {}): number {
 		const family = options.family ?? 6;
 		return this.within(name, () => {
@@ -101,25 +116,33 @@ export class NetnsSwitcher implements Disposable {
 		});
 	}
 
-	/** A bound UDP socket; family 6 takes IPv4 too, as mapped addresses. The caller owns the descriptor. */
+	/**
+	 * A bound UDP socket. Family 6 accepts IPv4 too, as mapped addresses. The caller owns the
+	 * descriptor.
+	 */
 	bindUdp(name: string, port: number, options: { address?: string; family?: Family } = {}): number {
 		return this.within(name, () => this.#bound(options.family ?? 6, SOCK_DGRAM, port, options.address));
 	}
 
-	/** A TCP connection made from inside the namespace. Errors arrive as the socket's `error` event. */
+	/**
+	 * Opens a TCP connection from inside the namespace. Errors arrive as the socket's `error` event.
+	 */
 	connectTcp(name: string, address: string, port: number): Socket {
 		const family = address.includes(':') ? AF_INET6 : AF_INET;
 		const fd = this.within(name, () =>
 			this.#check(this.#libc.socket(family, SOCK_STREAM | SOCK_FLAGS, 0), `make a socket in ${name}`),
 		);
-		// paused: reading before the connection is up would fail with ENOTCONN
+		// paused: a read before the connection is established would fail with ENOTCONN
 		const socket = new Socket({ fd, readable: true, writable: true, pauseOnCreate: true } as object);
 		socket.once('connect', () => socket.resume());
 		socket.connect(port, address);
 		return socket;
 	}
 
-	/** Sends whole Ethernet frames out by a device of the namespace. @param ifindex of the device there. */
+	/**
+	 * Sends complete Ethernet frames through a device of the namespace. @param ifindex of the device
+	 * there.
+	 */
 	sendFrames(name: string, ifindex: number, frames: readonly Uint8Array[]): void {
 		const what = `send a frame in ${name}`;
 		// Protocol 0: the socket receives nothing
@@ -165,7 +188,7 @@ export class NetnsSwitcher implements Disposable {
 	}
 
 	#goHome(): void {
-		// Everything after this would run in the wrong namespace, the root one's configuration included
+		// All later code would run in the wrong namespace and could change the root namespace
 		if (this.#libc.setns(this.#home, CLONE_NEWNET) !== 0) process.abort();
 	}
 
@@ -183,20 +206,24 @@ function synchronous<T>(value: T): T {
 	return value;
 }
 
-/** struct sockaddr_in or sockaddr_in6: family in host order (little endian here), port and address in network order. */
+/**
+ * struct sockaddr_in or sockaddr_in6: family in host order (little endian here), port and address
+ * in network order.
+ */
 function encodeSockaddr(family: Family, port: number, address?: string): Uint8Array {
 	const bytes = new Uint8Array(family === 4 ? 16 : 28);
 	const view = new DataView(bytes.buffer);
 	view.setUint16(0, family === 4 ? AF_INET : AF_INET6, true);
 	view.setUint16(2, port, false);
 	if (address === undefined) return bytes;
-	if (family === 4) bytes.set(address.split('.').map(Number), 4);
-	else if (address === '::1') bytes[23] = 1;
-	else throw new RangeError(`Cannot bind to ${address}: only ::1 is supported for IPv6`);
+	const ip = parseIp(address);
+	if (ip?.family !== family)
+		throw new RangeError(`Cannot bind to ${address}: expected an IPv${family} address`);
+	bytes.set(family === 4 ? ip.bytes.subarray(12) : ip.bytes, family === 4 ? 4 : 8);
 	return bytes;
 }
 
-/** struct sockaddr_ll of packet(7): the device alone, the frame says the rest. */
+/** struct sockaddr_ll of packet(7): only the device; the frame contains the rest. */
 function encodeLinkAddress(ifindex: number): Uint8Array {
 	const bytes = new Uint8Array(20);
 	const view = new DataView(bytes.buffer);
@@ -218,10 +245,10 @@ const CALLS = [
 ] as const;
 type Call = (typeof CALLS)[number];
 
-/** A libc function as it is in C: -1 is failure, errno in the driver. */
+/** libc functions with their C results: -1 means failure, with errno in the driver. */
 type Libc = Readonly<Record<Call, (...args: (RawArg | string)[]) => number>>;
 
-/** libc alone, without libbpf: namespaces are for machines without BPF too. */
+/** Binds libc without libbpf: machines without BPF use namespaces too. */
 function bindLibc(driver: Driver): Libc {
 	const bind = (name: Call) => {
 		const raw = driver.symbol(SONAMES.libc, name, SIGNATURES[name]);

@@ -4,7 +4,7 @@ import { type Btf, datasec, parseBtf } from '../abi/btf.ts';
 import { type MapShape, mapShapes } from '../abi/shape.ts';
 import { check } from './call.ts';
 import { BpfError } from './error.ts';
-import type { Native } from './ffi/native.ts';
+import type { Native } from './ffi/library.ts';
 import { KernelMap, openPinnedMap } from './kernel-map.ts';
 import { checkObjectLayout, checkPinnedLayout } from './layout-check.ts';
 import { Program } from './program.ts';
@@ -12,14 +12,14 @@ import { type RodataValues, rodataWrites } from './rodata.ts';
 import { loadFailure } from './verifier-log.ts';
 
 /**
- * A BPF object file: open, configure, load; then its maps and programs. What is pinned or linked lives on
- * after close(). Not for use from two threads.
+ * A BPF object file: open, configure, load, then use its maps and programs. Pinned and linked ones
+ * stay after close(). Not thread-safe.
  */
 export class BpfObject implements Disposable {
 	/** File name, for messages. */
 	readonly name: string;
 	readonly btf: Btf;
-	/** Every map that the source declares, as BTF says. */
+	/** Every map that the source declares, from BTF. */
 	readonly maps: readonly MapShape[];
 	readonly #native: Native;
 	readonly #pointer: bigint;
@@ -29,7 +29,9 @@ export class BpfObject implements Disposable {
 	#loaded = false;
 	#closed = false;
 
-	/** Opens the file and compares its layout with ours. @throws BpfError, LayoutError */
+	/**
+	 * Opens the file and compares its layout with agent/abi/layout.ts. @throws BpfError, LayoutError
+	 */
 	static open(native: Native, path: string): BpfObject {
 		const { result, warnings } = native.log.capture(() => native.call.bpf_object__open_file(path, null));
 		if (result === 0n) {
@@ -39,7 +41,7 @@ export class BpfObject implements Disposable {
 		try {
 			const object = new BpfObject(native, result, basename(path));
 			checkObjectLayout(object.name, object.btf);
-			// Unless told where, libbpf would pin to the root of bpffs.
+			// Without this call, libbpf would pin to the root of bpffs.
 			object.pinMapsUnder(undefined);
 			return object;
 		} catch (error) {
@@ -69,8 +71,8 @@ export class BpfObject implements Disposable {
 	}
 
 	/**
-	 * Sets `const volatile` variables before load. @throws RangeError for unknown names and values that do not
-	 * fit.
+	 * Sets `const volatile` variables before load.
+	 * @throws RangeError for unknown names and for values out of range.
 	 */
 	setRodata(values: RodataValues): void {
 		this.#expectOpen('set variables of');
@@ -87,13 +89,16 @@ export class BpfObject implements Disposable {
 		}
 	}
 
-	/** Before load; a pinned map that exists must agree. */
+	/** Call it before load. An existing pinned map must have the same size. */
 	setMaxEntries(name: string, entries: number): void {
 		this.#expectOpen('resize maps of');
 		check(this.#native.call.bpf_map__set_max_entries(this.#map(name), entries), 'resize', `map ${name}`);
 	}
 
-	/** Where the maps that ask for it are pinned, or found if they are there. undefined: nothing is pinned. */
+	/**
+	 * Sets the directory that maps marked for pinning are pinned in or reused from. undefined: no
+	 * pins.
+	 */
 	pinMapsUnder(directory: string | undefined): void {
 		this.#expectOpen('pin maps of');
 		const pins = new Map<string, string>();
@@ -120,9 +125,20 @@ export class BpfObject implements Disposable {
 		);
 	}
 
+	/** Overrides the program flags that the section name implies. */
+	setFlags(name: string, flags: number): void {
+		this.#expectOpen('choose flags of');
+		check(
+			this.#native.call.bpf_program__set_flags(this.#program(name), flags),
+			'set flags of',
+			`program ${name}`,
+		);
+	}
+
 	/**
-	 * Makes maps and loads programs. @throws LoadError with the verifier's last lines; BpfError or LayoutError
-	 * naming the pinned map that does not fit, what differs and the remedy.
+	 * Creates maps and loads programs.
+	 * @throws LoadError with the verifier's last lines; BpfError or LayoutError with the pinned map
+	 * that does not fit, the differences and the remedy.
 	 */
 	load(): void {
 		this.#expectOpen('load');
@@ -134,7 +150,7 @@ export class BpfObject implements Disposable {
 		this.#loaded = true;
 	}
 
-	/** A map after load. Its descriptor belongs to this object. */
+	/** A map after load. This object owns its descriptor. */
 	map(name: string): KernelMap {
 		this.#expectLoaded('map', name);
 		return new KernelMap(this.#native, this.#native.call.bpf_map__fd(this.#map(name)), {
@@ -143,7 +159,7 @@ export class BpfObject implements Disposable {
 		});
 	}
 
-	/** A program after load. @throws BpfError ENOENT when it is unknown or was not to be loaded. */
+	/** A program after load. @throws BpfError ENOENT when it is unknown or autoload is off. */
 	program(name: string): Program {
 		this.#expectLoaded('program', name);
 		const pointer = this.#program(name);
@@ -155,7 +171,7 @@ export class BpfObject implements Disposable {
 		return new Program(this.#native, fd, name, this.#native.call.bpf_program__section_name(pointer) ?? '');
 	}
 
-	/** Descriptor of the BTF in the kernel after load; negative when the kernel took none. */
+	/** Descriptor of the BTF in the kernel after load; negative when the kernel has none. */
 	get btfFd(): number {
 		return this.#native.call.btf__fd(this.#native.call.bpf_object__btf(this.#pointer));
 	}
@@ -170,7 +186,9 @@ export class BpfObject implements Disposable {
 		this.close();
 	}
 
-	/** libbpf says EINVAL only when a pinned map has other parameters: say which. */
+	/**
+	 * For a pinned map with other parameters libbpf reports only EINVAL; this names the parameters.
+	 */
 	#checkPin(name: string, path: string): void {
 		using pinned = openPinnedMap(this.#native, path, name);
 		if (!pinned) return;
@@ -212,7 +230,7 @@ export class BpfObject implements Disposable {
 		throw new BpfError({ operation: 'find', object: `${kind} ${name}`, errno: 'ENOENT', detail });
 	}
 
-	/** The pointers below are freed by close(): nothing may be called afterwards. */
+	/** close() frees the pointers, so no call may use them afterwards. */
 	#expectOpen(operation: string): void {
 		const detail = this.#closed ? 'it is closed' : 'it is loaded';
 		if (this.#closed || this.#loaded) {

@@ -1,18 +1,28 @@
-/** Which local ports we reserved, kept in a pinned map, so that cleanup gives back those and no others. */
+/**
+ * Records in a pinned map the local ports that the agent reserved, so that cleanup releases exactly
+ * those.
+ */
 import { join } from 'node:path';
 import { check } from './call.ts';
-import type { Native } from './ffi/native.ts';
+import type { Native } from './ffi/library.ts';
 import { KernelMap, openPinnedMap } from './kernel-map.ts';
 import { type PortRange, releasePorts, reservePorts, subtractPorts } from './reserved-ports.ts';
 import { MapType } from './uapi.ts';
 
-const NAME = 'reserved_ports';
-/** Ranges that others have cut ours into; more are forgotten, and stay reserved. */
+/** Name of the pin. */
+export const RESERVED_PORTS = 'reserved_ports';
+/**
+ * Most ranges recorded, if other reservations split ours. More are not recorded and stay reserved.
+ */
 const ENTRIES = 16;
 
-/** Reserves the range and nothing else of ours. @throws Error where the setting cannot be written. */
+/**
+ * Reserves the range and releases other ports that the agent reserved.
+ * @throws Error when the setting cannot be written.
+ */
 export function keepPortsReserved(native: Native, directory: string, range: PortRange): void {
-	using memo = openPinnedMap(native, join(directory, NAME), NAME) ?? create(native, directory);
+	using memo =
+		openPinnedMap(native, join(directory, RESERVED_PORTS), RESERVED_PORTS) ?? create(native, directory);
 	const before = read(memo);
 	const extra = subtractPorts(before, [range]);
 	if (extra.length > 0) releasePorts(extra);
@@ -21,17 +31,25 @@ export function keepPortsReserved(native: Native, directory: string, range: Port
 	if (added.length > 0 || extra.length > 0) write(memo, [...kept, ...added]);
 }
 
-/** Gives back what was reserved. */
+/** Releases the recorded ports. */
 export function releaseReservedPorts(native: Native, directory: string): void {
-	using memo = openPinnedMap(native, join(directory, NAME), NAME);
+	using memo = openPinnedMap(native, join(directory, RESERVED_PORTS), RESERVED_PORTS);
 	if (memo) releasePorts(read(memo));
 }
 
 function create(native: Native, directory: string): KernelMap {
 	const { call } = native;
-	const fd = check(call.bpf_map_create(MapType.ARRAY, NAME, 4, 8, ENTRIES, null), 'create', `map ${NAME}`);
-	const map = new KernelMap(native, fd, { name: NAME });
-	check(call.bpf_obj_pin(fd, join(directory, NAME)), 'pin', `map ${NAME} in ${directory}`);
+	const fd = check(
+		call.bpf_map_create(MapType.ARRAY, RESERVED_PORTS, 4, 8, ENTRIES, null),
+		'create',
+		`map ${RESERVED_PORTS}`,
+	);
+	const map = new KernelMap(native, fd, { name: RESERVED_PORTS });
+	check(
+		call.bpf_obj_pin(fd, join(directory, RESERVED_PORTS)),
+		'pin',
+		`map ${RESERVED_PORTS} in ${directory}`,
+	);
 	return map;
 }
 

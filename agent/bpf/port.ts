@@ -1,6 +1,6 @@
 /**
- * What the rest of the agent knows of BPF maps. Two implementations stand behind it, the kernel's
- * (kernel-map.ts) and one in memory (fake.ts); one contract suite runs over both.
+ * Interface of BPF maps for the rest of the agent. It has two implementations, the kernel's
+ * (kernel-map.ts) and an in-memory one (fake.ts); one contract suite tests both.
  *
  * Keys and values are raw bytes of exactly `keySize` and `valueSize`; agent/abi has the codecs.
  */
@@ -10,36 +10,37 @@ export interface BpfMap {
 	readonly name: string;
 	/** Bytes of a key. */
 	readonly keySize: number;
-	/** Bytes of a value as user space sees it: for per-CPU maps, of all possible CPUs, each rounded up to 8. */
+	/** Bytes of a value in user space: for per-CPU maps all possible CPUs, each rounded up to 8. */
 	readonly valueSize: number;
 	readonly maxEntries: number;
 	/** A copy of the value, or undefined when the key is absent. */
 	lookup(key: Uint8Array): Uint8Array | undefined;
 	/** @throws BpfError with code E2BIG (full), EEXIST (noexist), ENOENT (exist). */
 	update(key: Uint8Array, value: Uint8Array, mode?: UpdateMode): void;
-	/** @returns whether the key was there. Arrays refuse with EINVAL. */
+	/** @returns whether the key existed. Arrays throw EINVAL. */
 	delete(key: Uint8Array): boolean;
 	/**
-	 * Writes many entries: `keys` and `values` are concatenations. Falls back to single writes where the
-	 * kernel has no batch for this type. @throws BpfError whose `count` says how many were written.
+	 * Writes many entries: `keys` and `values` are concatenations. Falls back to single writes if the
+	 * kernel has no batch for this type. @throws BpfError whose `count` is the number of written
+	 * entries.
 	 */
 	updateBatch(keys: Uint8Array, values: Uint8Array): void;
-	/** Deletes many; absent keys are passed over. @returns how many were there. */
+	/** Deletes many entries and skips absent keys. @returns the number of deleted entries. */
 	deleteBatch(keys: Uint8Array): number;
-	/** A dump: every entry that exists throughout is in it once. */
+	/** Dumps the map: every entry that exists throughout the dump occurs once. */
 	entries(): Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
 }
 
 /** The Maglev table memory: equal segments of `table_chunk`s, added on demand, never removed. */
 export interface TableSegments {
-	/** Chunks in a segment (TABLE_SEGMENT_CHUNKS). */
+	/** Chunks per segment (TABLE_SEGMENT_CHUNKS). */
 	readonly chunks: number;
-	/** How many segments there may be (TABLE_SEGMENTS). */
+	/** Maximum number of segments (TABLE_SEGMENTS). */
 	readonly limit: number;
 	readonly count: number;
 	/** Segment i as an array map of u32 chunk index -> table_chunk. */
 	segment(i: number): BpfMap;
-	/** Makes, pins and links one more segment. @throws BpfError E2BIG at the limit. */
+	/** Creates, pins and links one more segment. @throws BpfError E2BIG at the limit. */
 	grow(): BpfMap;
 }
 
@@ -49,7 +50,7 @@ export interface ServiceMaps {
 	readonly backends: BpfMap;
 	readonly settings: BpfMap;
 	readonly tables: TableSegments;
-	/** Longest prefix match: a Service port's id and a source -> 1. */
+	/** Longest prefix match: id of a Service port and a source -> 1. */
 	readonly sourceRanges: BpfMap;
 	readonly addresses: BpfMap;
 	readonly addressBits: BpfMap;

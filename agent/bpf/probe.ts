@@ -1,18 +1,16 @@
-/** What this kernel can do and this process may do, each found by trying it. */
+/** Probes features of this kernel and capabilities of this process by trying each one. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { check } from './call.ts';
-import type { Native } from './ffi/native.ts';
+import type { SocketHook } from './cgroup-links.ts';
+import type { Feature } from './feature.ts';
+import type { Native } from './ffi/library.ts';
 import { cgroup2Mount, isOnBpffs } from './mounts.ts';
+import { type FibFeatures, fibConfig, probeFib } from './probe-fib.ts';
 import { Program } from './program.ts';
+import type { RodataValues } from './rodata.ts';
 import { call, exit, loadTiny, ProgramType, set, type TinyProgram } from './tiny-program.ts';
-import { AttachType } from './uapi.ts';
-
-/** One answer; `why` tells a person what follows, and what would help. */
-export interface Feature {
-	readonly ok: boolean;
-	readonly why: string;
-}
+import { AttachType, ProgramFlag } from './uapi.ts';
 
 export interface Features {
 	/** CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN. */
@@ -21,15 +19,23 @@ export interface Features {
 	readonly cgroup2: Feature;
 	/** TCX links (6.6); else clsact filters. */
 	readonly tcx: Feature;
-	/** bpf_set_retval() (5.18): a connect() to a Service without backends gives ECONNREFUSED, not EPERM. */
+	/**
+	 * bpf_set_retval() (5.18): a connect() to a Service without backends fails with ECONNREFUSED, not
+	 * EPERM.
+	 */
 	readonly setRetval: Feature;
+	/** cgroup/sock_release (5.9): the entry of a socket is deleted when it closes. */
+	readonly socketRelease: Feature;
 	/** BPF_F_IPV6 of bpf_l4_csum_replace() (6.16): IPv6 with receive checksums of the driver. */
 	readonly checksumIpv6: Feature;
+	readonly fib: FibFeatures;
+	/** XDP with multi-buffer frames (5.18): native XDP on devices with a large MTU. */
+	readonly xdpFrags: Feature;
 	/** Only privileged users may load BPF programs. */
 	readonly unprivilegedOff: Feature;
 }
 
-const HELPER = { L4_CSUM_REPLACE: 11, JIFFIES64: 118, SET_RETVAL: 187 } as const;
+const HELPER = { L4_CSUM_REPLACE: 11, SOCKET_COOKIE: 46, JIFFIES64: 118, SET_RETVAL: 187 } as const;
 const BPF_F_IPV6 = 1 << 7;
 const EFAULT = 14;
 const ENODEV = 19;
@@ -37,7 +43,25 @@ const NO_DEVICE = 0x7fff_fff0;
 const FRAME = new Uint8Array(64);
 const CAPABILITIES = { NET_ADMIN: 12, SYS_ADMIN: 21, PERFMON: 38, BPF: 39 } as const;
 
-/** Tries everything that needs no device; a few milliseconds. Without capabilities the BPF answers are no. */
+/** Variables of bpf/config.h that follow from the features. */
+export function featureConfig({ setRetval, xdpFrags, checksumIpv6, fib }: Features): RodataValues {
+	return {
+		have_set_retval: Number(setRetval.ok),
+		have_xdp_frags: Number(xdpFrags.ok),
+		have_csum_ipv6: Number(checksumIpv6.ok),
+		...fibConfig(fib),
+	};
+}
+
+/** Socket hooks that this kernel lacks. */
+export function missingHooks({ socketRelease }: Pick<Features, 'socketRelease'>): SocketHook[] {
+	return socketRelease.ok ? [] : ['release'];
+}
+
+/**
+ * Probes all features that need no device, in a few milliseconds. Without capabilities, BPF
+ * features count as absent.
+ */
 export function probe(native: Native, pinPath: string): Features {
 	const capabilities = probeCapabilities(readFileSync('/proc/self/status', 'utf8'));
 	const tried = (what: () => boolean, yes: string, no: string): Feature => {
@@ -56,16 +80,27 @@ export function probe(native: Native, pinPath: string): Features {
 			'refused connections get ECONNREFUSED',
 			'no bpf_set_retval() before Linux 5.18: refused connections get EPERM',
 		),
+		socketRelease: tried(
+			() => hasSocketRelease(native),
+			'closed sockets are forgotten at once',
+			'no cgroup/sock_release before Linux 5.9: 65 536 new sockets push an old one out of the map',
+		),
 		checksumIpv6: tried(
 			() => hasChecksumIpv6(native),
 			'IPv6 checksums by BPF_F_IPV6',
 			'no BPF_F_IPV6 before Linux 6.16: IPv6 checksums are rewritten by hand',
 		),
+		fib: probeFib(native, capabilities.ok),
+		xdpFrags: tried(
+			() => hasXdpFrags(native),
+			'XDP takes frames in several buffers',
+			'no XDP frames in several buffers before Linux 5.18: devices with a large MTU are left to TC',
+		),
 		unprivilegedOff: probeUnprivileged(),
 	};
 }
 
-/** By the effective set of /proc/self/status. */
+/** From the effective set in /proc/self/status. */
 export function probeCapabilities(status: string): Feature {
 	const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
 	const has = (name: keyof typeof CAPABILITIES) => ((effective >> BigInt(CAPABILITIES[name])) & 1n) === 1n;
@@ -98,7 +133,7 @@ function probeUnprivileged(): Feature {
 	}
 }
 
-/** Before 6.6 the attach type is unknown (EINVAL); after, it is the device that is. */
+/** Before 6.6 the attach type is unknown (EINVAL). From 6.6 on, only the device is (ENODEV). */
 function hasTcx(native: Native): boolean {
 	return withTiny(native, { type: ProgramType.SCHED_CLS, instructions: [set(0, 0), exit()] }, (program) => {
 		const result = native.call.bpf_link_create(program.fd, NO_DEVICE, AttachType.TCX_INGRESS, null);
@@ -117,7 +152,29 @@ function hasSetRetval(native: Native): boolean {
 	return fd >= 0;
 }
 
-/** An odd offset is refused with EFAULT, but only after the flags, which are refused with EINVAL. */
+/** Older kernels refuse the unknown flag with EINVAL. */
+function hasXdpFrags(native: Native): boolean {
+	const XDP_PASS = 2;
+	const fd = loadTiny(native, {
+		type: ProgramType.XDP,
+		flags: ProgramFlag.XDP_HAS_FRAGS,
+		instructions: [set(0, XDP_PASS), exit()],
+	});
+	if (fd >= 0) native.call.close(fd);
+	return fd >= 0;
+}
+
+function hasSocketRelease(native: Native): boolean {
+	const fd = loadTiny(native, {
+		type: ProgramType.CGROUP_SOCK,
+		attachType: AttachType.CGROUP_INET_SOCK_RELEASE,
+		instructions: [call(HELPER.SOCKET_COOKIE), set(0, 1), exit()],
+	});
+	if (fd >= 0) native.call.close(fd);
+	return fd >= 0;
+}
+
+/** The helper checks flags first (EINVAL), then refuses an odd offset with EFAULT. */
 function hasChecksumIpv6(native: Native): boolean {
 	const instructions = [
 		set(2, 1),
@@ -134,7 +191,7 @@ function hasChecksumIpv6(native: Native): boolean {
 	);
 }
 
-/** @throws BpfError when even that program is refused. */
+/** @throws BpfError when the kernel refuses even this program. */
 function withTiny<T>(native: Native, tiny: TinyProgram, action: (program: Program) => T): T {
 	const fd = check(loadTiny(native, tiny), 'load', 'a program of a few instructions');
 	try {
@@ -146,7 +203,7 @@ function withTiny<T>(native: Native, tiny: TinyProgram, action: (program: Progra
 
 /** Values of CONFIG_HZ. */
 const RATES = [100, 250, 300, 1000] as const;
-/** Long enough to tell 250 from 300 by whole jiffies. */
+/** Long enough to distinguish 250 from 300 by whole jiffies. */
 const MEASURE_MS = 100;
 
 /** The CONFIG_HZ nearest to a measured rate. */
@@ -157,7 +214,7 @@ export function nearestHz(jiffies: number, milliseconds: number): number {
 	);
 }
 
-/** Jiffies a second, by reading the jiffies twice; takes a tenth of a second, without blocking. */
+/** Measures jiffies per second from two readings. Takes a tenth of a second, without blocking. */
 export async function measureHz(native: Native, signal?: AbortSignal): Promise<number> {
 	const instructions = [call(HELPER.JIFFIES64), exit()];
 	const tiny = { type: ProgramType.SCHED_CLS, instructions };
@@ -171,18 +228,4 @@ export async function measureHz(native: Native, signal?: AbortSignal): Promise<n
 	await sleep(MEASURE_MS, undefined, { signal });
 	const second = read();
 	return nearestHz((second.jiffies - first.jiffies) >>> 0, second.at - first.at);
-}
-
-/** SO_NETNS_COOKIE (5.14) of the current network namespace; 0 where the kernel has none. */
-export function netnsCookie(native: Native): bigint {
-	const [AF_INET, SOCK_DGRAM, SOL_SOCKET, SO_NETNS_COOKIE] = [2, 2, 1, 71];
-	const fd = check(native.call.socket(AF_INET, SOCK_DGRAM, 0), 'open', 'a socket');
-	try {
-		const cookie = new Uint8Array(8);
-		const length = new Uint8Array(Uint32Array.of(8).buffer);
-		const result = native.call.getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie, length);
-		return result < 0 ? 0n : new DataView(cookie.buffer).getBigUint64(0, true);
-	} finally {
-		native.call.close(fd);
-	}
 }

@@ -1,14 +1,14 @@
 import { check, infoOf } from './call.ts';
-import type { Native } from './ffi/native.ts';
+import type { Native } from './ffi/library.ts';
 import { progInfoCodec, testRunOptsCodec } from './uapi.ts';
 
-/** Room beyond the input for programs that make a packet longer. */
+/** Bytes beyond the input for programs that grow a packet. */
 const GROWTH = 512;
 /** sizeof(struct xdp_md), sizeof(struct __sk_buff). */
 const XDP_MD = 24;
 const SK_BUFF = 192;
 
-/** What of the context a test run may set; devices must be of the current network namespace. */
+/** Context fields that a test run may set. Devices must belong to the current network namespace. */
 export type TestContext =
 	| { readonly kind: 'xdp'; readonly ingressIfindex: number; readonly rxQueueIndex?: number }
 	| {
@@ -18,35 +18,37 @@ export type TestContext =
 			readonly mark?: number;
 			readonly priority?: number;
 			readonly cb?: readonly number[];
+			/** Marks the packet as GSO with segments of this many bytes. */
+			readonly gsoSize?: number;
 	  };
 
 export interface TestRun {
-	/** A packet from its Ethernet header on; at least 14 bytes. */
+	/** A packet with its Ethernet header; at least 14 bytes. */
 	readonly data?: Uint8Array;
-	/** Context; or its raw bytes for other program types. */
+	/** Context, or its raw bytes for other program types. */
 	readonly context?: TestContext | Uint8Array;
-	/** Runs; the packet is not put back between them. Default 1. */
+	/** Number of runs, without a reset of the packet in between. Default 1. */
 	readonly repeat?: number;
 }
 
 export interface TestResult {
 	/** The program's return value: XDP_*, TC_ACT_*. */
 	readonly retval: number;
-	/** The packet afterwards. */
+	/** The packet after the run. */
 	readonly data: Uint8Array;
-	/** The context afterwards; empty when none was given. */
+	/** The context after the run; empty when none was passed. */
 	readonly context: Uint8Array;
-	/** Mean of a run. */
+	/** Mean duration of one run. */
 	readonly durationNs: number;
 }
 
-/** A loaded program. The descriptor belongs to its object. */
+/** A loaded program. Its object owns the descriptor. */
 export class Program {
 	readonly name: string;
-	/** As in SEC(). */
+	/** The section name in SEC(). */
 	readonly section: string;
 	readonly fd: number;
-	/** Number of the kernel, to compare with what a link says. */
+	/** Kernel id of the program, for comparison with LinkState.programId. */
 	readonly id: number;
 	readonly #native: Native;
 
@@ -110,6 +112,7 @@ function contextBytes(context: TestRun['context'], length: number): Uint8Array |
 		put(32, context.priority);
 		put(36, context.ingressIfindex);
 		put(40, context.ifindex);
+		put(176, context.gsoSize);
 		for (const [i, value] of (context.cb ?? []).slice(0, 5).entries()) put(48 + 4 * i, value);
 	}
 	return bytes;

@@ -1,24 +1,26 @@
-/** Pseudoterminals (pty(7)): a terminal's two ends, and its size. The ioctls have no other caller in Node. */
+/** Pseudoterminals (pty(7)): both ends and the window size. Node has no API for these ioctls. */
 import { closeSync, constants, openSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import { getSystemErrorName } from 'node:util';
 import { koffiDriver } from './ffi/koffi.ts';
 import { SIGNATURES, SONAMES } from './ffi/signatures.ts';
 
-/** asm-generic/ioctls.h, which x86 and arm64 use. */
+/** asm-generic/ioctls.h, as on x86 and arm64. */
 const TIOCSPTLCK = 0x40045431;
 const TIOCGPTN = 0x80045430;
 const TIOCSWINSZ = 0x5414;
 
 export interface Pty {
-	/** What the terminal's programs write and read; ends with an EIO error when the last of them is gone. */
+	/**
+	 * The terminal's output and input; fails with EIO when the last program on the terminal exits.
+	 */
 	readonly stream: ReadStream;
-	/** Path of the programs' end. */
+	/** Path of the end for programs. */
 	readonly path: string;
 	resize(columns: number, rows: number): void;
 }
 
-/** @throws Error with the errno's name. */
+/** @throws Error with the errno name. */
 export function openPty(): Pty {
 	const driver = koffiDriver();
 	const call = driver.symbol(SONAMES.libc, 'ioctl', SIGNATURES.ioctl);
@@ -35,7 +37,7 @@ export function openPty(): Pty {
 		return {
 			stream: new ReadStream(fd),
 			path: `/dev/pts/${new DataView(number.buffer).getUint32(0, true)}`,
-			// struct winsize: rows, columns, and two that nobody uses
+			// struct winsize: rows, columns, and two unused fields
 			resize: (columns, rows) =>
 				ioctl(TIOCSWINSZ, new Uint8Array(Uint16Array.of(rows, columns, 0, 0).buffer), 'resize a terminal'),
 		};

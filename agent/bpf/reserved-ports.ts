@@ -1,10 +1,11 @@
 /**
- * net.ipv4.ip_local_reserved_ports of the current network namespace: sockets must not choose source ports that the
- * packet programs give to forwarded connections. What others reserved stays.
+ * Edits net.ipv4.ip_local_reserved_ports of the current network namespace: sockets must not choose
+ * source ports that the BPF programs assign to forwarded connections. Reservations of other
+ * programs stay.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 
-/** Both ends are included. */
+/** Both ends are inclusive. */
 export interface PortRange {
 	readonly min: number;
 	readonly max: number;
@@ -12,7 +13,7 @@ export interface PortRange {
 
 const PATH = '/proc/sys/net/ipv4/ip_local_reserved_ports';
 
-/** Reads the kernel's list: 80,8000-8010. */
+/** Parses the kernel's list: 80,8000-8010. */
 export function parsePorts(text: string): PortRange[] {
 	const parts = text.trim().split(',').filter(Boolean);
 	return parts.map((part) => {
@@ -25,7 +26,7 @@ export function formatPorts(ranges: readonly PortRange[]): string {
 	return ranges.map(({ min, max }) => (min === max ? `${min}` : `${min}-${max}`)).join(',');
 }
 
-/** Sorted ranges that do not meet, with all ports of both. */
+/** Merges both lists into sorted, disjoint ranges. */
 export function addPorts(ranges: readonly PortRange[], more: readonly PortRange[]): PortRange[] {
 	const sorted = [...ranges, ...more].sort((a, b) => a.min - b.min);
 	const merged: PortRange[] = [];
@@ -52,7 +53,9 @@ export function subtractPorts(ranges: readonly PortRange[], less: readonly PortR
 	);
 }
 
-/** Reserves the range. @returns the ports that were not reserved before. @throws Error where /proc/sys is read-only. */
+/**
+ * Reserves the range. @returns the newly reserved ports. @throws Error when /proc/sys is read-only.
+ */
 export function reservePorts(range: PortRange): PortRange[] {
 	const before = parsePorts(readFileSync(PATH, 'utf8'));
 	const added = subtractPorts([range], before);
@@ -60,7 +63,7 @@ export function reservePorts(range: PortRange): PortRange[] {
 	return added;
 }
 
-/** Gives back what reservePorts() added. */
+/** Releases the ports that reservePorts() added. */
 export function releasePorts(added: readonly PortRange[]): void {
 	const before = parsePorts(readFileSync(PATH, 'utf8'));
 	const after = subtractPorts(before, added);
@@ -70,7 +73,7 @@ export function releasePorts(added: readonly PortRange[]): void {
 function write(ranges: readonly PortRange[]): void {
 	const text = formatPorts(ranges);
 	try {
-		// an empty write is ignored by the kernel
+		// the kernel ignores an empty write
 		writeFileSync(PATH, text === '' ? '\n' : text);
 	} catch (cause) {
 		throw new Error(`Cannot reserve ports: ${PATH} is not writable; set it to ${text} on the node`, {

@@ -1,10 +1,10 @@
 import { type Btf, datasec, resolve, sizeOf } from '../abi/btf.ts';
 import { bytes, type Codec, FieldError, u8, u16, u32, u64 } from '../abi/codec.ts';
 
-/** Values of `const volatile` variables by their names in C. 64-bit ones are bigint. */
+/** Values of `const volatile` variables by their C names. 64-bit ones are bigint. */
 export type RodataValues = Readonly<Record<string, number | bigint | Uint8Array>>;
 
-/** What to write where in section .rodata. */
+/** One write to section .rodata. */
 export interface RodataWrite {
 	readonly name: string;
 	/** Bytes from the start of the section. */
@@ -21,8 +21,8 @@ function codecOf(btf: Btf, type: number): Codec<never> | undefined {
 }
 
 /**
- * Places values by the BTF of an opened object, where libbpf has filled in the section's offsets.
- * @throws RangeError that names the object, and the variable that is unknown or does not fit.
+ * Encodes values and finds their offsets in the BTF of an opened object, where libbpf has set them.
+ * @throws RangeError with the object, and the variable that is unknown or out of range.
  */
 export function rodataWrites(object: string, btf: Btf, values: RodataValues): RodataWrite[] {
 	const variables = datasec(btf, '.rodata');

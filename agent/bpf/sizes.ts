@@ -1,8 +1,9 @@
 import { BpfError } from './error.ts';
 
 /**
- * The kernel copies as many bytes as the map's sizes say, whatever the length of a buffer: a wrong length
- * must never reach it. @throws BpfError EINVAL
+ * Rejects buffers of a wrong length: the kernel copies as many bytes as the map's sizes say,
+ * whatever the length.
+ * @throws BpfError EINVAL
  */
 export function expectBytes(
 	operation: string,
@@ -16,14 +17,14 @@ export function expectBytes(
 	throw new BpfError({ operation, object: `map ${map}`, errno: 'EINVAL', detail });
 }
 
-/** How many keys a concatenation holds. @throws BpfError EINVAL when it is not whole. */
+/** Number of keys in a concatenation. @throws BpfError EINVAL when the last key is incomplete. */
 export function countKeys(operation: string, map: string, keys: Uint8Array, keySize: number): number {
 	const count = Math.floor(keys.length / keySize);
 	expectBytes(operation, map, 'keys', keys.length, count * keySize);
 	return count;
 }
 
-/** Bytes of a value as user space sees it: per-CPU values are of all possible CPUs, each rounded up to 8. */
+/** Bytes of a value in user space: per-CPU values of all possible CPUs, each rounded up to 8. */
 export function perCpuSize(valueSize: number, cpus: number): number {
 	return Math.ceil(valueSize / 8) * 8 * cpus;
 }

@@ -1,8 +1,13 @@
-/** Ends sockets of this network namespace that socket load balancing has connected to backends that are gone. */
-import { sockKeyCodec } from '../abi/layout.ts';
+/**
+ * Destroys sockets of this network namespace that socket load balancing connected to removed
+ * backends. A TCP socket is destroyed only if its peer does not answer: a backend that left its
+ * Service may still run. A UDP socket is destroyed at once, unless a program redirects its
+ * datagrams (bpf/host-socket.h).
+ */
+import { SILENT_RETRIES, SILENT_SYN_RETRIES, sockFrontendCodec, sockKeyCodec } from '../abi/layout.ts';
 import { check } from './call.ts';
 import { BpfError } from './error.ts';
-import type { Native } from './ffi/native.ts';
+import type { Native } from './ffi/library.ts';
 import { errnoOf, MessageType, messages } from './netlink-message.ts';
 import type { BpfMap } from './port.ts';
 import { type DiagSocket, destroyRequest, parseSocket, socketsRequest } from './sock-diag.ts';
@@ -12,14 +17,23 @@ export interface BackendGroup {
 	/** IPPROTO_TCP or IPPROTO_UDP. */
 	readonly proto: number;
 	readonly port: number;
-	/** 16 bytes each, IPv4 as ::ffff:a.b.c.d. */
-	readonly addresses: readonly Uint8Array[];
+	readonly backends: readonly {
+		/** 16 bytes, IPv4 as ::ffff:a.b.c.d. */
+		readonly addr: Uint8Array;
+		/** Service port that lost the backend. Ignored for TCP. */
+		readonly serviceId: number;
+	}[];
 }
 
 export interface Destroyed {
 	readonly sockets: number;
-	/** There were more than one call may end: call again. */
+	/** One call could not destroy all sockets: call again. */
 	readonly more: boolean;
+	/**
+	 * Sockets left alone: TCP sockets whose peer answers, and UDP sockets whose datagrams are
+	 * redirected.
+	 */
+	readonly left: number;
 }
 
 const AF_NETLINK = 16;
@@ -30,37 +44,50 @@ const NETLINK_SOCK_DIAG = 4;
 /** The kernel fills at most 32 KiB of a dump at a time. */
 const BUFFER = 65_536;
 const MOST_SOCKETS = 512;
+const IPPROTO_TCP = 6;
 const ENOENT = 2;
 const EOPNOTSUPP = 95;
 const REMEDY = 'this kernel is built without CONFIG_INET_DIAG_DESTROY';
 
 /**
- * sock_diag acts on the namespace in which its socket was made, so on sockets of the host and of pods with
- * hostNetwork. To enter the others takes CAP_SYS_ADMIN. A BPF iterator with bpf_sock_destroy does not reach them either:
- * it walks the sockets of its reader's namespace (bpf_iter_init_seq_net).
+ * sock_diag acts on the namespace of its own socket, so on sockets of the host and of pods with
+ * hostNetwork. Entering other namespaces requires CAP_SYS_ADMIN. A BPF iterator with
+ * bpf_sock_destroy cannot reach them either: it walks the sockets of its reader's namespace
+ * (bpf_iter_init_seq_net).
  */
 export class SocketDestroyer implements Disposable {
 	readonly #native: Native;
 	readonly #sockets: BpfMap;
 	readonly #buffer = new Uint8Array(BUFFER);
+	readonly #moved: (address: Uint8Array) => boolean;
 	#fd: number | undefined;
 	#sequence = 0;
 
-	/** @param sockets the map of that name: what is not in it is not ours to end */
-	constructor(native: Native, sockets: BpfMap) {
+	/**
+	 * @param sockets the map `sockets`; only its sockets are destroyed
+	 * @param moved whether a program redirects UDP datagrams to this address
+	 */
+	constructor(native: Native, sockets: BpfMap, moved: (address: Uint8Array) => boolean) {
 		this.#native = native;
 		this.#sockets = sockets;
+		this.#moved = moved;
 	}
 
-	/** Does not wait. @throws BpfError, EOPNOTSUPP where the kernel cannot */
+	/** Does not block. @throws BpfError, EOPNOTSUPP when the kernel does not support it */
 	destroy(group: BackendGroup): Destroyed {
-		const translated = this.#connected(group).filter(({ key }) => this.#sockets.lookup(key) !== undefined);
+		const tcp = group.proto === IPPROTO_TCP;
+		const lost = new Set(group.backends.map(({ addr, serviceId }) => `${addr} ${serviceId}`));
+		const translated = this.#connected(group).filter(({ socket, key }) => {
+			const value = this.#sockets.lookup(key);
+			return value && (tcp || lost.has(`${socket.peer} ${sockFrontendCodec.decode(value).serviceId}`));
+		});
+		const ended = translated.filter(({ socket }) => (tcp ? isSilent(socket) : !this.#moved(socket.peer)));
 		let sockets = 0;
-		for (const { socket, key } of translated.slice(0, MOST_SOCKETS)) {
+		for (const { socket, key } of ended.slice(0, MOST_SOCKETS)) {
 			if (this.#end(group.proto, socket)) sockets++;
 			this.#sockets.delete(key);
 		}
-		return { sockets, more: translated.length > MOST_SOCKETS };
+		return { sockets, more: ended.length > MOST_SOCKETS, left: translated.length - ended.length };
 	}
 
 	[Symbol.dispose](): void {
@@ -69,9 +96,10 @@ export class SocketDestroyer implements Disposable {
 	}
 
 	/** Sockets connected to a backend of the group, with their keys in the map. */
-	#connected({ proto, port, addresses }: BackendGroup): { socket: DiagSocket; key: Uint8Array }[] {
+	#connected({ proto, port, backends }: BackendGroup): { socket: DiagSocket; key: Uint8Array }[] {
+		const addresses = backends.map(({ addr }) => addr);
 		const wanted = new Set(addresses.map((address) => address.join()));
-		// a socket of IPv6 may be connected to an IPv4 backend, but not the other way round
+		// an IPv6 socket may be connected to an IPv4 backend, but not vice versa
 		const families = addresses.some(isIpv4) ? ([4, 6] as const) : ([6] as const);
 		return families.flatMap((family) =>
 			this.#dump(proto, family, port)
@@ -94,7 +122,7 @@ export class SocketDestroyer implements Disposable {
 		return found;
 	}
 
-	/** @returns false when it was gone already */
+	/** @returns false when the socket no longer existed */
 	#end(proto: number, socket: DiagSocket): boolean {
 		const sequence = ++this.#sequence;
 		const errno = this.#ask(destroyRequest(proto, socket, sequence), sequence, () => {});
@@ -103,7 +131,7 @@ export class SocketDestroyer implements Disposable {
 		throw new BpfError({ operation: 'destroy', object: 'a socket', errno, ...detail });
 	}
 
-	/** @returns errno that ends the answer */
+	/** Sends a request and passes each answer to `take`. @returns the final errno */
 	#ask(request: Uint8Array, sequence: number, take: (body: Uint8Array) => void): number {
 		const { call } = this.#native;
 		this.#fd ??= check(
@@ -113,11 +141,11 @@ export class SocketDestroyer implements Disposable {
 		);
 		check(call.send(this.#fd, request, request.length, 0), 'ask for', 'sockets');
 		for (;;) {
-			// the kernel answers within send() and recv(): there is never anything to wait for
+			// the kernel answers within send() and recv(), so recv() never blocks
 			const length = check(
 				call.recv(this.#fd, this.#buffer, this.#buffer.length, 0),
 				'read',
-				'what sockets there are',
+				'the list of sockets',
 			);
 			for (const message of messages(this.#buffer.subarray(0, length))) {
 				if (message.sequence !== sequence) continue;
@@ -127,6 +155,11 @@ export class SocketDestroyer implements Disposable {
 			}
 		}
 	}
+}
+
+/** Whether the peer is silent. A SYN has no data to lose, so fewer retransmissions suffice. */
+function isSilent({ connecting, retries }: DiagSocket): boolean {
+	return retries >= (connecting ? SILENT_SYN_RETRIES : SILENT_RETRIES);
 }
 
 function isIpv4(address: Uint8Array): boolean {

@@ -1,9 +1,10 @@
 /**
- * Messages of NETLINK_SOCK_DIAG as bytes (sock_diag(7), <linux/inet_diag.h>): pure, no socket. Headers are in the
- * machine's order, little endian; addresses and ports of a socket are as they stand in a packet.
+ * Encodes and decodes messages of NETLINK_SOCK_DIAG (sock_diag(7), <linux/inet_diag.h>). Pure,
+ * without a socket. Headers are in host byte order (little endian); socket addresses and ports in
+ * network byte order.
  */
 
-/** `type` of a message. The kernel answers a dump with the first. */
+/** `type` of a message. The kernel answers a dump with BY_FAMILY. */
 export const DiagType = { BY_FAMILY: 20, DESTROY: 21 } as const;
 
 const HEADER = 16;
@@ -18,24 +19,31 @@ const SOCKET_BODY = 72;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const IPPROTO_TCP = 6;
+const TCP_SYN_SENT = 2;
+/** idiag_timer: retransmission, keepalive, zero window probe. */
+const WAITING_TIMERS: ReadonlySet<number> = new Set([1, 2, 4]);
 
 /**
- * States, as bits, in which a process may wait for its peer: established, connecting, and half closed by either side.
- * Connected UDP sockets are called established.
+ * States, as bits, in which a process may wait for its peer: established, connecting, and half
+ * closed by either side. The kernel reports connected UDP sockets as established.
  */
 const TCP_STATES = [1, 2, 4, 5, 8].reduce((bits, state) => bits | (1 << state), 0);
 const UDP_STATES = 1 << 1;
 
 /** A connected socket. */
 export interface DiagSocket {
-	/** Of the socket, not of its peer: a socket of IPv6 may speak to an IPv4 address. */
+	/** Family of the socket, not of its peer: an IPv6 socket may have an IPv4 peer. */
 	readonly family: 4 | 6;
 	/** 16 bytes, IPv4 as ::ffff:a.b.c.d. */
 	readonly peer: Uint8Array;
 	readonly peerPort: number;
-	/** What bpf_get_socket_cookie() gives. */
+	/** Result of bpf_get_socket_cookie(). */
 	readonly cookie: bigint;
-	/** struct inet_diag_sockid, to name the socket in a request. */
+	/** TCP: its SYN has no answer yet. */
+	readonly connecting: boolean;
+	/** TCP: retransmissions of the unanswered segment. */
+	readonly retries: number;
+	/** struct inet_diag_sockid, which identifies the socket in a request. */
 	readonly id: Uint8Array;
 }
 
@@ -52,21 +60,26 @@ function request(type: number, flags: number, sequence: number, family: 4 | 6, p
 	return bytes;
 }
 
-/** Asks for all connected sockets of a family whose peer has this port; the kernel does the filtering. */
+/**
+ * Requests all connected sockets of a family with this peer port. The kernel does the filtering.
+ */
 export function socketsRequest(proto: number, family: 4 | 6, peerPort: number, sequence: number): Uint8Array {
 	const bytes = request(DiagType.BY_FAMILY, REQUEST_DUMP, sequence, family, proto);
 	new DataView(bytes.buffer).setUint16(HEADER + 10, peerPort, false);
 	return bytes;
 }
 
-/** Ends a socket: its process gets ECONNABORTED. The cookie in the id keeps it from being another one by now. */
+/**
+ * Destroys a socket: its process gets ECONNABORTED. The cookie in the id excludes a newer socket
+ * with equal addresses.
+ */
 export function destroyRequest(proto: number, socket: DiagSocket, sequence: number): Uint8Array {
 	const bytes = request(DiagType.DESTROY, REQUEST_ACK, sequence, socket.family, proto);
 	bytes.set(socket.id, HEADER + 8);
 	return bytes;
 }
 
-/** struct inet_diag_msg. @returns undefined for other families and for what is too short */
+/** Parses struct inet_diag_msg. @returns undefined for other families and truncated messages */
 export function parseSocket(body: Uint8Array): DiagSocket | undefined {
 	const family = body[0] === AF_INET ? 4 : body[0] === AF_INET6 ? 6 : undefined;
 	if (!family || body.length < SOCKET_BODY) return undefined;
@@ -78,5 +91,13 @@ export function parseSocket(body: Uint8Array): DiagSocket | undefined {
 		peer.set([0xff, 0xff], 10);
 		peer.set(id.subarray(20, 24), 12);
 	}
-	return { family, peer, peerPort: view.getUint16(2, false), cookie: view.getBigUint64(40, true), id };
+	return {
+		family,
+		peer,
+		peerPort: view.getUint16(2, false),
+		cookie: view.getBigUint64(40, true),
+		connecting: body[1] === TCP_SYN_SENT,
+		retries: WAITING_TIMERS.has(body[2]!) ? body[3]! : 0,
+		id,
+	};
 }

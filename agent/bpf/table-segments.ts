@@ -3,16 +3,16 @@ import { join } from 'node:path';
 import { arrayMapBtf } from '../abi/btf-write.ts';
 import { TABLE_SEGMENT_CHUNKS, TABLE_SEGMENTS, tableChunkCodec } from '../abi/layout.ts';
 import { check } from './call.ts';
-import { BpfError } from './error.ts';
-import type { Native } from './ffi/native.ts';
+import { BpfError, isBpfError } from './error.ts';
+import type { Native } from './ffi/library.ts';
 import { KernelMap, openPinnedMap } from './kernel-map.ts';
 import { checkPinnedLayout } from './layout-check.ts';
 import type { BpfMap, TableSegments } from './port.ts';
 import { MapType, mapCreateOptsCodec } from './uapi.ts';
 
 /**
- * Segments in the kernel: the outer map, and inner maps pinned beside it as tables_<n>, so that they can be
- * found again without object ids. Existing ones are adopted.
+ * Segments in the kernel: the outer map, and inner maps pinned beside it as tables_<n>, so that the
+ * agent finds them without object ids. Adopts existing ones.
  */
 export class KernelTableSegments implements TableSegments, Disposable {
 	readonly chunks = TABLE_SEGMENT_CHUNKS;
@@ -21,6 +21,11 @@ export class KernelTableSegments implements TableSegments, Disposable {
 	readonly #outer: KernelMap;
 	readonly #directory: string;
 	readonly #segments: KernelMap[] = [];
+	/**
+	 * Linux 5.15 to 6.2 refuses (EINVAL) to insert a map with BTF types if the inner map template has
+	 * none.
+	 */
+	#typed = true;
 
 	/** @throws BpfError, LayoutError when a pinned segment does not fit. */
 	constructor(native: Native, outer: KernelMap, directory: string) {
@@ -45,14 +50,26 @@ export class KernelTableSegments implements TableSegments, Disposable {
 		return segment;
 	}
 
-	/** Pins before it links: a segment that programs see is always found again. */
+	/** Pins before it links, so that a segment in use always has a pin. */
 	grow(): BpfMap {
 		const name = `tables_${this.count}`;
 		if (this.count >= this.limit) {
 			const detail = `there are ${this.limit} segments, the most there can be`;
 			throw new BpfError({ operation: 'create', object: `map ${name}`, errno: 'E2BIG', detail });
 		}
-		const map = new KernelMap(this.#native, this.#create(name), { name });
+		if (!this.#typed) return this.#add(name, false);
+		try {
+			return this.#add(name, true);
+		} catch (error) {
+			if (!isBpfError(error, 'EINVAL')) throw error;
+			const map = this.#add(name, false);
+			this.#typed = false;
+			return map;
+		}
+	}
+
+	#add(name: string, typed: boolean): BpfMap {
+		const map = new KernelMap(this.#native, this.#create(name, typed), { name });
 		const path = this.#path(this.count);
 		let pinned = false;
 		try {
@@ -69,7 +86,7 @@ export class KernelTableSegments implements TableSegments, Disposable {
 		return map;
 	}
 
-	/** Closes the segments; the kernel keeps them. */
+	/** Closes the descriptors; the kernel keeps the segments. */
 	close(): void {
 		for (const segment of this.#segments.splice(0)) segment.close();
 	}
@@ -82,9 +99,13 @@ export class KernelTableSegments implements TableSegments, Disposable {
 		return join(this.#directory, `tables_${i}`);
 	}
 
-	/** With types, so that bpftool dumps it by field; without where the kernel takes no BTF. */
-	#create(name: string): number {
+	/** Creates a segment with BTF types for bpftool dumps, or without if the kernel refuses BTF. */
+	#create(name: string, typed: boolean): number {
 		const { call } = this.#native;
+		if (!typed) {
+			const fd = call.bpf_map_create(MapType.ARRAY, name, 4, tableChunkCodec.size, this.chunks, null);
+			return check(fd, 'create', `map ${name}`);
+		}
 		const { data, keyType, valueType } = arrayMapBtf(tableChunkCodec);
 		const { result: btf } = this.#native.log.capture(() => call.bpf_btf_load(data, data.length, null));
 		const types = btf < 0 ? [0, 0, 0] : [btf, keyType, valueType];
@@ -110,7 +131,7 @@ export class KernelTableSegments implements TableSegments, Disposable {
 		this.#link(i, map);
 	}
 
-	/** Makes slot i of the outer map refer to the segment; a slot that does already is left alone. */
+	/** Sets slot i of the outer map to the segment, unless it already is. */
 	#link(i: number, map: KernelMap): void {
 		const key = u32(i);
 		const linked = this.#outer.lookup(key);

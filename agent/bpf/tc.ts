@@ -1,48 +1,44 @@
 import { rmSync } from 'node:fs';
 import { check } from './call.ts';
 import { isBpfError } from './error.ts';
-import type { Native } from './ffi/native.ts';
+import type { Native } from './ffi/library.ts';
 import { adoptLink, attachTcx, type BpfLink, openPinnedLink } from './link.ts';
+import { tcxPrograms } from './others.ts';
 import type { Program } from './program.ts';
+import type { TcTarget } from './tc-target.ts';
 import { AttachType, tcHookCodec, tcOptsCodec } from './uapi.ts';
 
-export type TcDirection = 'ingress' | 'egress';
-
-/** Where a TC program goes: a device of the current network namespace. */
-export interface TcTarget {
-	readonly ifindex: number;
-	readonly direction: TcDirection;
-}
-
-/** A TC program on a device, by TCX or by a clsact filter. */
+/** A TC program attached to a device through TCX or a clsact filter. */
 export interface TcAttachment extends TcTarget {
 	readonly mechanism: 'tcx' | 'clsact';
-	/** Puts another program in place without a gap. */
+	/** Replaces the program atomically. */
 	update(program: Program): void;
-	/** Kernel's number of the program there, undefined when it was taken off. */
+	/** Kernel id of the attached program; undefined when it was detached. */
 	programId(): number | undefined;
-	/** Takes the program off, and the pin away. */
+	/** TCX: ids of the programs that packets pass before this one. */
+	ahead(): readonly number[];
+	/** Detaches the program and removes the pin. */
 	detach(): void;
-	/** Lets go; what is pinned, or a filter, stays. */
+	/** Closes descriptors; a pinned link or a filter stays. */
 	close(): void;
 }
 
 export interface TcOptions {
-	/** auto: TCX, and a filter where the kernel has none (before 6.6). */
+	/** auto: TCX, or a filter on kernels without it (before 6.6). */
 	readonly mechanism?: 'auto' | 'tcx' | 'clsact';
-	/** Filters: their place among others, and the handle by which they are found again. */
+	/** Filters: the priority among others, and the handle that identifies ours. */
 	readonly priority?: number;
 	readonly handle?: number;
 }
 
-const PRIORITY = 1;
-/** "ml": tells our filters from others' at the same priority. */
-const HANDLE = 0x6d6c;
+export const PRIORITY = 1;
+/** "ml": distinguishes our filters from others at the same priority. */
+export const HANDLE = 0x6d6c;
 const EINVAL = 22;
 const ENOENT = 2;
 const EEXIST = 17;
 
-/** Attaches or adopts: the same program on the same place is left as it is. Pinned at `path` when by TCX. */
+/** Attaches a program, or adopts an existing attachment of it. A TCX link is pinned at `path`. */
 export function attachTc(
 	native: Native,
 	program: Program,
@@ -70,10 +66,10 @@ function attachLink(native: Native, program: Program, target: TcTarget, path: st
 		(state) => state.kind === 'tcx' && state.ifindex === ifindex && state.attachType === type,
 		() => attachTcx(native, program, ifindex, direction),
 	);
-	return linkAttachment(link, target, path);
+	return linkAttachment(native, link, target, path);
 }
 
-function linkAttachment(link: BpfLink, target: TcTarget, path: string): TcAttachment {
+function linkAttachment(native: Native, link: BpfLink, target: TcTarget, path: string): TcAttachment {
 	return {
 		...target,
 		mechanism: 'tcx',
@@ -81,6 +77,10 @@ function linkAttachment(link: BpfLink, target: TcTarget, path: string): TcAttach
 		programId() {
 			const state = link.state();
 			return state.ifindex ? state.programId : undefined;
+		},
+		ahead() {
+			const ids = tcxPrograms(native, target);
+			return ids.slice(0, Math.max(0, ids.indexOf(link.state().programId)));
 		},
 		detach() {
 			link.detach();
@@ -91,7 +91,7 @@ function linkAttachment(link: BpfLink, target: TcTarget, path: string): TcAttach
 	};
 }
 
-/** Opens what attachTc() left on a device. @returns undefined when there is nothing of ours. */
+/** Opens an attachment that attachTc() left on a device. @returns undefined when there is none. */
 export function findTc(
 	native: Native,
 	target: TcTarget,
@@ -99,13 +99,13 @@ export function findTc(
 	options: TcOptions = {},
 ): TcAttachment | undefined {
 	const link = openPinnedLink(native, path);
-	if (link) return linkAttachment(link, target, path);
+	if (link) return linkAttachment(native, link, target, path);
 	const filter = filterAttachment(native, target, options);
 	return filter.programId() === undefined ? undefined : filter;
 }
 
 function attachFilter(native: Native, program: Program, target: TcTarget, options: TcOptions): TcAttachment {
-	// The qdisc is often there, and libbpf warns of it.
+	// The qdisc often exists already, and libbpf warns about it.
 	const { result } = native.log.capture(() => native.call.bpf_tc_hook_create(hookOf(target)));
 	if (result !== -EEXIST) check(result, 'add the clsact qdisc to', `device ${target.ifindex}`);
 	const filter = filterAttachment(native, target, options);
@@ -133,6 +133,7 @@ function filterAttachment(native: Native, target: TcTarget, options: TcOptions):
 			check(result, 'query', name);
 			return tcOptsCodec.decode(query).progId;
 		},
+		ahead: () => [],
 		detach() {
 			const { result } = native.log.capture(() => native.call.bpf_tc_detach(hookOf(target), opts()));
 			if (result !== -ENOENT && result !== -EINVAL) check(result, 'detach from', name);
@@ -141,9 +142,9 @@ function filterAttachment(native: Native, target: TcTarget, options: TcOptions):
 	};
 }
 
-/** Takes the clsact qdisc off a device. Filters that are still in it go as well. */
+/** Removes the clsact qdisc from a device, with all filters in it. */
 export function removeClsact(native: Native, ifindex: number): void {
-	// both directions at once mean the qdisc
+	// both directions at once mean the whole qdisc
 	const hook = tcHookCodec.encode({ sz: BigInt(tcHookCodec.size), ifindex, attachPoint: 3 });
 	check(native.call.bpf_tc_hook_destroy(hook), 'take the clsact qdisc off', `device ${ifindex}`);
 }

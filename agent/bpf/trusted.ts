@@ -1,6 +1,6 @@
 /**
- * Directories that no other user can change. What lies in them is adopted, loaded into the kernel, or deleted by root,
- * and bpffs lets every user make directories in its root (mode 1777).
+ * Checks that no other user can change a directory: root adopts its files, loads them into the
+ * kernel or deletes them. bpffs lets every user create directories in its root (mode 1777).
  */
 import { chmodSync, lstatSync, mkdirSync, readlinkSync, type Stats, statSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
@@ -9,20 +9,21 @@ const GROUP_AND_OTHERS = 0o022;
 const OTHERS = 0o002;
 const STICKY = 0o1000;
 
-/** root, and the user that this process runs as. */
+/** root, and the user of this process. */
 export const trustedOwners = (): number[] => [0, process.geteuid?.() ?? 0];
 
 /**
- * @param owners user ids that are trusted
- * @returns in words why others can change what lies there; undefined when they cannot, or nothing is there.
+ * @param owners trusted user ids
+ * @returns the reason why other users can change the path; undefined when they cannot, or it does
+ * not exist.
  */
 export function distrusted(path: string, owners: readonly number[] = trustedOwners()): string | undefined {
 	return distrustedItself(path, owners) ?? distrustedAbove(path, owners);
 }
 
 /**
- * As distrusted(), without the directories above it.
- * @param owners user ids that are trusted
+ * Like distrusted(), but without the parent directories.
+ * @param owners trusted user ids
  */
 export function distrustedItself(path: string, owners: readonly number[]): string | undefined {
 	const found = lstatSync(withoutSlash(path), { throwIfNoEntry: false });
@@ -32,24 +33,27 @@ export function distrustedItself(path: string, owners: readonly number[]): strin
 	return undefined;
 }
 
-/** With a slash behind it the kernel follows a link, and lstat(2) tells of what it leads to. */
+/** With a trailing slash the kernel follows a link, and lstat(2) describes its target. */
 const withoutSlash = (path: string): string => path.replace(/(?<=[^/])\/+$/, '');
 
 /**
- * Whoever owns a directory or a link on the way can put another in its place; in a sticky directory only the owner of
- * the entry can.
+ * The owner of a directory or a link on the path can replace it. In a sticky directory, only the
+ * owner of an entry can.
  */
 function distrustedAbove(path: string, owners: readonly number[]): string | undefined {
 	for (const { at, found } of wayTo(dirname(path))) {
 		if (!owners.includes(found.uid)) return `${at} belongs to user ${found.uid}`;
-		// the mode of a link says nothing
+		// the mode of a link has no meaning
 		if (found.isSymbolicLink()) continue;
 		if ((found.mode & OTHERS) !== 0 && (found.mode & STICKY) === 0) return `${at} is writable by other users`;
 	}
 	return undefined;
 }
 
-/** The directories and links that the kernel goes through to a path (path_resolution(7)), as far as they exist. */
+/**
+ * The directories and links that the kernel resolves on a path (path_resolution(7)), as far as they
+ * exist.
+ */
 function* wayTo(path: string): Generator<{ readonly at: string; readonly found: Stats }> {
 	const rest = ['/', ...(isAbsolute(path) ? path : `${process.cwd()}/${path}`).split('/')];
 	let real = '';
@@ -63,7 +67,7 @@ function* wayTo(path: string): Generator<{ readonly at: string; readonly found: 
 	}
 }
 
-/** @throws Error ELOOP for links that lead nowhere but to each other. */
+/** @throws Error ELOOP for circular links. */
 function linkParts(link: string): string[] {
 	statSync(link, { throwIfNoEntry: false });
 	const target = readlinkSync(link);
@@ -71,9 +75,9 @@ function linkParts(link: string): string[] {
 }
 
 /**
- * Makes a directory of mode 0700 with those above it, or takes the one that is there.
+ * Creates a directory of mode 0700 and its parents, or accepts an existing one.
  * @param purpose ends the sentence "Cannot ..."
- * @throws Error for one that others can change; it names the path and the remedy.
+ * @throws Error with the path and the remedy when other users can change it.
  */
 export function makeTrusted(path: string, purpose: string): void {
 	requireTrusted(path, purpose);
@@ -81,7 +85,7 @@ export function makeTrusted(path: string, purpose: string): void {
 	requireTrusted(path, purpose);
 }
 
-/** @throws Error for a path that others can change; it names the path and the remedy. */
+/** @throws Error with the path and the remedy when other users can change it. */
 export function requireTrusted(path: string, purpose: string): void {
 	const why = distrusted(path);
 	if (why !== undefined) throw distrustError(purpose, why);
@@ -92,15 +96,18 @@ export const distrustError = (purpose: string, why: string): Error =>
 		`Cannot ${purpose}: ${why}, so that others could put their own files there; remove it, or make it root's alone`,
 	);
 
-/** Takes the right to write from others, where this user may. A directory of another user stays as it is. */
+/**
+ * Removes the write permission of group and others if this user may. Leaves a directory of another
+ * user unchanged.
+ */
 export function closeToOthers(path: string): void {
 	const found = lstatSync(path, { throwIfNoEntry: false });
 	if (!found?.isDirectory() || (found.mode & GROUP_AND_OTHERS) === 0) return;
-	// its owner may put a link in its place meanwhile, and chmod follows links
+	// its owner may replace it with a link meanwhile, and chmod follows links
 	if (found.uid !== process.geteuid?.()) return;
 	try {
 		chmodSync(path, found.mode & ~GROUP_AND_OTHERS & 0o7777);
 	} catch {
-		// whoever asks next whether it is trusted gets the answer
+		// the next trust check reports the problem
 	}
 }

@@ -1,11 +1,12 @@
 /**
- * Structs of <linux/bpf.h> and of libbpf's options, as far as they are used. The kernel and libbpf take a
- * shorter struct for one whose rest is zero, so fields that newer versions added at the end may be left out.
+ * Structs of <linux/bpf.h> and of libbpf's options, as far as they are used. The kernel and libbpf
+ * treat missing bytes at the end as zero, so fields that newer versions appended may be absent
+ * here.
  */
 import { bytes, u32, u64 } from '../abi/codec.ts';
 import { type StructCodec, struct } from '../abi/struct.ts';
 
-/** enum bpf_map_type, those that are told apart. */
+/** enum bpf_map_type, the used values. */
 export const MapType = {
 	HASH: 1,
 	ARRAY: 2,
@@ -26,11 +27,16 @@ export const AttachType = {
 	CGROUP_UDP6_RECVMSG: 20,
 	CGROUP_INET4_GETPEERNAME: 29,
 	CGROUP_INET6_GETPEERNAME: 30,
+	CGROUP_INET4_GETSOCKNAME: 31,
+	CGROUP_INET_SOCK_RELEASE: 34,
 	XDP: 37,
 	TCX_INGRESS: 46,
 	TCX_EGRESS: 47,
 } as const;
 export type AttachType = (typeof AttachType)[keyof typeof AttachType];
+
+/** Flags of BPF_PROG_LOAD: BPF_F_XDP_HAS_FRAGS (5.18). */
+export const ProgramFlag = { XDP_HAS_FRAGS: 1 << 5 } as const;
 
 /** enum bpf_link_type. */
 export const LinkType = { CGROUP: 3, XDP: 6, TCX: 11 } as const;
@@ -44,7 +50,7 @@ export interface MapInfo {
 	maxEntries: number;
 	mapFlags: number;
 	name: Uint8Array;
-	/** 0 where it has no BTF. */
+	/** 0 without BTF. */
 	btfId: number;
 	btfKeyTypeId: number;
 	btfValueTypeId: number;
@@ -103,7 +109,7 @@ export const linkInfoCodec: StructCodec<LinkInfo> = struct<LinkInfo>(
 	],
 );
 
-/** struct bpf_prog_info, its beginning. */
+/** The beginning of struct bpf_prog_info. */
 export const progInfoCodec: StructCodec<{ type: number; id: number }> = struct(
 	'bpf_prog_info',
 	8,
@@ -136,7 +142,7 @@ export const mapCreateOptsCodec: StructCodec<MapCreateOpts> = struct<MapCreateOp
 	],
 );
 
-/** struct bpf_link_create_opts; what lies behind flags is zero. */
+/** struct bpf_link_create_opts; all fields after flags are zero. */
 export const linkCreateOptsCodec: StructCodec<{ sz: bigint; flags: number }> = struct(
 	'bpf_link_create_opts',
 	64,
@@ -156,7 +162,7 @@ export interface TestRunOpts {
 	ctxSizeOut: number;
 	retval: number;
 	repeat: number;
-	/** ns a run. */
+	/** ns per run. */
 	duration: number;
 	flags: number;
 }

@@ -1,16 +1,16 @@
 import { BpfError } from './error.ts';
 
-/** Lines of the verifier that an error message carries: the refusal and the instructions before it. */
+/** Verifier lines in an error message: the refusal and the instructions before it. */
 const TAIL = 24;
 
 const EPERM = 1;
-/** CAP_BPF and CAP_PERFMON are of Linux 5.8. */
+/** Linux 5.8 introduced CAP_BPF and CAP_PERFMON. */
 const CAPABILITIES =
 	'the process needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or CAP_SYS_ADMIN before Linux 5.8';
 
-/** An object that could not be loaded. */
+/** An object that the kernel or libbpf refused to load. */
 export class LoadError extends BpfError {
-	/** All that libbpf warned of, with the whole verifier log. */
+	/** All warnings of libbpf, with the whole verifier log. */
 	readonly log: string;
 
 	constructor(object: string, errno: number, detail: string, log: string) {
@@ -20,7 +20,7 @@ export class LoadError extends BpfError {
 	}
 }
 
-/** The verifier's part of libbpf's warnings, and the program it is about. */
+/** The verifier log in libbpf's warnings, and its program. */
 export function verifierLog(
 	warnings: string,
 ): { readonly program: string; readonly lines: string[] } | undefined {
@@ -28,7 +28,7 @@ export function verifierLog(
 	return match ? { program: match[1]!, lines: match[2]!.trimEnd().split('\n') } : undefined;
 }
 
-/** Makes libbpf's warnings about a failed load readable: the program, the verifier's last lines. */
+/** Makes an error of a failed load with the program and the verifier's last lines. */
 export function loadFailure(object: string, errno: number, warnings: string): LoadError {
 	const verifier = verifierLog(warnings);
 	if (!verifier) {

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { CliContext } from './context.ts';
 import { pinPathOption } from './pin-path.ts';
 
-/** `maglane cleanup`: takes everything that an agent left in the kernel away; needs no API server. */
+/** `maglane cleanup`: removes everything that agents left in the kernel. Needs no API server. */
 export function registerCleanup(program: Command, context: CliContext): void {
 	program
 		.command('cleanup')

@@ -13,7 +13,10 @@ const COLUMNS: readonly Column<ConnectionRow>[] = [
 	{ title: 'FLAGS', text: (row) => row.flags.join(',') || '-' },
 ];
 
-/** `maglane conn list`: the connections that packet programs track. Those made by connect() need no tracking. */
+/**
+ * `maglane conn list`: the connections that BPF programs track. Those translated at connect() need
+ * no tracking.
+ */
 export function registerConn(program: Command, context: CliContext): void {
 	program
 		.command('conn')

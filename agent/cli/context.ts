@@ -5,16 +5,16 @@ import type { Json } from '../model/read.ts';
 /** 0 ok, 1 error, 2 wrong usage, 3 working but degraded. */
 export const EXIT = { ok: 0, error: 1, usage: 2, degraded: 3 } as const;
 
-/** The maps of a node as they are pinned, opened to be read. */
+/** The pinned maps of a node, opened for reading. */
 export interface PinnedMaps extends ServiceMaps, Disposable {
 	readonly connections: BpfMap;
 	readonly counters: BpfMap;
-	/** Programs and links that are pinned beside them. */
+	/** Names of the pinned programs and links. */
 	readonly links: readonly string[];
 }
 
 export interface CleanupReport {
-	/** Pins that were removed, links before maps. */
+	/** Removed pins, links before maps. */
 	readonly removed: readonly string[];
 }
 
@@ -31,7 +31,7 @@ export interface Output {
 	readonly isTTY?: boolean;
 }
 
-/** What the commands need of the world; agent/main.ts gives the real one, tests another. */
+/** Environment of the commands. agent/main.ts supplies the real one, tests another. */
 export interface CliContext {
 	readonly env: Environment;
 	/** Data. */
@@ -39,16 +39,16 @@ export interface CliContext {
 	/** Messages. */
 	readonly stderr: Output;
 	readonly version: VersionInfo;
-	/** @throws Error that names the directory, when no maps are pinned there */
+	/** @throws Error with the directory, when it has no pinned maps */
 	openPins(pinPath: string): Promise<PinnedMaps>;
 	cleanup(pinPath: string): Promise<CleanupReport>;
-	/** All Services of the cluster. @param kubeconfig undefined: where a user's usually is */
+	/** All Services of the cluster. @param kubeconfig undefined: the usual locations */
 	listServices(kubeconfig: string | undefined): Promise<readonly Json[]>;
-	/** Runs until it is told to stop. @returns an exit code */
+	/** Runs until it is stopped. @returns an exit code */
 	runAgent(config: Config): Promise<number>;
 }
 
-/** Ends a command with an exit code of its own. */
+/** Ends a command with a specific exit code. */
 export class ExitError extends Error {
 	override readonly name = 'ExitError';
 	readonly code: number;

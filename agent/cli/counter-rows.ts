@@ -10,7 +10,7 @@ export interface CounterRow {
 
 const REASONS = Object.entries(Reason).filter(([name]) => name !== 'COUNT');
 
-/** Every reason's count, summed over the CPUs, in the order of bpf/abi.h. */
+/** The count of every reason, summed over the CPUs, in the order of bpf/abi.h. */
 export function counterRows(counters: BpfMap): CounterRow[] {
 	const key = new Uint8Array(4);
 	return REASONS.map(([name, index]) => {

@@ -4,7 +4,7 @@ import { counterRows } from './counter-rows.ts';
 import { type Column, type Format, formatOption, printRows } from './output.ts';
 import { pinPathOption, withPins } from './pin-path.ts';
 
-/** Numbers as text where a program could not hold them exactly. */
+/** Counters beyond the safe integer range are text. */
 interface Row {
 	readonly reason: string;
 	readonly packets: number | string;
@@ -17,7 +17,7 @@ const COLUMNS: readonly Column<Row>[] = [
 	{ title: 'BYTES', text: (row) => String(row.bytes), align: 'right' },
 ];
 
-/** `maglane counters`: why packets and connect() calls ended as they did. */
+/** `maglane counters`: outcomes of packets and connect() calls by reason. */
 export function registerCounters(program: Command, context: CliContext): void {
 	program
 		.command('counters')

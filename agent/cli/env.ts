@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { printable } from '../base/printable.ts';
 import { serviceVariables } from '../model/service-env.ts';
 import type { CliContext } from './context.ts';
 import { type Column, type Format, printRows } from './output.ts';
@@ -20,7 +21,7 @@ const COLUMNS: readonly Column<Variable>[] = [
 	{ title: 'VALUE', text: ({ value }) => value },
 ];
 
-/** `maglane env`: the variables by which a pod that starts now would find Services. */
+/** `maglane env`: the Service variables of a pod that starts now. */
 export function registerEnv(program: Command, context: CliContext): void {
 	program
 		.command('env')
@@ -46,7 +47,12 @@ export function registerEnv(program: Command, context: CliContext): void {
 				value,
 			}));
 			if (output !== 'export') await printRows(context, output, COLUMNS, variables);
-			// Names and values hold nothing that a shell would read otherwise
-			else for (const { name, value } of variables) context.stdout.write(`export ${name}='${value}'\n`);
+			else for (const variable of variables) context.stdout.write(exportLine(variable));
 		});
+}
+
+/** A line for eval, whatever the API server sent. Empty for a name that a shell does not take. */
+function exportLine({ name, value }: Variable): string {
+	if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return '';
+	return `export ${name}='${printable(value).replaceAll("'", "'\\''")}'\n`;
 }

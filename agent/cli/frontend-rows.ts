@@ -17,7 +17,7 @@ export interface BackendShare {
 	readonly address: string;
 	/** Part of the table's slots, 0 to 1. */
 	readonly share: number;
-	/** An endpoint of this node. */
+	/** Whether it is an endpoint of this node. */
 	readonly local: boolean;
 }
 
@@ -25,14 +25,14 @@ export interface FrontendRow {
 	/** `10.96.0.1:80` */
 	readonly address: string;
 	readonly protocol: string;
-	/** Who reaches it so: sockets and pods of this node, packets from outside, or both alike. */
+	/** Clients of the frontend: sockets and pods of this node, packets from outside, or both. */
 	readonly scopes: readonly ('internal' | 'external')[];
 	readonly kind: string;
 	readonly serviceId: number;
-	/** What becomes of a connection without backends. */
+	/** Handling of connections while there are no backends. */
 	readonly empty: 'reject' | 'drop';
 	readonly tableSize: number;
-	/** By address. */
+	/** Sorted by address. */
 	readonly backends: readonly BackendShare[];
 }
 
@@ -48,13 +48,17 @@ export function protocolName(proto: number): string {
 	return proto === 6 ? 'tcp' : proto === 17 ? 'udp' : String(proto);
 }
 
-/** What the pinned maps make of each frontend, sorted by service and address. What is read is what packets see. */
+/**
+ * Frontends in the pinned maps, sorted by service and address. Packet lookups use the same maps.
+ */
 export function frontendRows(maps: ServiceMaps): FrontendRow[] {
 	const shares = new Map<string, readonly BackendShare[]>();
 	const rows = new Map<string, FrontendRow>();
 	for (const [rawKey, rawValue] of maps.frontends.entries()) {
 		const key = frontendKeyCodec.decode(rawKey);
 		const value = frontendCodec.decode(rawValue);
+		// no longer belongs to a Service: existing connections end here, and no new one begins
+		if ((value.flags & FrontendFlag.ENDED) !== 0) continue;
 		const table = `${value.table}/${value.tableSize}`;
 		const backends = shares.get(table) ?? readTable(maps, value);
 		shares.set(table, backends);

@@ -1,5 +1,6 @@
 import { Option } from 'commander';
 import picocolors from 'picocolors';
+import { printable, printableJson, printableLines } from '../base/printable.ts';
 import type { CliContext } from './context.ts';
 
 export type Format = 'table' | 'json' | 'yaml';
@@ -30,15 +31,17 @@ export async function printValue(
 	format: 'json' | 'yaml',
 	value: unknown,
 ): Promise<void> {
-	// loaded for those who ask for it: the agent, which starts here too, does without
+	// loaded only for yaml: the agent, which also starts here, does not need it
 	const text =
-		format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : (await import('yaml')).stringify(value);
+		format === 'json'
+			? `${printableJson(JSON.stringify(value, null, 2))}\n`
+			: printableLines((await import('yaml')).stringify(value));
 	context.stdout.write(text);
 }
 
 /** Columns two spaces apart, as kubectl prints them: no frames, so that cut and awk work. */
 function table<T>(context: CliContext, columns: readonly Column<T>[], rows: readonly T[]): string {
-	const body = rows.map((row) => columns.map((column) => column.text(row)));
+	const body = rows.map((row) => columns.map((column) => printable(column.text(row))));
 	const widths = columns.map((column, i) =>
 		Math.max(column.title.length, ...body.map((cells) => cells[i]!.length)),
 	);

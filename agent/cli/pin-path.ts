@@ -6,7 +6,7 @@ export const pinPathOption = (): Option =>
 		.env('MAGLANE_PIN_PATH')
 		.default('/sys/fs/bpf/maglane');
 
-/** Opens the pinned maps for as long as `read` takes. @throws ExitError when there are none */
+/** Opens the pinned maps while `read` runs. @throws ExitError when there are none */
 export async function withPins<T>(
 	context: CliContext,
 	pinPath: string,

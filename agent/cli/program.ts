@@ -1,4 +1,6 @@
 import { Command, CommanderError } from 'commander';
+import { printableLines } from '../base/printable.ts';
+import { redactTokens } from '../base/redact.ts';
 import { registerAgent } from './agent.ts';
 import { registerCleanup } from './cleanup.ts';
 import { registerConn } from './conn.ts';
@@ -9,12 +11,14 @@ import { registerService } from './service.ts';
 import { registerStatus } from './status.ts';
 import { registerVersion } from './version.ts';
 
-/** Adds commands that are loaded only when they are called, such as the standalone cluster. */
+/** Commands that are loaded only when they are called, such as the standalone cluster. */
 export type LateCommands = Readonly<
 	Record<string, { summary: string; load: () => Promise<(p: Command) => void> }>
 >;
 
-/** The whole command line. `first` is the first argument: of the late commands only that one is loaded. */
+/**
+ * Builds the whole command line. `first` is the first argument: only that late command is loaded.
+ */
 export async function buildProgram(
 	context: CliContext,
 	late: LateCommands,
@@ -46,7 +50,7 @@ export async function buildProgram(
 	return program;
 }
 
-/** Runs one command line. @returns the exit code; problems are told on stderr */
+/** Runs one command line and reports errors on stderr. @returns the exit code */
 export async function runCli(
 	context: CliContext,
 	late: LateCommands,
@@ -65,12 +69,12 @@ function report(context: CliContext, error: unknown): number {
 	// commander has written its own message
 	if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
 	if (error instanceof ExitError && error.message === '') return error.code;
-	context.stderr.write(`maglane: ${messages(error)}\n`);
+	context.stderr.write(`maglane: ${printableLines(redactTokens(messages(error)))}\n`);
 	if (error instanceof ExitError) return error.code;
 	return error instanceof Error && error.name === 'ConfigError' ? EXIT.usage : EXIT.error;
 }
 
-/** An error's message and those of its causes, each on a line. */
+/** An error's message and those of its causes, one per line. */
 function messages(error: unknown): string {
 	const lines: string[] = [];
 	for (let e: unknown = error; e !== undefined && lines.length < 5; ) {

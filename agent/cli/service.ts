@@ -6,7 +6,7 @@ import { type Column, type Format, formatOption, printRows } from './output.ts';
 import { pinPathOption, withPins } from './pin-path.ts';
 
 interface Row extends FrontendRow {
-	/** `default/web:80/tcp`, or the number when no agent is there to say. */
+	/** `default/web:80/tcp`, or the number when no agent answers. */
 	readonly service: string;
 }
 
@@ -22,7 +22,7 @@ function backendText({ address, share, local }: BackendShare): string {
 	return `${address}${local ? '*' : ''}(${Math.round(share * 100)}%)`;
 }
 
-/** `maglane service list`: frontends and where each goes, from the maps that packets are looked up in. */
+/** `maglane service list`: frontends and their backends, from the maps of the packet lookups. */
 export function registerService(program: Command, context: CliContext): void {
 	program
 		.command('service')

@@ -11,13 +11,15 @@ interface KernelStatus {
 	readonly services: number;
 	readonly withoutBackends: number;
 	readonly tableSegments: number;
-	/** Links and programs by the names of their pins. */
+	/** Links and programs by their pin names. */
 	readonly links: readonly string[];
-	/** Packets that were dropped, by reason. */
+	/** Dropped packets by reason. */
 	readonly drops: Readonly<Record<string, number>>;
 }
 
-/** `maglane status`: what the kernel holds, and what the agent says if one runs. Exit code 3 when degraded. */
+/**
+ * `maglane status`: state of the kernel and, if one runs, of the agent. Exit code 3 when degraded.
+ */
 export function registerStatus(program: Command, context: CliContext): void {
 	program
 		.command('status')
@@ -58,7 +60,11 @@ function describe(context: CliContext, kernel: KernelStatus, agent: AgentStatus 
 	const field = (name: string, value: string): void => {
 		lines.push(`${bold(name.padEnd(12))}${value}`);
 	};
-	if (agent === undefined) field('Agent', yellow('none answers; the kernel goes on with what it has'));
+	if (agent === undefined)
+		field(
+			'Agent',
+			yellow('no answer; BPF programs still serve the last known Services; check that the agent runs'),
+		);
 	else
 		field('Agent', agent.synced ? green(`in sync (${agent.node})`) : yellow(`not in sync (${agent.node})`));
 	field(
@@ -70,9 +76,18 @@ function describe(context: CliContext, kernel: KernelStatus, agent: AgentStatus 
 	if (attached.length === 0) field('Attached', yellow('nothing'));
 	for (const [reason, packets] of Object.entries(kernel.drops)) field('Dropped', `${packets} ${reason}`);
 	for (const [resource, watch] of Object.entries(agent?.watches ?? {})) {
-		const state = watch.error ? yellow(watch.error) : watch.listed ? 'watching' : yellow('not listed yet');
+		const state = watch.error
+			? yellow(withRemedy(watch.error))
+			: watch.listed
+				? 'watching'
+				: yellow('not listed yet');
 		field('Watch', `${resource}: ${state}`);
 	}
+	if (agent?.lastError !== undefined)
+		field(
+			'Failing',
+			yellow(`${agent.lastError}; BPF programs still serve the last written Services, and the agent retries`),
+		);
 	for (const degradation of agent?.degradations ?? []) field('Degraded', yellow(degradation));
 	for (const { object, field: path, message } of agent?.problems ?? []) {
 		field('Problem', yellow(`${object}${path ? ` ${path}` : ''}: ${message}`));
@@ -80,13 +95,21 @@ function describe(context: CliContext, kernel: KernelStatus, agent: AgentStatus 
 	return `${lines.join('\n')}\n`;
 }
 
-/** A line for all targets that have the same: `eth0: ml_xdp (native), ml_from_netdev (tcx)`. */
+/** Adds the remedy to the error of a watch if retries cannot fix it. */
+function withRemedy(error: string): string {
+	if (/: 403 /.test(error)) return `${error}; give the agent the rights of the ClusterRole in deploy/`;
+	return /: 401 /.test(error) ? `${error}; its token or certificate is not valid any more` : error;
+}
+
+/**
+ * One line for all targets with the same programs: `eth0: ml_xdp (native), ml_from_netdev (tcx)`.
+ */
 function attachments(agent: AgentStatus): string[] {
 	const byTarget = Map.groupBy(agent.attachments, ({ target }) => target);
 	const named = [...byTarget].map(([target, programs]) => {
 		const modes = Map.groupBy(programs, ({ mode }) => mode);
 		const text = [...modes].map(
-			([mode, ones]) => `${ones.map(({ program }) => program).join(' ')} (${mode})`,
+			([mode, ones]) => `${ones.map(placed).join(' ')} (${mode}${ones.every(isFirst) ? ', first' : ''})`,
 		);
 		return { target, text: text.join(', ') };
 	});
@@ -98,7 +121,13 @@ function attachments(agent: AgentStatus): string[] {
 	});
 }
 
-/** Without an agent only the pins' names are known: `from_pod on 11 devices`. */
+const isFirst = ({ mode, behind }: AgentStatus['attachments'][number]) => mode === 'tcx' && !behind;
+
+/** A program, and the programs that packets pass before it. */
+const placed = ({ program, behind = [] }: AgentStatus['attachments'][number]) =>
+	behind.length === 0 ? program : `${program} behind ${behind.join(' and ')}`;
+
+/** Without an agent, only the pin names are known: `from_pod on 11 devices`. */
 function pinned(links: readonly string[]): string[] {
 	const byProgram = Map.groupBy(links, (link) => link.replace(/_\d+$/, ''));
 	return [...byProgram].map(([program, ones]) => {

@@ -2,25 +2,25 @@ import { skipName } from './name.ts';
 import { FLAG, readEdns, u16 } from './query.ts';
 import { RCODE, TYPE } from './record.ts';
 
-/** Entries; the one that was used least lately goes first. */
+/** Maximum number of entries. Evicts the least recently used entry. */
 const CAPACITY = 10_000;
-/** Seconds: for how long an answer is kept at most, and one that says that there is none. */
+/** Longest lifetime in seconds of an answer and of a negative answer. */
 const LONGEST = 3_600;
 const LONGEST_NEGATIVE = 300;
 
 interface Entry {
 	readonly message: Buffer;
-	/** Milliseconds of the clock. */
+	/** Clock time in milliseconds. */
 	readonly stored: number;
 	readonly expires: number;
 }
 
-/** Answers of others for as long as they allow. */
+/** Caches answers of upstream servers for as long as their TTLs allow. */
 export class Cache {
 	readonly #now: () => number;
 	readonly #entries = new Map<string, Entry>();
 
-	/** @param now milliseconds of a clock that never goes back */
+	/** @param now milliseconds of a monotonic clock */
 	constructor(now: () => number) {
 		this.#now = now;
 	}
@@ -29,7 +29,7 @@ export class Cache {
 		return this.#entries.size;
 	}
 
-	/** @returns the message with what is left of its times; the caller's own */
+	/** @returns a copy of the message with the remaining TTLs */
 	get(key: string): Buffer | undefined {
 		const entry = this.#entries.get(key);
 		if (!entry) return undefined;
@@ -55,7 +55,7 @@ export class Cache {
 interface WireRecord {
 	readonly section: 'answer' | 'authority' | 'additional';
 	readonly type: number;
-	/** Offsets of its TTL, of its data and behind it. */
+	/** Offsets of its TTL, of its data and of its end. */
 	readonly ttl: number;
 	readonly data: number;
 	readonly end: number;
@@ -63,7 +63,7 @@ interface WireRecord {
 
 const SECTIONS = ['answer', 'authority', 'additional'] as const;
 
-/** @returns undefined when the message cannot be read to its end */
+/** @returns undefined when the message is malformed */
 function records(message: Buffer): WireRecord[] | undefined {
 	const found: WireRecord[] = [];
 	const question = skipName(message, 12);
@@ -83,8 +83,8 @@ function records(message: Buffer): WireRecord[] | undefined {
 }
 
 /**
- * Seconds for which a message may be kept: the least of its TTLs; where it has no answer, as its SOA says (RFC 2308), and
- * not at all without one.
+ * Seconds that a message may be cached: its smallest TTL. For a negative answer, the time of its
+ * SOA also counts (RFC 2308); without an SOA it is not cached.
  */
 export function lifetime(message: Buffer): number {
 	const rcode = message[3]! & 0xf;
@@ -98,7 +98,7 @@ export function lifetime(message: Buffer): number {
 	return Math.min(positive ? LONGEST : LONGEST_NEGATIVE, ...times);
 }
 
-/** The most significant bit has no meaning but 0 (RFC 2181, 8). */
+/** A TTL with the most significant bit set counts as 0 (RFC 2181, 8). */
 function secondsAt(message: Buffer, at: number): number {
 	const seconds = message.readUInt32BE(at);
 	return seconds >= 0x8000_0000 ? 0 : seconds;
@@ -112,7 +112,10 @@ function aged(message: Buffer, seconds: number): Buffer {
 	return copy;
 }
 
-/** The message less its OPT record, which is between two servers only and stands at the end, as good as always. */
+/**
+ * The message without its OPT record, which is hop-by-hop. The record is last in almost all
+ * messages; otherwise it stays.
+ */
 export function withoutEdns(message: Buffer): Buffer {
 	const question = skipName(message, 12);
 	const edns = question === undefined ? undefined : readEdns(message, question + 4);

@@ -1,4 +1,4 @@
-/** What is used of dns-packet, which comes without types. */
+/** The used part of dns-packet, which has no types of its own. */
 declare module 'dns-packet' {
 	export interface Record {
 		readonly name: string;
@@ -9,7 +9,7 @@ declare module 'dns-packet' {
 		/** By type: an address, a name, fields. */
 		// biome-ignore lint/suspicious/noExplicitAny: as many shapes as there are types
 		readonly data?: any;
-		/** Of an OPT record. */
+		/** Fields of an OPT record. */
 		readonly udpPayloadSize?: number;
 		readonly extendedRcode?: number;
 		readonly ednsVersion?: number;

@@ -2,13 +2,13 @@ import { FLAG, FLAG_DO, LARGEST_UDP, OPCODE_MASK, type Query, sizeLimit, type Tr
 import { type Answer, CLASS_IN, type ResourceRecord, TYPE } from './record.ts';
 
 const HEADER = 12;
-/** Farther than this no compression pointer reaches. */
+/** Largest offset, exclusive, that a compression pointer can address. */
 const POINTER_LIMIT = 0x4000;
 const OPT_SIZE = 11;
-/** More than one record ever takes. */
+/** More bytes than any record needs. */
 const ROOM = 1024;
 
-/** Writes one message after another into the same memory; what it returns is a copy. */
+/** Writes all messages into the same memory and returns copies. */
 export class Encoder {
 	readonly #bytes = Buffer.alloc(0x10000 + ROOM);
 	readonly #names = new Map<string, number>();
@@ -16,8 +16,9 @@ export class Encoder {
 	#query!: Query;
 
 	/**
-	 * The message that answers a query. What does not fit is left out: of the additional records in silence, of the
-	 * others with the TC flag, so that the client asks again by TCP.
+	 * Encodes the answer to a query. Omits records that do not fit. Sets the TC flag for omitted
+	 * answer and authority records, so that the client retries by TCP, but not for additional
+	 * records.
 	 */
 	encode(query: Query, answer: Answer, transport: Transport): Buffer {
 		this.#query = query;
@@ -34,7 +35,7 @@ export class Encoder {
 		if (edns) this.#opt(answer.rcode, edns.flags);
 		const flags =
 			FLAG.QR |
-			// to a stub it is said in any case, as CoreDNS does: this is the server that it has
+			// always set, like CoreDNS: stub resolvers have only this server
 			FLAG.RA |
 			(query.flags & (OPCODE_MASK | FLAG.RD | FLAG.CD)) |
 			(answer.authoritative ? FLAG.AA : 0) |
@@ -45,17 +46,17 @@ export class Encoder {
 		return Buffer.from(this.#bytes.subarray(0, this.#at));
 	}
 
-	/** As it came: the client finds its own spelling again. */
+	/** Copies the question unchanged, so that the client finds its own spelling. */
 	#copyQuestion(end: number): void {
 		this.#bytes.set(this.#query.message.subarray(HEADER, end), HEADER);
 		this.#at = end;
 	}
 
-	/** @returns how many records were written before the first that would not fit */
+	/** @returns the number of records written before the first that does not fit */
 	#section(records: readonly ResourceRecord[], end: number): number {
 		for (const [i, record] of records.entries()) {
 			const start = this.#at;
-			// the longest names and texts that there are go over the end by less than what is left of the memory
+			// even the longest record that starts before the end fits into the reserved ROOM
 			if (start < end) this.#record(record);
 			if (this.#at <= end && start < end) continue;
 			this.#at = start;
@@ -123,19 +124,19 @@ export class Encoder {
 		this.#bytes[this.#at++] = 0;
 	}
 
-	/** Where the name stands already: at the end of the question, mostly. */
+	/** Offset of an earlier occurrence of the name, usually the end of the question. */
 	#known(name: string): number | undefined {
 		const { question } = this.#query;
 		if (question?.name === name) return HEADER;
 		if (question && !question.escaped && question.name.endsWith(name)) {
-			// each label has one octet before it, and each but the first one dot
+			// each label has one length octet before it, and each but the first a dot in the text
 			const start = question.name.length - name.length;
 			if (question.name.charCodeAt(start - 1) === 0x2e) return HEADER + start;
 		}
 		return this.#names.get(name);
 	}
 
-	/** A length and as many octets: a label, or a string of a TXT record. */
+	/** A length octet and the text: a label, or a string of a TXT record. */
 	#text(text: string): void {
 		this.#bytes[this.#at] = text.length;
 		this.#at += 1 + this.#bytes.write(text, this.#at + 1, 'latin1');

@@ -1,13 +1,13 @@
 import { randomInt } from 'node:crypto';
 import dgram from 'node:dgram';
 import net from 'node:net';
-import type { ListenAddress } from './listener.ts';
+import type { ListenAddress } from './address.ts';
 import { FLAG, u16 } from './query.ts';
 import { Frames, framed } from './tcp.ts';
 
 /**
- * One query to one server: by UDP, and by TCP when the answer did not fit. Each has a socket, and thereby a port, of its
- * own and an id that nobody can guess, which is what an answer is recognised by.
+ * Sends one query to one server by UDP, and by TCP when the answer was truncated. Each query has
+ * its own socket, and so its own port, and an unpredictable id, to recognize the answer.
  *
  * @param message its id is replaced
  * @throws Error when there is no answer within `ms`
@@ -29,7 +29,7 @@ function exchangeUdp({ host, port }: ListenAddress, query: Buffer, signal: Abort
 			if (answers(answer, query)) resolve(answer);
 		});
 		socket.on('connect', () => socket.send(query));
-		// connected: the kernel takes packets of the server only, and tells when it is not there
+		// connected: the kernel accepts packets only from the server, and reports an unreachable one
 		socket.connect(port, host);
 	}).finally(() => {
 		if (!signal.aborted) socket.close();
@@ -55,7 +55,7 @@ function noAnswer(host: string, protocol: string): Error {
 	return new Error(`Name server ${host} does not answer by ${protocol}`);
 }
 
-/** The id and the question, in the spelling that was asked. */
+/** Whether the id and the question match, including the spelling of the query. */
 function answers(answer: Buffer, query: Buffer): boolean {
 	const end = questionEnd(query);
 	if (answer.length < end || u16(answer, 0) !== u16(query, 0) || !(u16(answer, 2) & FLAG.QR)) return false;

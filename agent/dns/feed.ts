@@ -1,36 +1,30 @@
+import type { Sink } from '../base/sink.ts';
 import type { EndpointSource } from '../model/types.ts';
 import { type DnsService, parseDnsService } from './service.ts';
 import type { Zone } from './zone.ts';
 
-/** What a watch of the API delivers to. */
-export interface FeedSink {
-	upsert(key: string, object: unknown): void;
-	remove(key: string): void;
-	listed(): void;
-}
-
-/** Keeps a zone at what the API's watches say. Services are read when their names are looked at anew, not before. */
+/** Updates a zone from the API watches. Parses Services only in update(). */
 export class Feed {
 	readonly #zone: Zone;
-	/** Services before they are read; undefined: gone. */
+	/** Unparsed Services; undefined means deleted. */
 	readonly #raw = new Map<string, unknown>();
 	readonly #services = new Map<string, DnsService>();
 	#namespacesListed = false;
 	#updated = false;
 	readonly #changed: () => void;
 
-	/** @param changed told when the zone is whole */
+	/** @param changed called when the zone is complete */
 	constructor(zone: Zone, changed: () => void) {
 		this.#zone = zone;
 		this.#changed = changed;
 	}
 
-	/** Everything has been listed once, and is in the zone. */
+	/** Whether everything has been listed once and is in the zone. */
 	get synced(): boolean {
 		return this.#namespacesListed && this.#updated;
 	}
 
-	readonly namespaces: FeedSink = {
+	readonly namespaces: Sink = {
 		upsert: (name) => this.#zone.setNamespace(name, true),
 		remove: (name) => this.#zone.setNamespace(name, false),
 		listed: () => {
@@ -40,9 +34,10 @@ export class Feed {
 		},
 	};
 
-	/** The same sink; the names of Services follow it when update() says which. */
-	services(sink: FeedSink): FeedSink {
+	/** Wraps a sink to record Services, whose names change at the next update(). */
+	services(sink: Sink): Sink {
 		return {
+			...sink,
 			upsert: (key, object) => {
 				this.#raw.set(key, object);
 				sink.upsert(key, object);
@@ -51,11 +46,10 @@ export class Feed {
 				this.#raw.set(key, undefined);
 				sink.remove(key);
 			},
-			listed: () => sink.listed(),
 		};
 	}
 
-	/** Gives Services the names that they have now. The first call says that all are known. */
+	/** Updates the names of Services. After the first call, all Services count as known. */
 	update(keys: Iterable<string>, sources: (service: string) => Iterable<EndpointSource>): void {
 		for (const [key, raw] of this.#raw) {
 			if (raw === undefined) this.#services.delete(key);

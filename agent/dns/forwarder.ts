@@ -1,8 +1,8 @@
 import packet from 'dns-packet';
 import { parseIp } from '../model/ip.ts';
+import type { ListenAddress } from './address.ts';
 import { Cache, withoutEdns } from './cache.ts';
 import { exchange } from './exchange.ts';
-import type { ListenAddress } from './listener.ts';
 import { isName } from './name.ts';
 import {
 	FLAG,
@@ -17,31 +17,31 @@ import {
 import { type Answer, CLASS_IN, RCODE, type ResourceRecord, TYPE } from './record.ts';
 import type { Recursion } from './resolver.ts';
 
-/** A server has this long for an answer; clients wait 5 s as a rule. */
+/** Timeout of one server. Clients usually wait 5 s. */
 const TRY_MS = 1_500;
 const TRIES = 3;
-/** Questions under way; more get SERVFAIL. */
+/** Questions in progress; further ones get SERVFAIL. */
 const MAX_UNDER_WAY = 1_000;
 const HEADER = 12;
 
 export interface ForwarderOptions {
-	/** Read anew for each question that is not in the cache. */
+	/** Read again for each question that is not in the cache. */
 	readonly servers: () => readonly ListenAddress[] | Promise<readonly ListenAddress[]>;
-	/** Milliseconds of a clock that never goes back. */
+	/** Milliseconds of a monotonic clock. */
 	readonly now: () => number;
-	/** How long a server has for an answer, ms. */
+	/** Timeout of one server, ms. */
 	readonly tryMs?: number;
-	/** Told what became of a name of others. */
+	/** Called with the outcome of each question outside the cluster zone. */
 	readonly observe?: (what: 'hit' | 'miss' | 'failed') => void;
 }
 
-/** Passes questions about others' names on, and remembers the answers. */
+/** Forwards questions outside the cluster zone, and caches the answers. */
 export class Forwarder implements Recursion {
 	readonly #options: ForwarderOptions;
 	readonly #cache: Cache;
-	/** By question: who asks the same meanwhile waits for the same answer. */
+	/** By question: further clients with the same question wait for the same answer. */
 	readonly #underWay = new Map<string, Promise<Buffer | undefined>>();
-	/** Which server answered last. */
+	/** Index of the server that answered last. */
 	#good = 0;
 
 	constructor(options: ForwarderOptions) {
@@ -60,7 +60,7 @@ export class Forwarder implements Recursion {
 		return toClient(query, transport, answer);
 	}
 
-	/** Only addresses: what else a client wants of the alias it asks for itself. */
+	/** Follows aliases for addresses only: clients look up other types themselves. */
 	async follow(query: Query, begun: Answer & { readonly leadsTo: string }): Promise<Answer> {
 		const { type } = query.question!;
 		if (type !== TYPE.A && type !== TYPE.AAAA) return begun;
@@ -72,8 +72,8 @@ export class Forwarder implements Recursion {
 	}
 
 	/**
-	 * @param question as it is on the wire
-	 * @returns undefined when nobody answers
+	 * @param question in wire format
+	 * @returns undefined when no server answers
 	 */
 	async #resolve(name: string, question: Buffer, cd: number, dnssec: number): Promise<Buffer | undefined> {
 		const { observe } = this.#options;
@@ -93,7 +93,10 @@ export class Forwarder implements Recursion {
 		return answer;
 	}
 
-	/** One server after the other, the last good one first. An answer that helps nobody is better than none. */
+	/**
+	 * Asks one server after the other, beginning with the last good one. Returns an error answer when
+	 * there is no better one.
+	 */
 	async #ask(query: Buffer): Promise<Buffer | undefined> {
 		let poor: Buffer | undefined;
 		const { tryMs = TRY_MS } = this.#options;
@@ -121,7 +124,7 @@ function questionOf(name: string, type: number): Buffer {
 	return Buffer.concat([...labels, Buffer.of(0, 0, type, 0, CLASS_IN)]);
 }
 
-/** With EDNS, so that few answers need TCP. */
+/** Uses EDNS, so that few answers need TCP. */
 function upstreamQuery(question: Buffer, cd: number, dnssec: number): Buffer {
 	const header = Buffer.alloc(HEADER);
 	header.writeUInt16BE(FLAG.RD | cd, 2);
@@ -138,7 +141,7 @@ function optRecord(flags: number): Buffer {
 	return opt;
 }
 
-/** What a server said, as the client asked: its id, its spelling, as much as it takes. */
+/** Adapts an upstream answer to the client: its id, its spelling, its size limit. */
 function toClient(query: Query, transport: Transport, answer: Buffer | undefined): Buffer {
 	const { message, question, edns } = query;
 	const asked = Buffer.from(message.subarray(0, question!.end));
@@ -153,7 +156,7 @@ function toClient(query: Query, transport: Transport, answer: Buffer | undefined
 	return Buffer.concat([asked, body, opt]);
 }
 
-/** The addresses and aliases of a message that came from elsewhere. */
+/** The addresses and aliases of an upstream message. */
 function decode(message: Buffer): ResourceRecord[] {
 	try {
 		return packet.decode(message).answers.flatMap(({ name, type, ttl = 0, data }): ResourceRecord[] => {

@@ -1,34 +1,28 @@
+import type { ListenAddress, Listener, Sockets } from './address.ts';
 import type { Resolver } from './resolver.ts';
 import { listenTcp } from './tcp.ts';
 import { listenUdp } from './udp.ts';
 
-export interface ListenAddress {
-	/** An IP address. */
-	readonly host: string;
-	/** 0: any, the same for both protocols. */
-	readonly port: number;
-}
-
-export interface Listener {
-	readonly port: number;
-	close(): Promise<void>;
-}
-
-/** Of a port that the kernel chooses for UDP, TCP may be taken: then it chooses again. */
+/**
+ * Attempts to find a port for both protocols: TCP may already use the port that the kernel chose
+ * for UDP.
+ */
 const CHOICES = 10;
 
 /**
  * Answers at one address by UDP and by TCP.
- * @throws the system's error when one of the two cannot be bound; then neither is
+ * @param sockets existing sockets for the address
+ * @throws the system's error when either cannot be bound; then neither is
  */
 export async function listen(
 	address: ListenAddress,
 	resolver: Resolver,
+	sockets?: Sockets,
 	choices = CHOICES,
 ): Promise<Listener> {
-	const udp = await listenUdp(address, resolver);
+	const udp = await listenUdp(address, resolver, sockets?.udp);
 	try {
-		const tcp = await listenTcp({ host: address.host, port: udp.port }, resolver);
+		const tcp = await listenTcp({ host: address.host, port: udp.port }, resolver, sockets?.tcp);
 		return {
 			port: udp.port,
 			close: async () => {
@@ -38,7 +32,7 @@ export async function listen(
 	} catch (error) {
 		await udp.close();
 		const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
-		if (taken && address.port === 0 && choices > 1) return listen(address, resolver, choices - 1);
+		if (taken && address.port === 0 && choices > 1) return listen(address, resolver, sockets, choices - 1);
 		throw error;
 	}
 }

@@ -2,22 +2,22 @@ import { type Answer, type NameRecords, RCODE, type ResourceRecord, type Srv, TY
 import { apexOf, parseReverse, rangeOf } from './reverse.ts';
 import type { Zone } from './zone.ts';
 
-/** Seconds for which answers hold, those that say no as well; the specification suggests nothing longer. */
+/** TTL in seconds, also of negative answers; the longest that the specification suggests. */
 export const TTL = 5;
-/** Aliases followed within the zone. */
+/** Longest chain of aliases within the zone. */
 const MAX_ALIASES = 8;
 
 export interface Found extends Answer {
-	/** An alias leads out of the zone: the name where someone else has to go on. */
+	/** An alias leads out of the zone: the name to resolve elsewhere. */
 	readonly leadsTo?: string;
 }
 
 /**
- * What the zone says about a name.
+ * Looks up a name in the zone.
  *
  * @param name in lower case
- * @param turn any number: which of several addresses comes first
- * @returns undefined when the name is not ours
+ * @param turn any number; selects which of several addresses comes first
+ * @returns undefined when the name is not in our zones
  */
 export function lookup(zone: Zone, name: string, type: number, turn = 0): Found | undefined {
 	if (isWithin(name, zone.name)) return lookupForward(zone, name, type, turn);
@@ -63,7 +63,7 @@ function answer(zone: Zone, name: string, type: number, at: At): Found {
 	return positive(aliases.length === 0 ? found : [...aliases, ...found], additional);
 }
 
-/** ANY is answered with one set of the name's records, not with all (RFC 8482). */
+/** ANY is answered with one record set of the name, not with all (RFC 8482). */
 function firstType(zone: Zone, name: string, { a, aaaa, srv, cname, text }: NameRecords): number | undefined {
 	if (a.length > 0) return TYPE.A;
 	if (aaaa.length > 0) return TYPE.AAAA;
@@ -94,18 +94,18 @@ function recordsOf(zone: Zone, name: string, type: number, { records, turn }: At
 	}
 }
 
-/** Clients mostly take the first of several addresses. */
+/** Rotates the addresses, because most clients use the first. */
 function turned<T>(items: readonly T[], turn: number): readonly T[] {
 	const first = items.length > 1 ? turn % items.length : 0;
 	return first === 0 ? items : [...items.slice(first), ...items.slice(0, first)];
 }
 
-/** All the same; CoreDNS says it so. */
+/** Equal weights, computed like CoreDNS. */
 function weightOf(srv: readonly Srv[]): number {
 	return Math.max(1, Math.floor(100 / srv.length));
 }
 
-/** Addresses of what SRV and NS records point at, each name once. */
+/** Addresses of the targets of SRV and NS records, each name once. */
 function addressesOf(zone: Zone, found: readonly ResourceRecord[]): ResourceRecord[] {
 	const targets = new Set(found.flatMap((record) => ('target' in record ? record.target : [])));
 	return [...targets].flatMap((name) => {
@@ -121,7 +121,7 @@ function positive(answers: readonly ResourceRecord[], additional: readonly Resou
 	return { rcode: RCODE.NOERROR, authoritative: true, answers, authority: [], additional };
 }
 
-/** A client may remember a "no" for as long as the SOA's minimum says (RFC 2308). */
+/** A client may cache a negative answer for the SOA's minimum (RFC 2308). */
 function negative(zone: Zone, apex: string, rcode: number, answers: readonly ResourceRecord[] = []): Found {
 	return { rcode, authoritative: true, answers, authority: [soa(zone, apex)], additional: [] };
 }
@@ -131,7 +131,7 @@ function soa({ server, name: zone, serial }: Zone, name: string): ResourceRecord
 	return { name, type: TYPE.SOA, ttl: TTL, primary: server, mailbox, serial, minimum: TTL };
 }
 
-/** An address in the ranges that are ours has the names that we know and no other. */
+/** An address in our ranges has the names in the zone and no others. */
 function lookupReverse(zone: Zone, name: string, type: number): Found | undefined {
 	const parsed = parseReverse(name);
 	if (!parsed) return undefined;
@@ -145,6 +145,6 @@ function lookupReverse(zone: Zone, name: string, type: number): Found | undefine
 	if (!range) return undefined;
 	if (name === apex && type === TYPE.SOA) return positive([soa(zone, apex)]);
 	if (name === apex && type === TYPE.NS) return positive([{ name, type, ttl: TTL, target: zone.server }]);
-	// of the beginning of addresses it is not known whether one of them has a name: that it is there hides none
+	// a prefix of addresses may have names below it, so NXDOMAIN would hide them
 	return negative(zone, apex, parsed.kind === 'prefix' ? RCODE.NOERROR : RCODE.NXDOMAIN);
 }

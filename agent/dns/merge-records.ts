@@ -1,6 +1,6 @@
 import type { NameRecords } from './record.ts';
 
-/** All that several endpoint objects say of one name, what is said twice once. */
+/** Merges the records of several endpoint objects for one name, without duplicates. */
 export function mergeRecords(parts: readonly NameRecords[]): NameRecords {
 	const [first, ...others] = parts;
 	if (first && others.length === 0) return first;

@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { RCODE, TYPE } from './record.ts';
 import type { Observed } from './resolver.ts';
 
-/** Buckets as CoreDNS has them, and finer ones for what is answered from memory. */
+/** CoreDNS's buckets, with finer ones for answers from memory. */
 const BUCKETS = [0.00001, 0.00002, 0.00005, 0.0001, 0.00025, 0.001, 0.004, 0.016, 0.064, 0.256, 1, 4];
 
 const TYPES = new Map(Object.entries(TYPE).map(([name, number]) => [number as number, name]));
@@ -13,14 +13,14 @@ export interface DnsMetrics {
 	forwarded(what: 'hit' | 'miss' | 'failed'): void;
 }
 
-/** What is read at a scrape. */
+/** State that is read at each scrape. */
 export interface DnsState {
-	/** Names of the zone, and answers of others that are kept. */
+	/** Numbers of names in the zone and of cached answers. */
 	readonly names: () => number;
 	readonly cached: () => number;
 }
 
-/** Metrics of the DNS server. Types that are rare have one series together, so that clients cannot make more. */
+/** Metrics of the DNS server. Rare types share one series, so that clients cannot create more. */
 export function dnsMetrics(registry: Registry, state: DnsState): DnsMetrics {
 	const registers = [registry];
 	const requests = new Counter({
@@ -43,17 +43,22 @@ export function dnsMetrics(registry: Registry, state: DnsState): DnsMetrics {
 	});
 	const lookups = new Counter({
 		name: 'maglane_dns_cache_lookups_total',
-		help: 'Questions about names of others, by whether the answer was kept from before',
+		help: 'Questions outside the cluster zone, by cache result',
 		labelNames: ['result'],
 		registers,
 	});
 	const failures = new Counter({
 		name: 'maglane_dns_forward_failures_total',
-		help: 'Questions about names of others that nobody answered',
+		help: 'Questions outside the cluster zone that no server answered',
 		registers,
 	});
 	gauge(registry, 'maglane_dns_names', 'Names of the cluster', state.names);
-	gauge(registry, 'maglane_dns_cache_entries', 'Answers about names of others that are kept', state.cached);
+	gauge(
+		registry,
+		'maglane_dns_cache_entries',
+		'Cached answers for names outside the cluster zone',
+		state.cached,
+	);
 	return {
 		answered({ type, transport, rcode, seconds }) {
 			requests.inc({ type: TYPES.get(type) ?? 'other', transport });

@@ -1,32 +1,32 @@
 import type { Ip } from '../model/ip.ts';
 
-/** RFC 1035: octets of a name on the wire, its last zero included; and of one label. */
+/** RFC 1035: most octets of a name in wire format, including the final zero, and of one label. */
 const MAX_NAME = 255;
 const MAX_LABEL = 63;
 
-/** Whether a text is a name that fits in a message; it has no escapes. */
+/** Whether a text is a name that fits in a message. The text has no escapes. */
 export function isName(text: string): boolean {
 	if (text.length > MAX_NAME - 2) return false;
 	return text.split('.').every((label) => label.length > 0 && label.length <= MAX_LABEL);
 }
 
-/** The label that an endpoint without a hostname has: 172-0-0-2, 5678-abcd--1. */
+/** Label of an endpoint without a hostname: 172-0-0-2, 5678-abcd--1. */
 export function addressLabel(ip: Ip): string {
 	return ip.text.replaceAll(/[.:]/g, '-');
 }
 
 export interface ReadName {
-	/** In lower case; a dot or a backslash within a label has a backslash before it. */
+	/** In lower case. A backslash escapes a dot or a backslash within a label. */
 	readonly name: string;
-	/** Offset behind the name. */
+	/** Offset of the end of the name. */
 	readonly end: number;
-	/** The name has a backslash, so offsets in it are not those of the message. */
+	/** The name has escapes, so its offsets differ from those in the message. */
 	readonly escaped: boolean;
 }
 
 /**
- * Reads a name that is written out, as that of a question is.
- * @returns undefined when it is cut off, too long or compressed
+ * Reads an uncompressed name, as in a question.
+ * @returns undefined when it is truncated, too long or compressed
  */
 export function readName(message: Uint8Array, start: number): ReadName | undefined {
 	let name = '';
@@ -49,12 +49,12 @@ export function readName(message: Uint8Array, start: number): ReadName | undefin
 	return undefined;
 }
 
-/** Each byte as a character; only ASCII has two cases (RFC 4343). */
+/** Each byte as a character. Only ASCII letters have two cases (RFC 4343). */
 const LOWER: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
 	String.fromCharCode(byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte),
 );
 
-/** Offset behind a name that may be compressed. @returns undefined when it is cut off */
+/** Offset of the end of a name that may be compressed. @returns undefined when it is truncated */
 export function skipName(message: Uint8Array, start: number): number | undefined {
 	for (let at = start; at < message.length; ) {
 		const length = message[at]!;

@@ -1,7 +1,10 @@
 import { readName, skipName } from './name.ts';
 import { CLASS_IN, RCODE, TYPE } from './record.ts';
 
-/** Octets of a message without EDNS, and the most that goes in one UDP packet without fragments (DNS flag day 2020). */
+/**
+ * Octets of a message without EDNS, and of the largest UDP message without fragmentation (DNS flag
+ * day 2020).
+ */
 export const CLASSIC_SIZE = 512;
 export const LARGEST_UDP = 1232;
 const HEADER = 12;
@@ -16,13 +19,13 @@ export const FLAG = {
 	CD: 0x0010,
 } as const;
 export const OPCODE_MASK = 0x7800;
-/** In the flags of an OPT record: DNSSEC records are wanted. */
+/** In the flags of an OPT record: the client wants DNSSEC records. */
 export const FLAG_DO = 0x8000;
 
 export type Transport = 'udp' | 'tcp';
 
 export interface Edns {
-	/** Octets that the sender takes. */
+	/** Octets that the sender accepts. */
 	readonly size: number;
 	readonly version: number;
 	readonly flags: number;
@@ -31,10 +34,10 @@ export interface Edns {
 export interface Question {
 	/** In lower case. */
 	readonly name: string;
-	/** Its offsets are not those of the message. */
+	/** The offsets in the name differ from those in the message. */
 	readonly escaped: boolean;
 	readonly type: number;
-	/** Offset behind the question, which begins at 12. */
+	/** Offset of the end of the question, which begins at 12. */
 	readonly end: number;
 }
 
@@ -42,16 +45,17 @@ export interface Query {
 	readonly message: Uint8Array;
 	readonly id: number;
 	readonly flags: number;
-	/** Absent when it cannot be read. */
+	/** Absent when it is malformed. */
 	readonly question?: Question;
 	readonly edns?: Edns;
-	/** Why there will be no other answer than this. */
+	/** The code of the error answer; absent when the query is valid. */
 	readonly error?: number;
 }
 
 /**
- * Reads what a client sent, which may be anything.
- * @returns undefined for what must not be answered: fragments of a header, and answers, which would go round for ever
+ * Parses a client's message, which may contain anything.
+ * @returns undefined for messages that must get no answer: truncated headers, and answers, which
+ * could loop forever
  */
 export function readQuery(message: Uint8Array): Query | undefined {
 	if (message.length < HEADER) return undefined;
@@ -80,8 +84,8 @@ function isRefused(type: number, dnsClass: number): boolean {
 }
 
 /**
- * Finds the OPT record of a message, of which it says where it is.
- * @returns undefined when there is none, null when what follows the question cannot be read
+ * Finds the OPT record of a message and its offsets.
+ * @returns undefined when there is none, null when the records after the question are malformed
  */
 export function readEdns(
 	message: Uint8Array,

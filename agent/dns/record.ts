@@ -1,4 +1,4 @@
-/** Numbers of the DNS protocol (IANA) that are used here. */
+/** The used numbers of the DNS protocol (IANA). */
 export const TYPE = {
 	A: 1,
 	NS: 2,
@@ -26,7 +26,7 @@ export const RCODE = {
 
 export const CLASS_IN = 1;
 
-/** A name is in lower case, without the dot at its end; '' is the root. */
+/** A service target. All names here are in lower case, without the trailing dot; '' is the root. */
 export interface Srv {
 	readonly port: number;
 	readonly target: string;
@@ -51,21 +51,21 @@ export interface Soa {
 	readonly primary: string;
 	readonly mailbox: string;
 	readonly serial: number;
-	/** For how long a client may remember that something is not there, seconds (RFC 2308). */
+	/** Seconds that a client may cache a negative answer (RFC 2308). */
 	readonly minimum: number;
 }
 
-/** What is to be said about a question. */
+/** Content of the answer to a question. */
 export interface Answer {
 	readonly rcode: number;
-	/** Of our own names. */
+	/** Whether the name is in our own zones. */
 	readonly authoritative: boolean;
 	readonly answers: readonly ResourceRecord[];
 	readonly authority: readonly ResourceRecord[];
 	readonly additional: readonly ResourceRecord[];
 }
 
-/** Everything that a name of the cluster has; a name of which all lists are empty exists too. */
+/** All records of a name in the cluster zone. A name with empty lists exists too. */
 export interface NameRecords {
 	/** 4 and 16 bytes, network order. */
 	readonly a: readonly Uint8Array[];

@@ -1,10 +1,13 @@
 import { parseIp } from '../model/ip.ts';
-import type { ListenAddress } from './listener.ts';
+import type { ListenAddress } from './address.ts';
 
-/** As libc: the first three count. */
+/** libc uses only the first three. */
 const MAX_SERVERS = 3;
 
-/** The name servers of a resolv.conf; what is no address is passed over, as a zone behind an address is. */
+/**
+ * The name servers of a resolv.conf. Ignores entries that are no plain address, such as one with a
+ * zone index.
+ */
 export function resolvConfServers(text: string): ListenAddress[] {
 	return text
 		.split('\n')

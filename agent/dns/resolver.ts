@@ -4,17 +4,17 @@ import { FLAG, type Query, readQuery, type Transport } from './query.ts';
 import { type Answer, RCODE } from './record.ts';
 import type { Zone } from './zone.ts';
 
-/** Asks others about names that are not the cluster's. */
+/** Resolves names outside the cluster zone. */
 export interface Recursion {
-	/** The message for the client. Never rejects. */
+	/** Returns the message for the client. Never rejects. */
 	relay(query: Query, transport: Transport): Promise<Buffer>;
-	/** Goes on where an alias leaves the zone. Never rejects. */
+	/** Follows an alias that leads out of the zone. Never rejects. */
 	follow(query: Query, begun: Answer & { readonly leadsTo: string }): Promise<Answer>;
 }
 
-/** Told of every query that was answered. */
+/** Observation of one answered query. */
 export interface Observed {
-	/** 0 when the question could not be read. */
+	/** 0 when the question was malformed. */
 	readonly type: number;
 	readonly transport: Transport;
 	readonly rcode: number;
@@ -23,9 +23,9 @@ export interface Observed {
 
 export interface ResolverOptions {
 	readonly zone: Zone;
-	/** Whether the zone is whole: before, nothing can be said of any name. */
+	/** Whether the zone is complete. Before, every query gets SERVFAIL. */
 	readonly synced: () => boolean;
-	/** Absent: names of others are refused. */
+	/** Absent: names outside the zone are refused. */
 	readonly recursion?: Recursion | undefined;
 	readonly observe?: (observed: Observed) => void;
 }
@@ -40,7 +40,7 @@ const SAYS = (rcode: number): Answer => ({
 const REFUSED = SAYS(RCODE.REFUSED);
 const SERVFAIL = SAYS(RCODE.SERVFAIL);
 
-/** From the message of a query to the message of its answer. Names of the cluster are answered at once. */
+/** Turns query messages into answer messages. Answers names of the cluster synchronously. */
 export class Resolver {
 	readonly #options: ResolverOptions;
 	readonly #encoder = new Encoder();
@@ -50,7 +50,7 @@ export class Resolver {
 		this.#options = options;
 	}
 
-	/** @returns undefined for what gets no answer */
+	/** @returns undefined for messages that get no answer */
 	handle(message: Uint8Array, transport: Transport): Buffer | Promise<Buffer> | undefined {
 		const start = performance.now();
 		const query = readQuery(message);

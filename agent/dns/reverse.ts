@@ -17,16 +17,16 @@ const TREES: readonly Tree[] = [
 ];
 
 export interface ReverseName {
-	/** With zeros for the labels that are not there. */
+	/** Missing labels count as zeros. */
 	readonly ip: Ip;
-	/** Bits that the name says. */
+	/** Number of bits in the name. */
 	readonly bits: number;
-	/** One address; else the beginning of many, or something that no address has. */
+	/** address: one address; prefix: many addresses; other: no valid address. */
 	readonly kind: 'address' | 'prefix' | 'other';
 	readonly tree: Tree;
 }
 
-/** The address, or the beginning of addresses, that a name under in-addr.arpa or ip6.arpa stands for. */
+/** Parses the address, or the address prefix, of a name under in-addr.arpa or ip6.arpa. */
 export function parseReverse(name: string): ReverseName | undefined {
 	const tree = TREES.find(({ suffix }) => name.endsWith(suffix));
 	if (!tree) return undefined;
@@ -43,18 +43,18 @@ export function parseReverse(name: string): ReverseName | undefined {
 		bytes[at >> 3]! |= tree.bits === 4 && (at & 7) === 0 ? value << 4 : value;
 	}
 	const ip = ipOfBytes(bytes);
-	// IPv4 written as IPv6 is nobody's address
+	// an IPv4 address in IPv6 form is not valid here
 	if (ip.family !== tree.family) return undefined;
 	const whole = read === tree.labels ? 'address' : 'prefix';
 	return { ip, bits: read * tree.bits, kind: read === labels.length ? whole : 'other', tree };
 }
 
-/** The range of ours that all addresses of a name are in. */
+/** Our range that contains all addresses of a name. */
 export function rangeOf({ ip, bits }: ReverseName, ranges: readonly Cidr[]): Cidr | undefined {
 	return ranges.find((range) => bits >= range.bits && contains(range, ip));
 }
 
-/** The name below which a range's names are: that of its whole labels, at which its SOA is. */
+/** The zone apex of a name in a range, which has the SOA. Its labels cover all the range bits. */
 export function apexOf(name: string, { tree }: ReverseName, range: Cidr): string {
 	const labels = name.split('.');
 	const kept = Math.ceil(range.bits / tree.bits) + 2;

@@ -1,28 +1,32 @@
-import { type ListenAddress, type Listener, listen } from './listener.ts';
+import type { Log } from '../base/log.ts';
+import type { ListenAddress, Listener, Sockets } from './address.ts';
+import { listen } from './listener.ts';
 import type { Resolver } from './resolver.ts';
-
-export interface ServerLog {
-	info(fields: object, event: string): void;
-	warn(fields: object, event: string): void;
-}
 
 export interface ServerOptions {
 	readonly resolver: Resolver;
-	readonly log: ServerLog;
+	readonly log: Log;
 	/** @returns a function that cancels */
 	readonly after: (ms: number, run: () => void) => () => void;
-	/** Told where there are answers now, whenever that changes. */
+	/**
+	 * Creates the sockets of an address. Absent: this process's network. @throws the system's error
+	 */
+	readonly sockets?: (address: ListenAddress) => Sockets;
+	/** Called with the current addresses after each change. */
 	readonly changed: (addresses: readonly ListenAddress[]) => void;
 }
 
-/** An address may be there before it can be bound (IPv6 looks first whether someone else has it), or be taken. */
+/**
+ * Interval of bind attempts. An address may be busy, or not usable yet (IPv6 duplicate address
+ * detection).
+ */
 const RETRY_MS = 1_000;
 
 /** Answers at a set of addresses, which may change. */
 export class DnsServer {
 	readonly #options: ServerOptions;
 	readonly #listeners = new Map<string, { address: ListenAddress; listener: Listener }>();
-	/** Failures that are in the log. */
+	/** Addresses whose failure was logged. */
 	readonly #told = new Set<string>();
 	#wanted = new Map<string, ListenAddress>();
 	#working: Promise<void> = Promise.resolve();
@@ -32,7 +36,7 @@ export class DnsServer {
 		this.#options = options;
 	}
 
-	/** Where there are answers. */
+	/** Addresses that the server answers at. */
 	get addresses(): ListenAddress[] {
 		return [...this.#listeners.values()].map(({ address, listener }) => ({
 			...address,
@@ -40,14 +44,14 @@ export class DnsServer {
 		}));
 	}
 
-	/** From now on at these addresses; what cannot be bound is tried again until it can. */
+	/** Sets the addresses. Failed binds are retried until they succeed. */
 	setAddresses(addresses: readonly ListenAddress[]): Promise<void> {
 		this.#wanted = new Map(addresses.map((address) => [nameOf(address), address]));
 		this.#working = this.#working.then(() => this.#work());
 		return this.#working;
 	}
 
-	/** Ends; queries that wait for others get no answer. */
+	/** Stops the server. Queries that wait for upstream servers get no answer. */
 	close(): Promise<void> {
 		return this.setAddresses([]);
 	}
@@ -74,16 +78,17 @@ export class DnsServer {
 	}
 
 	async #open(name: string, address: ListenAddress): Promise<boolean> {
-		const { resolver, log } = this.#options;
+		const { resolver, log, sockets } = this.#options;
 		try {
-			const listener = await listen(address, resolver);
+			const listener = await listen(address, resolver, sockets?.(address));
 			this.#listeners.set(name, { address, listener });
 			this.#told.delete(name);
 			log.info({ address: name }, 'dns.listening');
 			return true;
 		} catch (error) {
 			if (!this.#told.has(name)) {
-				log.warn({ address: name, error: (error as Error).message, flag: '--dns' }, 'dns.not-listening');
+				const remedy = sockets ? {} : { flag: '--dns' };
+				log.warn({ address: name, error: (error as Error).message, ...remedy }, 'dns.not-listening');
 			}
 			this.#told.add(name);
 			return false;

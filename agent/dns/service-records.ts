@@ -4,10 +4,10 @@ import { addressLabel, isName } from './name.ts';
 import type { NameRecords, Srv } from './record.ts';
 import type { DnsService, NamedPort } from './service.ts';
 
-/** Names and what they have, of a Service or of one of its endpoint objects. */
+/** Names and their records, of a Service or of one of its endpoint objects. */
 export interface RecordSet {
 	readonly names: ReadonlyMap<string, NameRecords>;
-	/** Text of an address -> the names that a PTR query for it finds. */
+	/** Text of an address -> the names that a PTR query for it returns. */
 	readonly reverse: ReadonlyMap<string, readonly string[]>;
 }
 
@@ -17,8 +17,8 @@ export function serviceName(service: Pick<DnsService, 'name' | 'namespace'>, zon
 }
 
 /**
- * What a Service is called that has an address of its own, or leads elsewhere (Kubernetes DNS specification 1.1.0,
- * sections 2.3 and 2.5). Pure, as is the other; the order of addresses is that of the objects.
+ * Records of a Service with a cluster IP or an external name (Kubernetes DNS specification 1.1.0,
+ * sections 2.3 and 2.5). Pure, like endpointRecords(). Addresses keep the order of the objects.
  */
 export function serviceRecords(service: DnsService, zone: string): RecordSet {
 	const found = new Collected();
@@ -33,8 +33,8 @@ export function serviceRecords(service: DnsService, zone: string): RecordSet {
 }
 
 /**
- * What one endpoint object of a headless Service adds to its names (section 2.4). All of them together are all the
- * names that it has: without an endpoint that may be told of there is none.
+ * Records that one endpoint object of a headless Service adds to its names (section 2.4). A
+ * headless Service without publishable endpoints has no names.
  */
 export function endpointRecords(service: DnsService, source: EndpointSource, zone: string): RecordSet {
 	const found = new Collected();
@@ -63,7 +63,7 @@ interface Lists extends NameRecords {
 	cname?: string;
 }
 
-/** Records in the making. What is told twice is kept once; names that no message could hold are left out. */
+/** Collects records. Drops duplicates, and names that do not fit in a message. */
 class Collected implements RecordSet {
 	readonly names = new Map<string, Lists>();
 	readonly reverse = new Map<string, string[]>();
@@ -77,7 +77,7 @@ class Collected implements RecordSet {
 		return made;
 	}
 
-	/** @param owner what a PTR query for the address finds */
+	/** @param owner the name that a PTR query for the address returns */
 	address(name: string, ip: Ip, owner?: string): void {
 		const records = this.name(name);
 		if (!records || this.#again(`${name} ${ip.text}`)) return;
@@ -89,7 +89,7 @@ class Collected implements RecordSet {
 		names.push(owner);
 	}
 
-	/** The bare name has all ports, as CoreDNS answers it; a port with a name has a name of its own. */
+	/** Adds a port to the bare name, as CoreDNS does, and to the name of a named port. */
 	service(name: string, { name: portName, protocol, port }: NamedPort, target: string): void {
 		const owners = portName === '' ? [name] : [name, `_${portName}._${protocol}.${name}`.toLowerCase()];
 		for (const owner of owners) {

@@ -3,14 +3,14 @@ import { child, isJson, type Json, Reader } from '../model/read.ts';
 import { splitKey } from '../model/service.ts';
 
 export interface NamedPort {
-	/** Empty: it has no name. */
+	/** Empty for a port without a name. */
 	readonly name: string;
 	/** In lower case. */
 	readonly protocol: string;
 	readonly port: number;
 }
 
-/** What a Service means to someone who asks for it by name; how it is proxied does not matter here. */
+/** The parts of a Service that matter for its names, independent of proxying. */
 export interface DnsService {
 	readonly key: string;
 	readonly namespace: string;
@@ -18,13 +18,13 @@ export interface DnsService {
 	readonly kind: 'clusterip' | 'headless' | 'external';
 	readonly clusterIps: readonly Ip[];
 	readonly ports: readonly NamedPort[];
-	/** Of kind external: as it is written. */
+	/** For kind external: as in the object. */
 	readonly externalName: string;
-	/** Endpoints that are not ready have names as well. */
+	/** Endpoints that are not ready also have names. */
 	readonly publishNotReady: boolean;
 }
 
-/** Reads a Service (core/v1). What is wrong with it is told by the dataplane's reader; here it is left out. */
+/** Parses a Service (core/v1). Ignores invalid fields, which the dataplane's parser reports. */
 export function parseDnsService(raw: unknown, key: string): DnsService {
 	const reader = new Reader(`Service ${key}`);
 	const spec = child(isJson(raw) ? raw : {}, 'spec');

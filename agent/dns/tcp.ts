@@ -1,19 +1,28 @@
 import net from 'node:net';
-import type { ListenAddress, Listener } from './listener.ts';
+import type { ListenAddress, Listener } from './address.ts';
 import type { Resolver } from './resolver.ts';
 
-/** A connection on which nothing comes for so long is closed (RFC 7766, 6.2.3: a few seconds are right). */
+/** Idle timeout of a connection (RFC 7766, 6.2.3 suggests a few seconds). */
 const IDLE_MS = 10_000;
-/** Connections at a time; beyond it the one ends that sent nothing for longest. */
+/**
+ * Maximum number of connections. Beyond it, the server closes the one that has been silent longest.
+ */
 const MAX_CONNECTIONS = 1_000;
-/** Queries of one connection that wait for others' answers; its further ones are not read meanwhile. */
+/** Queries per connection that wait for upstream answers. At the limit, reading pauses. */
 const MAX_WAITING = 100;
-/** Octets that a client has not taken; it is not read from meanwhile. */
+/** Unsent octets per connection. At the limit, reading pauses. */
 const MAX_UNSENT = 1 << 20;
 
-/** @throws the system's error when the address cannot be bound */
-export async function listenTcp({ host, port }: ListenAddress, resolver: Resolver): Promise<Listener> {
-	/** Who sent something last is last. */
+/**
+ * @param fd a socket that already listens at the address
+ * @throws the system's error when the address cannot be bound
+ */
+export async function listenTcp(
+	{ host, port }: ListenAddress,
+	resolver: Resolver,
+	fd?: number,
+): Promise<Listener> {
+	/** The most recently active connection is last. */
 	const connections = new Set<net.Socket>();
 	const server = net.createServer({ noDelay: true }, (socket) => {
 		connections.add(socket);
@@ -21,14 +30,14 @@ export async function listenTcp({ host, port }: ListenAddress, resolver: Resolve
 		socket.on('data', () => {
 			if (connections.delete(socket)) connections.add(socket);
 		});
-		// would new ones be turned away, one client could keep all others out
+		// close an old one: if new ones were refused, one client could lock out all others
 		const [longest] = connections;
 		if (connections.size > MAX_CONNECTIONS) longest?.destroy();
 		serveConnection(socket, resolver);
 	});
 	await new Promise<void>((resolve, reject) => {
 		server.once('error', reject);
-		server.listen({ host, port, ipv6Only: true }, () => {
+		server.listen(fd === undefined ? { host, port, ipv6Only: true } : { fd }, () => {
 			server.off('error', reject);
 			resolve();
 		});
@@ -44,7 +53,7 @@ export async function listenTcp({ host, port }: ListenAddress, resolver: Resolve
 	};
 }
 
-/** Queries may follow each other without waiting; each is answered when its answer is there (RFC 7766, 6.2.1.1). */
+/** Clients may pipeline queries; each answer is sent as soon as it is ready (RFC 7766, 6.2.1.1). */
 function serveConnection(socket: net.Socket, resolver: Resolver): void {
 	const frames = new Frames();
 	let waiting = 0;
@@ -61,7 +70,7 @@ function serveConnection(socket: net.Socket, resolver: Resolver): void {
 	socket.on('data', (chunk) => {
 		for (const message of frames.push(chunk)) {
 			const answer = resolver.handle(message, 'tcp');
-			// what is no query will not become one: its sender has lost the thread
+			// the sender of an invalid query is out of sync
 			if (!answer) socket.destroy();
 			else if (answer instanceof Promise) {
 				waiting++;
@@ -75,7 +84,7 @@ function serveConnection(socket: net.Socket, resolver: Resolver): void {
 	});
 }
 
-/** A message with its length before it, as TCP carries it. */
+/** Prefixes a message with its length, as DNS over TCP requires. */
 export function framed(message: Uint8Array): Buffer {
 	const frame = Buffer.allocUnsafe(message.length + 2);
 	frame.writeUInt16BE(message.length);
@@ -83,11 +92,11 @@ export function framed(message: Uint8Array): Buffer {
 	return frame;
 }
 
-/** Puts messages together that come in pieces. */
+/** Reassembles messages from chunks. */
 export class Frames {
 	#rest: Buffer = Buffer.alloc(0);
 
-	/** @returns the messages that are whole now */
+	/** @returns the messages that are now complete */
 	push(chunk: Buffer): Buffer[] {
 		let bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
 		const messages: Buffer[] = [];

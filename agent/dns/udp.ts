@@ -1,22 +1,30 @@
 import dgram from 'node:dgram';
-import type { ListenAddress, Listener } from './listener.ts';
+import type { ListenAddress, Listener } from './address.ts';
 import type { Resolver } from './resolver.ts';
 
-/** Octets that may wait in the kernel; it gives what net.core.rmem_max allows. */
+/** Receive buffer in octets; the kernel limits it to net.core.rmem_max. */
 const BUFFER = 4 << 20;
 
-/** @throws the system's error when the address cannot be bound */
-export async function listenUdp({ host, port }: ListenAddress, resolver: Resolver): Promise<Listener> {
+/**
+ * @param fd a socket that is already bound to the address
+ * @throws the system's error when the address cannot be bound
+ */
+export async function listenUdp(
+	{ host, port }: ListenAddress,
+	resolver: Resolver,
+	fd?: number,
+): Promise<Listener> {
 	const v6 = host.includes(':');
 	const socket = dgram.createSocket({
 		type: v6 ? 'udp6' : 'udp4',
 		ipv6Only: v6,
-		// who asks is an address already: the usual look-up costs a turn of the event loop for each answer
+		// the client is an address already; the default lookup costs a turn of the event loop per
+		// answer
 		lookup: (address, _options, done) => done(null, address, v6 ? 6 : 4),
 	});
 	await new Promise<void>((resolve, reject) => {
 		socket.once('error', reject);
-		socket.bind(port, host, () => {
+		socket.bind(fd === undefined ? { port, address: host } : { fd }, () => {
 			socket.off('error', reject);
 			resolve();
 		});
@@ -24,13 +32,13 @@ export async function listenUdp({ host, port }: ListenAddress, resolver: Resolve
 	try {
 		socket.setRecvBufferSize(BUFFER);
 	} catch {
-		// the default is there
+		// keep the default size
 	}
 	let open = true;
 	const send = (answer: Buffer, client: dgram.RemoteInfo): void => {
 		if (open) socket.send(answer, client.port, client.address);
 	};
-	// a client that cannot be reached is no concern of the others
+	// an unreachable client does not affect the others
 	socket.on('error', ignore);
 	socket.on('message', (message, client) => {
 		const answer = resolver.handle(message, 'udp');

@@ -5,37 +5,39 @@ import { type NameRecords, NO_RECORDS } from './record.ts';
 import type { DnsService } from './service.ts';
 import { endpointRecords, type RecordSet, serviceName, serviceRecords } from './service-records.ts';
 
-/** Version of the Kubernetes DNS specification that is kept to. */
+/** Implemented version of the Kubernetes DNS specification. */
 const SCHEMA = '1.1.0';
 
 export interface ZoneOptions {
 	/** `cluster.local` */
 	readonly name: string;
-	/** namespace/name of the Service by which the cluster's DNS is reached: the zone's name server. */
+	/** namespace/name of the Service of the cluster's DNS, which is the zone's name server. */
 	readonly server: string;
-	/** Addresses of which we say that they have no name; for others, someone else may know one. */
+	/**
+	 * Ranges that this server is authoritative for; other servers may know names of other addresses.
+	 */
 	readonly reverse: readonly Cidr[];
-	/** Seconds since 1970: the zone's serial is that of its last change. */
+	/** Seconds since 1970. The zone's serial is the time of its last change. */
 	readonly now?: () => number;
 }
 
-/** What a Service, or one of its endpoint objects, has put into the zone, and from what it was made. */
+/** Records of a Service or of one of its endpoint objects, with their source objects. */
 interface Part extends RecordSet {
 	readonly service: DnsService;
-	/** Of a headless Service. */
+	/** Only for a headless Service. */
 	readonly source: EndpointSource | undefined;
 }
 
-/** A name, with what each part says of it. */
+/** A name, with the records of each part. */
 interface Entry {
 	readonly parts: Set<NameRecords>;
-	/** All of it together; made when it is asked for. */
+	/** Merged records of all parts; computed on demand. */
 	merged: NameRecords | undefined;
 }
 
 /**
- * All names of a cluster. A change of a Service or of an endpoint object costs as much as that object has names: no other
- * name is looked at, not even those of the Service's other endpoint objects.
+ * All names of a cluster. The cost of an update depends only on the names of the changed object,
+ * not on other objects of its Service.
  */
 export class Zone {
 	readonly name: string;
@@ -45,9 +47,9 @@ export class Zone {
 	serial: number;
 	readonly #now: () => number;
 	readonly #names = new Map<string, Entry>();
-	/** Names that are there only because others are below them: how many, directly. */
+	/** By name, the number of direct children. A name with children exists without records too. */
 	readonly #below = new Map<string, number>();
-	/** Text of an address -> its names, and how many parts say so. */
+	/** Text of an address -> its names, with the number of parts that have them. */
 	readonly #addresses = new Map<string, Map<string, number>>();
 	readonly #namespaces = new Set<string>();
 	/** By Service, then by endpoint object; '' is the Service itself. */
@@ -65,12 +67,12 @@ export class Zone {
 		this.#addName(`dns-version.${this.name}`, { ...NO_RECORDS, text: SCHEMA });
 	}
 
-	/** How many names there are. */
+	/** Number of names with records. */
 	get size(): number {
 		return this.#names.size;
 	}
 
-	/** @returns undefined when there is no such name */
+	/** @returns undefined when the name does not exist */
 	find(name: string): NameRecords | undefined {
 		const entry = this.#names.get(name);
 		if (!entry) return this.#below.has(name) ? NO_RECORDS : undefined;
@@ -97,8 +99,8 @@ export class Zone {
 	}
 
 	/**
-	 * @param service undefined: it is gone
-	 * @param sources its endpoint objects; one that is the same object as at the last call has not changed
+	 * @param service undefined when it was deleted
+	 * @param sources its endpoint objects; an identical object counts as unchanged
 	 */
 	setService(key: string, service: DnsService | undefined, sources: Iterable<EndpointSource>): void {
 		const before = this.#parts.get(key) ?? new Map<string, Part>();
@@ -164,7 +166,10 @@ export class Zone {
 		this.#count(name, -1);
 	}
 
-	/** A name that comes or goes counts at its parent, which may thereby come or go itself, and so on. */
+	/**
+	 * Updates the child count of the parent. When the parent thereby begins or ceases to exist,
+	 * continues with its own parent.
+	 */
 	#count(child: string, step: 1 | -1): void {
 		let changed = !this.#below.has(child);
 		for (let name = child; changed && name !== this.name; ) {

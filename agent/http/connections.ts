@@ -1,25 +1,28 @@
 import http from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Scrapers, load balancers and the kubelet hold a few each; the descriptors of the agent must not run out. */
+/**
+ * Scrapers, load balancers and kubelet hold a few connections each. The limit protects the agent's
+ * descriptors.
+ */
 export const MOST_CONNECTIONS = 256;
 
 const LIMITS = {
-	// slow clients must not hold sockets: answers are small and made at once
+	// slow clients must not hold sockets: answers are small and immediate
 	headersTimeout: 5_000,
 	requestTimeout: 10_000,
-	// by default Node looks at these times only twice a minute
+	// by default Node checks these timeouts only twice a minute
 	connectionsCheckingInterval: 1_000,
 } as const satisfies http.ServerOptions;
 
 /**
- * A server with times (ms) and connections bounded. Beyond `most` connections it closes the one that has asked nothing
- * for longest. Would it turn new ones away, whoever holds that many could keep the kubelet's probes out, and the kubelet
- * restarts an agent that does not answer.
+ * A server with bounded timeouts (ms) and connections. Beyond `most` connections, it closes the one
+ * that has been idle longest. If it refused new ones instead, a client could lock out kubelet's
+ * probes, and kubelet restarts an agent that does not answer.
  */
 export function boundedServer(listener: http.RequestListener, most = MOST_CONNECTIONS): http.Server {
 	const server = http.createServer(LIMITS, listener);
-	/** Who asked last is last. */
+	/** The socket with the latest request is last. */
 	const open = new Set<Socket>();
 	server.on('connection', (socket) => {
 		open.add(socket);

@@ -1,7 +1,8 @@
 import type http from 'node:http';
+import type { Log } from '../base/log.ts';
 import { boundedServer } from './connections.ts';
 
-/** What the healthCheckNodePort of one Service says. */
+/** Answer of the healthCheckNodePort of one Service. */
 export interface ServiceHealth {
 	/** namespace/name */
 	readonly service: string;
@@ -9,58 +10,55 @@ export interface ServiceHealth {
 	readonly localEndpoints: number;
 }
 
-/** Told once of each port that could not be bound. */
+/** Called once for each port that cannot be bound. */
 export type Refused = (health: ServiceHealth, error: Error) => void;
-
-export interface ServiceHealthLog {
-	info(fields: object, event: string): void;
-	warn(fields: object, event: string): void;
-}
 
 interface Listener {
 	readonly server: http.Server;
 	health: ServiceHealth;
 }
 
-/** A server's address; without a host it is that of all, in both families. */
+/** Listen address of a server; without a host, all addresses of both families. */
 interface Place {
 	readonly host: string | undefined;
 	readonly port: number;
 }
 
 /**
- * One server for each Service with externalTrafficPolicy Local (KEP-27, pkg/proxy/healthcheck/service_health.go), at
- * each of the node's addresses for NodePorts: it tells load balancers whether this node has an endpoint of the Service.
+ * Serves the healthCheckNodePort of each Service with externalTrafficPolicy Local (KEP-27,
+ * pkg/proxy/healthcheck/service_health.go), at each NodePort address of the node. It reports to
+ * load balancers whether this node has an endpoint of the Service.
  */
 export class HealthCheckNodePorts {
 	/** By place, as text. */
 	readonly #listeners = new Map<string, Listener>();
-	/** Places that could not be bound: told once, tried at each update. */
+	/** Places that could not be bound: reported once, retried at each update. */
 	readonly #refused = new Set<string>();
 	readonly #healthy: () => boolean;
-	readonly #log: ServiceHealthLog;
+	readonly #log: Log;
 	readonly #tell: Refused;
 
-	/** @param healthy whether the agent itself keeps up, as /livez says */
-	constructor(healthy: () => boolean, log: ServiceHealthLog, tell: Refused = () => {}) {
+	/** @param healthy whether the agent itself is healthy, as in /livez */
+	constructor(healthy: () => boolean, log: Log, tell: Refused = () => {}) {
 		this.#healthy = healthy;
 		this.#log = log;
 		this.#tell = tell;
 	}
 
-	/** Ports that are served. */
+	/** Served ports. */
 	get ports(): number[] {
 		const ports = [...this.#listeners.values()].map(({ health }) => health.port);
 		return [...new Set(ports)].sort((a, b) => a - b);
 	}
 
-	/** Whether something that is wanted could not be bound. */
+	/** Whether a wanted place could not be bound. */
 	get incomplete(): boolean {
 		return this.#refused.size > 0;
 	}
 
 	/**
-	 * Makes the servers those of `wanted`; of two Services with the same port the first has it.
+	 * Starts and stops servers to match `wanted`. The first of two Services with the same port gets
+	 * it.
 	 *
 	 * @param hosts addresses to listen at; undefined: all
 	 */
@@ -99,7 +97,7 @@ export class HealthCheckNodePorts {
 		});
 		this.#listeners.set(key, { server, health });
 		server.on('error', (error) => {
-			// a server that was closed meanwhile has nothing to say about the place
+			// ignore errors of a server that was closed meanwhile
 			if (this.#listeners.get(key)?.server !== server) return;
 			this.#listeners.delete(key);
 			if (this.#refused.has(key)) return;

@@ -1,14 +1,17 @@
-/** What health depends on, read when someone asks. */
+/** Inputs of the health state, read at each request. */
 export interface HealthSource {
-	/** Age of the oldest change that is not in the kernel, ms; undefined: nothing waits, or the agent still starts. */
+	/**
+	 * Age in ms of the oldest change that is not in the kernel; undefined if none is pending, or
+	 * during the start.
+	 */
 	pendingMs(): number | undefined;
-	/** Since the last change was written, ms; undefined: none was. */
+	/** Milliseconds since the last change was written; undefined: none was. */
 	sinceAppliedMs(): number | undefined;
-	/** False when load balancers should look for another node (KEP-3836). */
+	/** False when load balancers should use another node (KEP-3836). */
 	eligible(): boolean;
 }
 
-/** Twice kube-proxy's sync period: how long a change may wait before the agent counts as ill. */
+/** Longest time that a change may wait in a healthy agent: twice kube-proxy's sync period. */
 export const HEALTH_TIMEOUT_MS = 60_000;
 
 interface Times {
@@ -17,9 +20,10 @@ interface Times {
 }
 
 /**
- * Health as kube-proxy defines it (pkg/proxy/healthcheck/proxy_health.go): an agent is well while it starts and
- * while nothing waits, and ill when a change has waited too long. Losing the API server is no illness: what is
- * in the kernel goes on serving, and a restart could do no better.
+ * Health as kube-proxy defines it (pkg/proxy/healthcheck/proxy_health.go): an agent is healthy
+ * while it starts and while no change is pending, and unhealthy when a change has waited too long.
+ * Loss of the API server does not count: the kernel continues to serve, and a restart would not
+ * help.
  */
 export class Health {
 	readonly #source: HealthSource;
@@ -31,12 +35,12 @@ export class Health {
 		this.#now = now;
 	}
 
-	/** What /livez answers: changes alone count. */
+	/** State for /livez: depends only on pending changes. */
 	live(): { ok: boolean; body: Times } {
 		const now = this.#now();
 		const pending = this.#source.pendingMs();
 		const ok = pending === undefined || pending < HEALTH_TIMEOUT_MS;
-		// as in kube-proxy, a healthy answer is always recent: "nothing to do" is up to date
+		// as in kube-proxy, a healthy answer is always current, since no change is overdue
 		const lastUpdated = ok ? now : now - (this.#source.sinceAppliedMs() ?? now);
 		return {
 			ok,
@@ -44,7 +48,7 @@ export class Health {
 		};
 	}
 
-	/** What /healthz answers to load balancers: also whether the node stays. */
+	/** State for /healthz, for load balancers: also false when the node is leaving. */
 	healthy(): { ok: boolean; body: Times & { nodeEligible: boolean } } {
 		const { ok, body } = this.live();
 		const nodeEligible = this.#source.eligible();

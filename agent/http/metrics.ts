@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
-/** What a counter of the datapath says. */
+/** Values of one datapath counter. */
 export interface ReasonCount {
 	readonly reason: string;
 	readonly packets: bigint;
@@ -9,12 +9,12 @@ export interface ReasonCount {
 
 export interface MapUse {
 	readonly map: string;
-	/** Entries in it; undefined where counting would cost a walk over the map. */
+	/** Number of entries; undefined if counting would require a walk over the map. */
 	readonly entries?: number;
 	readonly capacity: number;
 }
 
-/** Read at each scrape, never in between. */
+/** Sources that are read only at scrapes. */
 export interface MetricSources {
 	counters(): Iterable<ReasonCount>;
 	maps(): Iterable<MapUse>;
@@ -22,9 +22,11 @@ export interface MetricSources {
 	watches(): Iterable<{ readonly resource: string; readonly staleSeconds: number }>;
 	/** Parts of objects that are not served, by kind. */
 	problems(): Iterable<{ readonly kind: string; readonly count: number }>;
-	/** Services that policy Local leaves to other nodes, by traffic policy. */
+	/**
+	 * Number of Services with policy Local whose endpoints are all on other nodes, by traffic policy.
+	 */
 	noLocalEndpoints(): Readonly<Record<'internal' | 'external', number>>;
-	/** 1: working as configured; 0: working, but not all of it. */
+	/** Number of limited or missing functions; 0 when all work as configured. */
 	degradations(): number;
 }
 
@@ -56,20 +58,23 @@ export interface AgentMetrics {
 	readonly requestDuration: Histogram<'verb' | 'host'>;
 }
 
-/** Both families are written in one pass, so there is one series where kube-proxy has two. */
+/** One pass writes both families, so there is one series where kube-proxy has two. */
 export const BOTH_FAMILIES = { ip_family: 'dual' } as const;
 
 /** kube-proxy's buckets: 1 ms, doubled 14 times (pkg/proxy/metrics/metrics.go). */
 const SYNC_BUCKETS = Array.from({ length: 15 }, (_, i) => 0.001 * 2 ** i);
 
-/** kube-proxy's buckets of network programming latency: finest where the objective lies. */
+/** kube-proxy's buckets of network programming latency: finest around the objective. */
 const PROGRAMMING_BUCKETS = [0.25, 0.5, ...range(1, 59, 1), ...range(60, 115, 5), ...range(120, 300, 30)];
 
 function range(first: number, last: number, step: number): number[] {
 	return Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, i) => first + i * step);
 }
 
-/** Metrics under kube-proxy's names, so that its alerts and dashboards go on working, and our own beside them. */
+/**
+ * Metrics with kube-proxy's names, so that its alerts and dashboards continue to work, and our own
+ * ones.
+ */
 export function createMetrics(sources: MetricSources, build: BuildInfo): AgentMetrics {
 	const registry = new Registry();
 	const registers = [registry];
@@ -164,14 +169,14 @@ function codes(name: string, help: string, registers: Registry[]): Counter<'code
 function addSources(registry: Registry, sources: MetricSources, build: BuildInfo): void {
 	const registers = [registry];
 	const reason = ['reason'] as const;
-	// a metric that fills others stands before them: they are read in this order
+	// a metric that fills others must come first: the registry collects in this order
 	new Counter({
 		name: 'maglane_datapath_packets_total',
-		help: 'Packets and socket calls, by what became of them',
+		help: 'Packets and socket calls, by outcome',
 		labelNames: reason,
 		registers,
 		collect() {
-			// the kernel's counters are the truth: set, not added to
+			// set the kernel's absolute values instead of adding to them
 			this.reset();
 			bytes.reset();
 			for (const { reason, packets, bytes: count } of sources.counters()) {
@@ -182,7 +187,7 @@ function addSources(registry: Registry, sources: MetricSources, build: BuildInfo
 	});
 	const bytes = new Counter({
 		name: 'maglane_datapath_bytes_total',
-		help: 'Bytes of packets, by what became of them',
+		help: 'Bytes of packets, by outcome',
 		labelNames: reason,
 		registers,
 	});

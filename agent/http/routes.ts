@@ -3,13 +3,13 @@ import type { AgentMetrics } from './metrics.ts';
 import type { Route } from './server.ts';
 
 export interface Readiness {
-	/** Every resource has been listed and its first image is in the kernel. */
+	/** Every resource has been listed and its first state is in the kernel. */
 	readonly synced: boolean;
-	/** Programs that are needed are attached. */
+	/** All required programs are attached. */
 	readonly attached: boolean;
 }
 
-/** /healthz for load balancers, /livez for the kubelet, /readyz for the DaemonSet's roll-out. */
+/** /healthz for load balancers, /livez for kubelet, /readyz for the rollout of the DaemonSet. */
 export function healthRoutes(
 	health: Health,
 	readiness: () => Readiness,
@@ -34,9 +34,9 @@ export function healthRoutes(
 }
 
 /**
- * /metrics, and what tools ask a kube-proxy on the same port: /proxyMode, and /statusz as JSON for people.
+ * /metrics and /proxyMode, which tools query on kube-proxy's port, and /statusz as JSON for people.
  *
- * @param status what `maglane status` shows of a running agent
+ * @param status content for `maglane status`
  */
 export function metricsRoutes(metrics: AgentMetrics, status: () => unknown): Record<string, Route> {
 	return {

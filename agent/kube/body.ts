@@ -1,9 +1,10 @@
-import type { Clock } from './clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { MalformedAnswerError, StalledError } from './errors.ts';
 import type { ApiAnswer } from './transport.ts';
 
 /**
- * The bytes of an answer as they come. The connection is destroyed when the iteration ends for any reason.
+ * Yields the bytes of an answer as they arrive. Destroys the connection when the iteration ends for
+ * any reason.
  *
  * @throws StalledError when no byte came for `stallMs`
  */
@@ -25,7 +26,7 @@ export async function* chunks(answer: ApiAnswer, clock: Clock, stallMs: number):
 	}
 }
 
-/** The lines of a stream of bytes, decoded from UTF-8, empty ones left out. */
+/** The lines of a byte stream, decoded from UTF-8, without empty ones. */
 export async function* lines(stream: AsyncIterable<Buffer>): AsyncGenerator<string> {
 	const pending: Buffer[] = [];
 	for await (const chunk of stream) {

@@ -1,4 +1,6 @@
-/** The API server answered with something else than 200. */
+import { redactTokens } from '../base/redact.ts';
+
+/** The API server answered with a status other than 200. */
 export class ApiStatusError extends Error {
 	override readonly name = 'ApiStatusError';
 	/** HTTP status, or the code of a watch's ERROR event. */
@@ -16,25 +18,31 @@ export class ApiStatusError extends Error {
 	}
 
 	/**
-	 * The resourceVersion asked for is too old (410) or ahead of the server, as after etcd was restored from a
-	 * backup ("Too large resource version"): only a list without one can go on.
+	 * The requested resourceVersion is too old (410) or ahead of the server, for example after etcd
+	 * was restored from a backup ("Too large resource version"). Only a list without a version helps.
 	 */
 	get versionUnusable(): boolean {
 		return this.code === 410 || this.message.includes('Too large resource version');
 	}
 }
 
-/** The answer is not what the API promises: not JSON, no items, no metadata. */
+/** The answer violates the API: not JSON, no items, no metadata. */
 export class MalformedAnswerError extends Error {
 	override readonly name = 'MalformedAnswerError';
 }
 
-/** No byte came for as long as a bookmark should have taken: the connection is dead though TCP has not noticed. */
+/**
+ * No byte came in the time that a bookmark needs: the connection is dead, though TCP has not
+ * noticed it.
+ */
 export class StalledError extends Error {
 	override readonly name = 'StalledError';
 }
 
-/** Makes an ApiStatusError of a Status object, which may be anything that the server or a proxy sent. */
+/**
+ * Makes an ApiStatusError from a Status object, which may be anything that a server or a proxy
+ * sends.
+ */
 export function statusError(what: string, code: number, status: unknown, retryAfter = 0): ApiStatusError {
 	const fields = (typeof status === 'object' && status !== null ? status : {}) as Record<string, unknown>;
 	const reason = typeof fields['reason'] === 'string' ? fields['reason'] : '';
@@ -43,7 +51,10 @@ export function statusError(what: string, code: number, status: unknown, retryAf
 	return new ApiStatusError(`${what}: ${code} ${reason}: ${message}`, code, reason, retryAfter);
 }
 
-/** The message with those of its causes: "GET https://... failed: connect ECONNREFUSED ...". */
+/**
+ * Joins the messages of an error and its causes: "GET https://... failed: connect ECONNREFUSED
+ * ...". Without tokens.
+ */
 export function describe(error: unknown): string {
 	const parts: string[] = [];
 	for (let e: unknown = error; e instanceof Error && parts.length < 4; e = e.cause) {
@@ -51,5 +62,5 @@ export function describe(error: unknown): string {
 		const named = code === undefined || e.message.includes(code) ? e.message : `${e.message} (${code})`;
 		parts.push(named || e.name);
 	}
-	return parts.length > 0 ? parts.join(': ') : String(error);
+	return redactTokens(parts.length > 0 ? parts.join(': ') : String(error));
 }

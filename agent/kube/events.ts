@@ -1,12 +1,12 @@
 import type { Transport } from './transport.ts';
 
-/** Something about a Service that people should see in `kubectl get events`. */
+/** An Event about a Service for `kubectl get events`. */
 export interface ServiceEvent {
 	/** namespace/name */
 	readonly service: string;
 	/** A word for programs: `FailedToStartServiceHealthcheck`. */
 	readonly reason: string;
-	/** What was tried: `Listen`. */
+	/** The attempted action: `Listen`. */
 	readonly action: string;
 	readonly message: string;
 }
@@ -20,7 +20,10 @@ export interface EventWriterOptions {
 	readonly signal: AbortSignal;
 }
 
-/** @returns writes a warning and does not wait: one that the API server does not take is in the log only */
+/**
+ * @returns a function that writes a warning without waiting; if the API server refuses it, it is
+ * only logged
+ */
 export function eventWriter(options: EventWriterOptions): (event: ServiceEvent) => void {
 	const { transport, log, signal } = options;
 	const write = async (event: ServiceEvent): Promise<void> => {

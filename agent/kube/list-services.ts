@@ -1,4 +1,4 @@
-import { systemClock } from './clock.ts';
+import { systemClock } from '../base/clock.ts';
 import type { ApiTarget } from './kubeconfig.ts';
 import { listPages } from './list.ts';
 import { asObject, type RawObject, SERVICES } from './resources.ts';
@@ -7,7 +7,10 @@ import { openTransport } from './transport.ts';
 const PAGE = 500;
 const STALL_MS = 10_000;
 
-/** All Services of the cluster as they are now, also those that a proxy leaves alone. @throws ApiStatusError, StalledError */
+/**
+ * All current Services of the cluster, including those that proxies ignore.
+ * @throws ApiStatusError, StalledError
+ */
 export async function listServices(target: ApiTarget): Promise<RawObject[]> {
 	const transport = openTransport(target);
 	const resource = { ...SERVICES, selector: {} };

@@ -1,5 +1,5 @@
+import type { Clock } from '../base/clock.ts';
 import { chunks, readJson } from './body.ts';
-import type { Clock } from './clock.ts';
 import { MalformedAnswerError, statusError } from './errors.ts';
 import type { Resource } from './resources.ts';
 import { isRecord } from './resources.ts';
@@ -16,15 +16,16 @@ export interface Connection {
 
 export interface Page {
 	readonly items: readonly unknown[];
-	/** resourceVersion of the whole list: the first page's, from which a watch misses nothing. */
+	/** resourceVersion of the whole list, from the first page: a watch from it misses no event. */
 	readonly resourceVersion: string;
 }
 
 /**
- * One list, page by page.
+ * Lists a resource page by page.
  *
- * @param resourceVersion '0': whatever the server has cached; '': the newest; else: not older than this
- * @param limit objects a page; 0: all at once
+ * @param resourceVersion '0': any version in the server's cache; '': the newest; else: at least
+ * this version
+ * @param limit objects per page; 0: all at once
  * @throws ApiStatusError, MalformedAnswerError, StalledError
  */
 export async function* listPages(
@@ -38,7 +39,7 @@ export async function* listPages(
 	do {
 		const query: Record<string, string> = { ...resource.selector };
 		if (limit > 0) query['limit'] = String(limit);
-		// the API refuses a resourceVersion beside a continue token, which holds one
+		// the API refuses a resourceVersion with a continue token, which contains one
 		if (token !== '') query['continue'] = token;
 		else if (resourceVersion !== '') query['resourceVersion'] = resourceVersion;
 		const answer = await getJson(connection, query);
@@ -73,7 +74,7 @@ async function getJson(
 	return json;
 }
 
-/** Waits for an answer's header no longer than for a byte of its body. */
+/** Limits the wait for an answer's header by the same time as for a byte of its body. */
 export async function withDeadline<T>(
 	connection: Connection,
 	run: (signal: AbortSignal) => Promise<T>,

@@ -1,9 +1,11 @@
+import { type Clock, pause } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import type { Sink } from '../base/sink.ts';
 import { Backoff } from './backoff.ts';
-import { type Clock, pause } from './clock.ts';
 import { ApiStatusError, describe, MalformedAnswerError } from './errors.ts';
 import { type Connection, listPages } from './list.ts';
+import type { ReflectorState } from './reflector-state.ts';
 import { asObject, keyOf, type RawObject, type Resource } from './resources.ts';
-import type { ReflectorLog, ReflectorState, Sink } from './sink.ts';
 import type { Transport } from './transport.ts';
 import { type WatchEvent, watchEvents } from './watch.ts';
 
@@ -14,10 +16,13 @@ export interface ReflectorOptions {
 	readonly clock: Clock;
 	/** Uniform in [0, 1). */
 	readonly random: () => number;
-	readonly log: ReflectorLog;
-	/** Milliseconds without a byte before a connection is given up; bookmarks come about once a minute. */
+	readonly log: Log;
+	/**
+	 * Milliseconds without a byte after which a connection is closed. Bookmarks come about once a
+	 * minute.
+	 */
 	readonly stallMs?: number;
-	/** Objects a page of a list. */
+	/** Objects per page of a list. */
 	readonly pageSize?: number;
 }
 
@@ -28,20 +33,21 @@ interface Known {
 
 const STALL_MS = 150_000;
 const PAGE_SIZE = 500;
-/** The server is busy or the credentials are not good at present: a list would only add to its load. */
+/** The server is busy, or the credentials are temporarily invalid: a list would only add load. */
 const PASSING = new Set([401, 403, 429, 503]);
 
 /**
- * Keeps a sink equal to one resource of the API: a list, then a watch, then either a watch from where the
- * last one ended or, when the server cannot go on from there, a list again, whose difference is passed on.
- * Written after client-go's tools/cache/reflector.go; client-node's informer gives up at the first reset.
+ * Keeps a sink equal to one resource of the API. It lists, then watches. The next watch starts
+ * where the last one ended; if the server has lost that version, the reflector lists again and
+ * passes the difference on. Modelled on client-go's tools/cache/reflector.go; client-node's
+ * informer stops at the first reset.
  */
 export class Reflector {
 	readonly state: ReflectorState = { listed: false, lists: 0, watches: 0, events: 0, malformed: 0 };
 	readonly #options: ReflectorOptions;
 	readonly #known = new Map<string, Known>();
 	readonly #backoff: Backoff;
-	/** Where a watch may begin; undefined: a list is needed first. */
+	/** Version to watch from; undefined: a list is needed first. */
 	#watchFrom: string | undefined;
 	/** resourceVersion of the next list. */
 	#listFrom = '0';
@@ -61,19 +67,28 @@ export class Reflector {
 			stallMs: this.#options.stallMs ?? STALL_MS,
 			signal,
 		};
+		let expired = false;
 		while (!signal.aborted) {
 			let openedAt: number | undefined;
 			let wait = 0;
+			let how: 'orderly' | 'failed' | 'absent' = 'orderly';
 			try {
 				this.#watchFrom ??= await this.#list(connection);
 				await this.#watch(connection, this.#watchFrom, () => {
 					openedAt = clock.now();
 				});
+				expired = false;
 			} catch (error) {
 				if (signal.aborted) return;
 				wait = this.#failed(error);
+				how = error instanceof ApiStatusError || error instanceof MalformedAnswerError ? 'failed' : 'absent';
+				// an immediate list helps, for example after a server restart, but not right after another
+				// list
+				const before = expired;
+				expired = error instanceof ApiStatusError && error.versionUnusable;
+				if (expired && !before) continue;
 			}
-			const delay = Math.max(wait, this.#backoff.next(openedAt));
+			const delay = Math.max(wait, this.#backoff.next(openedAt, how));
 			log.debug({ resource: resource.name, delay: Math.round(delay) }, 'watch.again');
 			await pause(clock, delay, signal);
 		}
@@ -86,9 +101,12 @@ export class Reflector {
 		const relist =
 			error instanceof MalformedAnswerError || (status !== undefined && !PASSING.has(status.code));
 		if (relist) this.#watchFrom = undefined;
-		this.state.error = describe(error);
-		const fields = { resource: resource.name, error: this.state.error, relist };
-		// a version that has expired is part of the protocol, not a fault
+		const why = describe(error);
+		this.state.error = why;
+		if (status?.code === 403 && !this.state.listed)
+			this.#guard('', () => this.#options.sink.forbidden?.(why));
+		const fields = { resource: resource.name, error: why, relist };
+		// an expired version is part of the protocol, not a fault
 		if (status?.versionUnusable) log.info(fields, 'watch.expired');
 		else log.warn(fields, 'watch.failed');
 		return (status?.retryAfter ?? 0) * 1000;
@@ -98,7 +116,7 @@ export class Reflector {
 	async #list(connection: Connection): Promise<string> {
 		const pageSize = this.#options.pageSize ?? PAGE_SIZE;
 		let from = this.#listFrom;
-		// the server answers from its cache only when nothing limits a list at a version
+		// with a version and a limit, the server bypasses its cache
 		let limit = from === '0' || from === '' ? pageSize : 0;
 		for (;;) {
 			const progress = { pages: 0 };
@@ -107,7 +125,7 @@ export class Reflector {
 			} catch (error) {
 				const again = error instanceof ApiStatusError && error.versionUnusable;
 				if (!again || (from === '' && limit === 0)) throw error;
-				// a continue token that expired once would expire again: the whole list in one answer then
+				// a continue token that expired once would expire again: request the whole list at once
 				if (progress.pages > 0 || from === '') limit = 0;
 				else limit = pageSize;
 				from = '';
@@ -167,7 +185,7 @@ export class Reflector {
 		}
 	}
 
-	/** @returns the event's resourceVersion, from which a later watch goes on */
+	/** @returns the event's resourceVersion, from which a later watch continues */
 	#apply(event: WatchEvent): string | undefined {
 		if (event.type === 'BOOKMARK') {
 			const meta = event.object['metadata'] as { resourceVersion?: unknown } | undefined;
@@ -185,7 +203,10 @@ export class Reflector {
 		return object.metadata.resourceVersion;
 	}
 
-	/** Whether an event tells of an earlier state than the one known, as from a server that lags behind. */
+	/**
+	 * Whether an event has an older state than the known one, for example from a server that lags
+	 * behind.
+	 */
 	#older(key: string, object: RawObject): boolean {
 		const known = this.#known.get(key);
 		const { uid, resourceVersion } = object.metadata;
@@ -195,7 +216,7 @@ export class Reflector {
 		);
 	}
 
-	/** Passes an object on unless it is what is known already. @returns its key */
+	/** Passes a changed object to the sink. @returns its key */
 	#take(item: unknown): string | undefined {
 		const { resource, sink } = this.#options;
 		const object = asObject(item);
@@ -217,7 +238,7 @@ export class Reflector {
 		if (this.#known.delete(key)) this.#guard(key, () => this.#options.sink.remove(key));
 	}
 
-	/** A fault behind the sink must not end the watch of everything else. */
+	/** Calls the sink. An exception there must not end the watch. */
 	#guard(key: string, call: () => void): void {
 		try {
 			call();

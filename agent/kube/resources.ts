@@ -1,4 +1,6 @@
-/** An object as the API server sent it, less the fields that maglane never reads. Nothing else is checked. */
+/**
+ * An object from the API server without the fields that maglane never reads. Otherwise unchecked.
+ */
 export interface RawObject {
 	readonly metadata: RawMeta;
 	readonly spec?: unknown;
@@ -27,11 +29,13 @@ export interface Resource {
 	readonly path: string;
 	/** labelSelector or fieldSelector of every list and watch. */
 	readonly selector: Readonly<Record<string, string>>;
-	/** Drops what is never read; the object is ours and may be changed. */
+	/** Drops unused fields in place. */
 	trim(object: Record<string, unknown>): void;
 }
 
-/** Services whose proxying is someone else's, or nobody's (kubernetes cmd/kube-proxy/app/server.go). */
+/**
+ * Excludes Services that another proxy, or none, serves (kubernetes cmd/kube-proxy/app/server.go).
+ */
 const OURS = {
 	labelSelector: '!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name',
 };
@@ -79,7 +83,7 @@ export const NAMESPACES: Resource = {
 	},
 };
 
-/** Pods of the node that the agent runs on, less all but what host ports need. */
+/** Pods of the agent's node, reduced to the fields for host ports. */
 export function podsOfNode(name: string): Resource {
 	return {
 		name: 'pods',
@@ -99,7 +103,9 @@ export function podsOfNode(name: string): Resource {
 	};
 }
 
-/** All objects of a resource, those too that are not ours to proxy: they have names all the same. */
+/**
+ * All objects of a resource, including those that maglane does not proxy: they have DNS names too.
+ */
 export function everyOne(resource: Resource): Resource {
 	return { ...resource, selector: {} };
 }
@@ -111,7 +117,10 @@ export const SERVICE_CIDRS: Resource = {
 	trim: trimMeta,
 };
 
-/** The node that the agent runs on, and no other: the agent's rights need no more, and 5000 nodes cost nothing. */
+/**
+ * Only the agent's own node: the agent needs no more rights, and the cost does not grow with the
+ * cluster.
+ */
 export function ownNode(name: string): Resource {
 	return {
 		name: 'nodes',
@@ -126,7 +135,9 @@ export function ownNode(name: string): Resource {
 	};
 }
 
-/** Annotations that are read; the others may be large (last-applied-configuration holds the whole object). */
+/**
+ * Annotations in use. Others may be large (last-applied-configuration contains the whole object).
+ */
 const ANNOTATIONS = new Set([
 	'endpoints.kubernetes.io/last-change-trigger-time',
 	'service.kubernetes.io/topology-mode',
@@ -157,12 +168,12 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 	return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** `namespace/name`, or the name of what has no namespace. */
+/** `namespace/name`, or just the name for a cluster-scoped object. */
 export function keyOf(meta: RawMeta): string {
 	return meta.namespace ? `${meta.namespace}/${meta.name}` : meta.name;
 }
 
-/** @returns undefined when the value lacks what identifies an object. */
+/** @returns undefined when the value has no valid name or namespace. */
 export function asObject(value: unknown): RawObject | undefined {
 	if (!isRecord(value) || !isRecord(value['metadata'])) return undefined;
 	const { name, namespace } = value['metadata'];

@@ -1,8 +1,11 @@
+import { type Clock, pause, systemClock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import type { Sink } from '../base/sink.ts';
 import { Backoff } from './backoff.ts';
 import { chunks, readJson } from './body.ts';
-import { type Clock, pause, systemClock } from './clock.ts';
 import { describe } from './errors.ts';
 import { Reflector } from './reflector.ts';
+import type { ReflectorState } from './reflector-state.ts';
 import {
 	ENDPOINT_SLICES,
 	ENDPOINTS,
@@ -15,7 +18,6 @@ import {
 	SERVICE_CIDRS,
 	SERVICES,
 } from './resources.ts';
-import type { ReflectorLog, ReflectorState, Sink } from './sink.ts';
 import type { Transport } from './transport.ts';
 
 export type EndpointsSource = 'endpointslices' | 'endpoints';
@@ -25,13 +27,13 @@ export interface ApiSourceOptions {
 	readonly nodeName: string;
 	readonly endpointsSource: EndpointsSource | 'auto';
 	/**
-	 * Called once, when it is decided which of the two holds the endpoints. Never both: Endpoints are mirrored
+	 * Called once, after the choice of the endpoints resource. Never both: Endpoints are mirrored
 	 * into EndpointSlices, so every backend would count twice.
 	 */
 	readonly sinks: (endpoints: EndpointsSource) => ApiSinks;
-	/** Gets the ServiceCIDRs, where the API server has such (1.33); absent: they are not wanted. */
+	/** Receives the ServiceCIDRs if the API server has them (1.33); absent: they are not watched. */
 	readonly serviceCidrs?: Sink | undefined;
-	readonly log: ReflectorLog;
+	readonly log: Log;
 	readonly signal: AbortSignal;
 	readonly clock?: Clock;
 	/** Uniform in [0, 1). */
@@ -43,20 +45,27 @@ export interface ApiSinks {
 	readonly services: Sink;
 	readonly endpoints: Sink;
 	readonly node: Sink;
-	/** Given, all Services and their endpoints are watched, also those that another proxy serves, or none. */
+	/** Also watches Services, with their endpoints, that another proxy or none serves. */
+	readonly allServices?: boolean;
+	/** If present, namespaces are watched. */
 	readonly namespaces?: Sink;
-	/** Given, the pods of the agent's own node are watched. */
+	/** If present, the pods of the agent's own node are watched. */
 	readonly pods?: Sink;
 }
 
 export interface ApiSource {
-	/** State by resource name; the endpoints' entry appears when it is decided which kind it is. */
+	/**
+	 * State by resource name. The entry of the endpoints appears after the choice of their resource.
+	 */
 	states(): ReadonlyMap<string, ReflectorState>;
 	/** Resolves when everything has stopped after the signal. */
 	readonly done: Promise<void>;
 }
 
-/** Watches Services, the endpoints behind them, the agent's own node and maybe namespaces until the signal aborts. */
+/**
+ * Watches Services, their endpoints, the agent's node and optional resources until the signal
+ * aborts.
+ */
 export function watchApi(options: ApiSourceOptions): ApiSource {
 	const reflectors = new Map<string, Reflector>();
 	const clock = options.clock ?? systemClock;
@@ -72,8 +81,8 @@ export function watchApi(options: ApiSourceOptions): ApiSource {
 		const endpoints = await chooseEndpoints(options, clock, random);
 		if (endpoints === undefined) return;
 		const sinks = options.sinks(endpoints);
-		const { namespaces, pods } = sinks;
-		const chosen = (resource: Resource): Resource => (namespaces ? everyOne(resource) : resource);
+		const { namespaces, pods, allServices = false } = sinks;
+		const chosen = (resource: Resource): Resource => (allServices ? everyOne(resource) : resource);
 		await Promise.all([
 			watch(chosen(SERVICES), sinks.services),
 			watch(chosen(endpoints === 'endpoints' ? ENDPOINTS : ENDPOINT_SLICES), sinks.endpoints),
@@ -93,7 +102,7 @@ export function watchApi(options: ApiSourceOptions): ApiSource {
 	};
 }
 
-/** @returns undefined when stopped before it is known */
+/** @returns undefined when stopped before the choice */
 async function chooseEndpoints(
 	options: ApiSourceOptions,
 	clock: Clock,
@@ -107,7 +116,10 @@ async function chooseEndpoints(
 	return source;
 }
 
-/** Asks until the API server says whether it has a resource. @returns undefined when stopped before */
+/**
+ * Whether the API server has a resource; retries until it answers. @returns undefined when stopped
+ * before
+ */
 async function serves(
 	resource: Resource,
 	options: ApiSourceOptions,

@@ -14,25 +14,29 @@ export interface ApiAnswer {
 export interface RequestSample {
 	readonly verb: string;
 	readonly host: string;
-	/** HTTP status, or "<error>" as client-go names it. */
+	/** HTTP status, or "<error>" as in client-go. */
 	readonly code: string;
 	/** Seconds until the header of the answer. */
 	readonly seconds: number;
 }
 
 export interface Transport {
-	/** Resolves when the header has come. Rejects when the connection fails or the signal aborts. */
+	/**
+	 * Resolves when the header has arrived. Rejects when the connection fails or the signal aborts.
+	 */
 	get(path: string, query: Readonly<Record<string, string>>, signal: AbortSignal): Promise<ApiAnswer>;
-	/** Creates an object. Resolves and rejects as get() does. */
+	/** Creates an object. Resolves and rejects like get(). */
 	post(path: string, object: object, signal: AbortSignal): Promise<ApiAnswer>;
 	close(): void;
 }
 
-/** Without it a peer that vanished (a node that lost power) is noticed after two hours. */
+const UNAUTHORIZED = 401;
+/** Without keepalive, a vanished peer (a node that lost power) would go unnoticed for two hours. */
 const TCP_KEEPALIVE_MS = 30_000;
 
 /**
- * node:http and node:https alone: an idle watch costs one socket, and no client library's buffers.
+ * Uses only node:http and node:https: an idle watch costs one socket, without buffers of a client
+ * library.
  *
  * @param sample called once for each request
  */
@@ -59,6 +63,7 @@ export function openTransport(target: ApiTarget, sample: (s: RequestSample) => v
 			const all = { ...headers, ...type, ...options.headers };
 			const answer = await send(url, { method, agent, ...options, headers: all, signal }, body);
 			report(String(answer.status));
+			if (answer.status === UNAUTHORIZED) target.refused?.();
 			return answer;
 		} catch (cause) {
 			if (!signal.aborted) report('<error>');

@@ -11,9 +11,9 @@ export interface WatchEvent {
 const TYPES = new Set(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK']);
 
 /**
- * One watch from a resourceVersion until the server ends it.
+ * Watches from a resourceVersion until the server ends the watch.
  *
- * @param timeoutSeconds after which the server is to end it
+ * @param timeoutSeconds after which the server should end it
  * @param opened called when the server has accepted the watch
  * @throws ApiStatusError (also for an ERROR event), MalformedAnswerError, StalledError
  */

@@ -1,5 +1,5 @@
 /**
- * MurmurHash3_x86_32 (Austin Appleby, public domain). Fast and well mixed for short keys; not for secrets.
+ * MurmurHash3_x86_32 (Austin Appleby, public domain): fast, good for short keys, not for secrets.
  * @returns an unsigned 32-bit integer.
  */
 export function murmur3(key: Uint8Array, seed: number): number {

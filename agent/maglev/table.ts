@@ -1,6 +1,6 @@
 import { murmur3 } from './murmur3.ts';
 
-/** Where a backend's permutation of the slots starts and how far it steps: slot j is (offset + j * skip) mod M. */
+/** Order in which a backend claims slots: its slot j is (offset + j * skip) mod M. */
 export interface Permutation {
 	/** 0..M-1 */
 	readonly offset: number;
@@ -8,24 +8,24 @@ export interface Permutation {
 	readonly skip: number;
 }
 
-/** Part of what makes tables equal on all nodes: a change moves every connection of a cluster. */
+/** Seeds that make tables equal on all nodes. A change moves every connection of a cluster. */
 const OFFSET_SEED = 0x6d61676c;
 const SKIP_SEED = 0x616e6521;
 
 const FREE = 0xffff_ffff;
 const encoder = new TextEncoder();
 
-/** The permutation of a backend by its name, which must say everything that tells it from others. */
+/** The permutation of a backend. Its name must be unique among the backends of a table. */
 export function permutation(name: string, size: number): Permutation {
 	const bytes = encoder.encode(name);
 	return { offset: murmur3(bytes, OFFSET_SEED) % size, skip: (murmur3(bytes, SKIP_SEED) % (size - 1)) + 1 };
 }
 
 /**
- * Fills a Maglev table (Eisenbud et al., NSDI 2016, section 3.4): the permutations take turns in the order given,
- * each claims its next free slot.
+ * Fills a Maglev table (Eisenbud et al., NSDI 2016, section 3.4). The permutations take turns in
+ * the given order, and each claims its next free slot.
  * @returns `size` indexes into `permutations`; an empty array when there are none.
- * @throws RangeError when the size is no prime, or there are more permutations than slots.
+ * @throws RangeError when the size is not a prime, or there are more permutations than slots.
  */
 export function fillTable(permutations: readonly Permutation[], size: number): Uint32Array {
 	if (permutations.length === 0) return new Uint32Array(0);
@@ -48,9 +48,10 @@ export function fillTable(permutations: readonly Permutation[], size: number): U
 }
 
 /**
- * The Maglev table of a set of backends. It depends on the set alone, not on the order of `names`, so every node
- * that sees the same endpoints has the same table.
- * @returns `size` indexes into `names`. @throws RangeError as {@link fillTable}, and for a name given twice.
+ * The Maglev table of a set of backends. It does not depend on the order of `names`, so nodes that
+ * see the same endpoints compute the same table.
+ * @returns `size` indexes into `names`.
+ * @throws RangeError as {@link fillTable}, and for a duplicate name.
  */
 export function maglevTable(names: readonly string[], size: number): Uint32Array {
 	const order = names.map((_, i) => i).sort((a, b) => (names[a]! < names[b]! ? -1 : 1));

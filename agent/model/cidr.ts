@@ -3,16 +3,16 @@ import { type Ip, ipOfBytes, parseIp, parseStoredIp, unusable } from './ip.ts';
 /** A range of addresses of one family. */
 export interface Cidr {
 	readonly ip: Ip;
-	/** Bits that all addresses of the range share with `ip`, of its 32 or 128. */
+	/** Length of the prefix, of 32 or 128 bits. */
 	readonly bits: number;
 }
 
-/** Reads `10.0.0.0/8`; an address within the range may stand for it. @returns undefined for everything else */
+/** Reads `10.0.0.0/8`. Any address of the range may denote it. @returns undefined for other text */
 export function parseCidr(text: string): Cidr | undefined {
 	return read(text, parseIp);
 }
 
-/** Reads a range of a stored object, which may have spaces around it, and leading zeros as in parseStoredIp(). */
+/** Reads a range of a stored object, with spaces around it or zeros as in parseStoredIp(). */
 export function parseStoredCidr(text: string): Cidr | undefined {
 	return read(text.trim(), parseStoredIp);
 }
@@ -25,7 +25,7 @@ function read(text: string, parse: (text: string) => Ip | undefined): Cidr | und
 	return bits <= (ip.family === 4 ? 32 : 128) ? { ip, bits } : undefined;
 }
 
-/** The range's first address, and the bits that all of its addresses share: 16 bytes each, as maps hold them. */
+/** First address and mask of a range, 16 bytes each, as in the maps. */
 export function cidrBytes({ ip, bits }: Cidr): { readonly net: Uint8Array; readonly mask: Uint8Array } {
 	const length = mappedBits({ ip, bits });
 	const mask = Uint8Array.from(
@@ -35,17 +35,17 @@ export function cidrBytes({ ip, bits }: Cidr): { readonly net: Uint8Array; reado
 	return { net: ip.bytes.map((byte, i) => byte & mask[i]!), mask };
 }
 
-/** Bits of the prefix of 16 bytes, where an IPv4 range is one of ::ffff:0:0/96. */
+/** Length of the prefix in 16 bytes, where an IPv4 range lies in ::ffff:0:0/96. */
 export function mappedBits({ ip, bits }: Cidr): number {
 	return bits + (ip.family === 4 ? 96 : 0);
 }
 
-/** `10.0.0.0/8`: equal for equal ranges. */
+/** `10.0.0.0/8`; equal ranges have equal texts. */
 export function cidrText(cidr: Cidr): string {
 	return `${ipOfBytes(cidrBytes(cidr).net).text}/${cidr.bits}`;
 }
 
-/** Whether an address is in the range: never one of the other family. */
+/** Whether the range contains an address; false for an address of the other family. */
 export function contains(cidr: Cidr, ip: Ip): boolean {
 	if (cidr.ip.family !== ip.family) return false;
 	const bits = mappedBits(cidr);
@@ -55,7 +55,7 @@ export function contains(cidr: Cidr, ip: Ip): boolean {
 	return mask === 0 || ((cidr.ip.bytes[whole]! ^ ip.bytes[whole]!) & mask) === 0;
 }
 
-/** Whether the ranges leave out no address: a family without one is not restricted. */
+/** Whether the ranges contain all addresses. A family without a range is not restricted. */
 export function matchesAll(cidrs: readonly Cidr[]): boolean {
 	return ([4, 6] as const).every((family) => {
 		const own = cidrs.filter(({ ip }) => ip.family === family);
@@ -64,9 +64,10 @@ export function matchesAll(cidrs: readonly Cidr[]): boolean {
 }
 
 /**
- * Where NodePorts are served when ranges are given: the node's addresses in them. A family of which there is no range
- * is not restricted, as with kube-proxy (NewNodePortAddresses). Loopback addresses are no part of it: sockets have
- * 127.0.0.1 and ::1 anyway, and packets to others do not leave the node; nor are those that a device gives a meaning.
+ * Addresses of the node in the ranges: there it serves NodePorts. A family without a range is not
+ * restricted, as with kube-proxy (NewNodePortAddresses). Loopback addresses are excluded: sockets
+ * have 127.0.0.1 and ::1 anyway, and packets to the others do not leave the node. Link-local
+ * addresses are excluded since their meaning depends on the device.
  */
 export function nodePortAddresses(cidrs: readonly Cidr[], local: readonly Ip[]): Ip[] {
 	const free = ([4, 6] as const).filter((family) => cidrs.every(({ ip }) => ip.family !== family));

@@ -1,3 +1,4 @@
+import { isNotOurs } from './not-ours.ts';
 import { child, isJson, type Json, Reader, show } from './read.ts';
 import { splitKey } from './service.ts';
 import type { Endpoint, EndpointGroup, EndpointSource, Parsed, SlicePort } from './types.ts';
@@ -5,8 +6,8 @@ import type { Endpoint, EndpointGroup, EndpointSource, Parsed, SlicePort } from 
 const SERVICE_NAME = 'kubernetes.io/service-name';
 
 /**
- * Reads an EndpointSlice (discovery.k8s.io/v1). A bad endpoint or port is reported and left out. Of an endpoint's
- * addresses only the first has a meaning in the API.
+ * Reads an EndpointSlice (discovery.k8s.io/v1). Reports and omits a bad endpoint or port. In the
+ * API only the first address of an endpoint has a meaning.
  */
 export function parseEndpointSlice(raw: unknown, key: string): Parsed<EndpointSource> {
 	const reader = new Reader(`EndpointSlice ${key}`);
@@ -16,17 +17,21 @@ export function parseEndpointSlice(raw: unknown, key: string): Parsed<EndpointSo
 	const name = reader.text(labels, SERVICE_NAME, `metadata.labels["${SERVICE_NAME}"]`);
 	const service = name === '' ? undefined : `${splitKey(key)[0]}/${name}`;
 	const family = addressFamily(reader, json);
-	if (family === undefined) return { value: { key, service, groups: [] }, problems: reader.problems };
+	const served = !isNotOurs(json);
+	if (family === undefined) return { value: { key, service, served, groups: [] }, problems: reader.problems };
 	const group: EndpointGroup = {
 		ports: parsePorts(reader, json, 'ports'),
 		endpoints: reader.objects(json, 'endpoints', 'endpoints').flatMap(([endpoint, path]) => {
 			return parseEndpoint(reader, endpoint, path, family) ?? [];
 		}),
 	};
-	return { value: { key, service, groups: [group] }, problems: reader.problems };
+	return { value: { key, service, served, groups: [group] }, problems: reader.problems };
 }
 
-/** @returns undefined for what has no addresses to balance over; FQDN is legal, so it is not reported. */
+/**
+ * @returns undefined for an unknown type, which is reported, and for FQDN: it is legal, but has no
+ * addresses to balance over
+ */
 function addressFamily(reader: Reader, json: Json): 4 | 6 | undefined {
 	const type = json['addressType'];
 	if (type === 'IPv4') return 4;
@@ -57,7 +62,7 @@ function parseEndpoint(reader: Reader, json: Json, path: string, family: 4 | 6):
 	return {
 		ip,
 		ready,
-		serving: condition('serving') ?? ready,
+		serving: condition('serving') ?? true,
 		terminating: condition('terminating') ?? false,
 		node: reader.text(json, 'nodeName', `${path}.nodeName`),
 		hostname: reader.text(json, 'hostname', `${path}.hostname`),
@@ -72,7 +77,7 @@ function hintNames(reader: Reader, hints: Json, field: string, path: string): st
 	});
 }
 
-/** Reads Endpoints (core/v1), which belong to the Service of the same name. Both families may be mixed. */
+/** Reads Endpoints (core/v1) of the Service of the same name. A subset may mix both families. */
 export function parseEndpoints(raw: unknown, key: string): Parsed<EndpointSource> {
 	const reader = new Reader(`Endpoints ${key}`);
 	const json = isJson(raw) ? raw : {};
@@ -92,5 +97,5 @@ export function parseEndpoints(raw: unknown, key: string): Parsed<EndpointSource
 			endpoints: [...read('addresses', true), ...read('notReadyAddresses', false)],
 		};
 	});
-	return { value: { key, service: key, groups }, problems: reader.problems };
+	return { value: { key, service: key, served: !isNotOurs(json), groups }, problems: reader.problems };
 }

@@ -2,19 +2,20 @@ import { type Cidr, cidrText, contains } from './cidr.ts';
 import type { Ip } from './ip.ts';
 import type { Node, Parsed, Problem, Service } from './types.ts';
 
-/** What addresses a Service may be given by those who may write it, and which nobody may take. */
+/** Reserved addresses, and the ranges that are allowed for externalIPs. */
 export interface Guard {
 	readonly node: Node;
-	/** Where the API server is reached. */
+	/** Addresses of the API server. */
 	readonly apiServers: readonly Ip[];
 	readonly serviceCidrs: readonly Cidr[];
-	/** Where externalIPs may lie, the node's own included; undefined: anywhere but at what is somebody's. */
+	/** Ranges allowed for externalIPs, node addresses included; undefined: all but reserved ones. */
 	readonly externalCidrs: readonly Cidr[] | undefined;
 }
 
 /**
- * Takes from a Service the addresses with which its writer would catch traffic that is meant for others
- * (CVE-2020-8554). A load balancer may well use a node's own address (k3s does), and only a controller writes status.
+ * Removes addresses by which a Service would intercept traffic that is meant for others
+ * (CVE-2020-8554). A load balancer may use an address of the node (k3s does), and only controllers
+ * write status.
  */
 export function guardAddresses(service: Service, guard: Guard): Parsed<Service> {
 	const problems: Problem[] = [];
@@ -43,7 +44,7 @@ function refusedExternal(ip: Ip, guard: Guard): string | undefined {
 		if (externalCidrs.some((cidr) => contains(cidr, ip))) return undefined;
 		return 'is not in the ranges of --external-ips; use an address of them, or add its range';
 	}
-	// an address that only a device has may be there for this: keepalived moves one from node to node
+	// allows an address that only a device has: keepalived moves such an address from node to node
 	if (!isOneOf(node.addresses)) return undefined;
 	return "is the Node's own address; use another, or allow its range with --external-ips";
 }
@@ -54,8 +55,9 @@ function inServiceCidr(ip: Ip, { serviceCidrs }: Guard): string | undefined {
 }
 
 /**
- * Ranges of ClusterIPs that may be closed. One that holds an address of the node would cut it off.
- * @param cidrs as they are configured, or as the API server has them
+ * Ranges of ClusterIPs in which packets to unallocated addresses are dropped. A range that contains
+ * an address of the node is refused, since the drop would cut off the node.
+ * @param cidrs from the configuration or from the API server
  */
 export function usableServiceCidrs(cidrs: readonly Cidr[], node: Node, limit: number): Parsed<Cidr[]> {
 	const problems: Problem[] = [];
@@ -64,8 +66,8 @@ export function usableServiceCidrs(cidrs: readonly Cidr[], node: Node, limit: nu
 		const object = `ServiceCIDR ${cidrText(cidr)}`;
 		const own = [...node.addresses, ...node.localAddresses].find((ip) => contains(cidr, ip));
 		const message = own
-			? `holds ${own.text}, an address of the node: what is not given out of it is not dropped`
-			: `is one more than the ${limit} that fit: what is not given out of it is not dropped`;
+			? `contains the node address ${own.text}, so packets to its unallocated addresses are not dropped. Choose a range without node addresses`
+			: `exceeds the limit of ${limit} ranges, so packets to its unallocated addresses are not dropped. Configure fewer ranges`;
 		if (own || value.length === limit) problems.push({ object, field: '', message });
 		else value.push(cidr);
 	}

@@ -1,12 +1,12 @@
 import { child, isJson, type Json } from './read.ts';
-import type { EndpointsKind } from './store.ts';
+import type { EndpointsKind } from './types.ts';
 
-/** What stands in the store for the host ports of one pod: a Service of no API, and the pod as its endpoint. */
+/** Host ports of one pod as objects for the store: a Service outside the API, and its endpoint. */
 export interface HostPortObjects {
-	/** namespace/name; the name is none that an object of the API can have. */
+	/** namespace/name; no API object can have such a name. */
 	readonly key: string;
 	readonly service: Json;
-	/** The pod, by key: EndpointSlices of one family each, or Endpoints. */
+	/** The pod as endpoint objects, by key: one EndpointSlice for each family, or one Endpoints. */
 	readonly sources: readonly (readonly [key: string, object: Json])[];
 }
 
@@ -18,12 +18,16 @@ interface HostPort {
 	readonly protocol: string;
 }
 
-/** Addresses that stand for all of the node. */
+/** hostIPs that mean all addresses of the node. */
 const ANY = new Set(['', '0.0.0.0', '::']);
+/** Further addresses for processes of the node. */
+const LOOPBACK = ['127.0.0.1', '::1'];
 
 /**
- * The host ports of a pod (ports[].hostPort): (hostIP, or every address of the node, port, protocol) leads to that pod,
- * ready or not. A pod in the node's own network listens there itself.
+ * Objects for the host ports of a pod (ports[].hostPort). A host port forwards (hostIP or all
+ * addresses of the node, port, protocol) to the pod, ready or not. A pod with hostNetwork listens
+ * on the node itself and needs none. 127.0.0.1 and ::1 serve processes of the node; a pod has a
+ * loopback of its own. Without a hostIP, a family in which the pod has no address is omitted.
  *
  * @param addresses of the node
  */
@@ -37,7 +41,11 @@ export function hostPortObjects(
 	const podIps = objects(status, 'podIPs').map(({ ip }) => String(ip));
 	if (spec['hostNetwork'] === true || ended || podIps.length === 0) return [];
 	const ports = objects(spec, 'containers').flatMap(hostPorts);
-	return [...Map.groupBy(ports, ({ ip }) => ip)].map(([ip, group]) => {
+	const own = (ip: string) => podIps.some((other) => isIpv6(other) === isIpv6(ip));
+	const all = [...addresses, ...LOOPBACK].filter(own);
+	// an address of a family that the pod lacks stays with the node's own servers
+	const served = ports.filter(({ ip }) => ip === '' || own(ip));
+	return [...Map.groupBy(served, ({ ip }) => ip)].map(([ip, group]) => {
 		const name = `${metadata['name']}:hostport${ip === '' ? '' : `:${ip}`}`;
 		const { namespace, creationTimestamp } = metadata;
 		const key = `${namespace}/${name}`;
@@ -47,8 +55,8 @@ export function hostPortObjects(
 			service: {
 				metadata: { namespace, name, creationTimestamp },
 				spec: {
-					hostIPs: ip === '' ? addresses : [ip],
-					// The client's address is the pod's to see
+					hostIPs: ip === '' ? all : [ip],
+					// The pod sees the client's address
 					externalTrafficPolicy: 'Local',
 					ports: group.map(({ port, protocol }) => ({ name: nameOf(port, protocol), port, protocol })),
 				},
@@ -73,7 +81,7 @@ function slicesOf(service: string, { podIps, nodeName, ports }: PodEndpoint): Js
 		addressType,
 		ports: ports.map(targetOf),
 		endpoints: podIps
-			.filter((ip) => ip.includes(':') === (addressType === 'IPv6'))
+			.filter((ip) => isIpv6(ip) === (addressType === 'IPv6'))
 			.map((ip) => ({ addresses: [ip], nodeName, conditions: { ready: true } })),
 	}));
 }
@@ -94,6 +102,8 @@ function hostPorts(container: Json): HostPort[] {
 		return [{ ip: ANY.has(ip) ? '' : ip, port: hostPort, target, protocol: String(protocol ?? 'TCP') }];
 	});
 }
+
+const isIpv6 = (ip: string): boolean => ip.includes(':');
 
 function nameOf(port: number, protocol: string): string {
 	return `${port}-${protocol.toLowerCase()}`;

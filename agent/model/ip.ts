@@ -1,4 +1,4 @@
-/** An address as the maps hold it. Made by parseIp only, so equal addresses have equal texts. */
+/** An address as in the maps. Equal addresses have equal texts, since only this file makes them. */
 export interface Ip {
 	readonly family: 4 | 6;
 	/** RFC 5952 for IPv6, dotted decimal for IPv4. */
@@ -10,8 +10,8 @@ export interface Ip {
 const MAPPED = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
 /**
- * Reads an address strictly: no leading zeros (1.2.3.010 is 8 or 10, depending on who reads it), no zone, no spaces.
- * @returns undefined for everything else.
+ * Reads an address strictly: no zone, no spaces, no leading zeros (010 may mean 8 or 10).
+ * @returns undefined for other text.
  */
 export function parseIp(text: string): Ip | undefined {
 	if (text.includes(':')) {
@@ -23,14 +23,14 @@ export function parseIp(text: string): Ip | undefined {
 }
 
 /**
- * Reads an address of a stored object. Old API servers took IPv4 addresses with leading zeros; they are decimal
- * (ParseIPSloppy of k8s.io/utils/net).
+ * Reads an address of a stored object. Old API servers accepted IPv4 addresses with leading zeros,
+ * which are decimal (ParseIPSloppy of k8s.io/utils/net).
  */
 export function parseStoredIp(text: string): Ip | undefined {
 	return parseIp(text.includes(':') ? text : text.replace(/\b0+(?=\d)/g, ''));
 }
 
-/** The address that a map holds. */
+/** Converts the 16 bytes of a map. */
 export function ipOfBytes(bytes: Uint8Array): Ip {
 	if (!isMapped(bytes)) return { family: 6, text: formatV6(bytes), bytes };
 	return { family: 4, text: bytes.subarray(12).join('.'), bytes };
@@ -62,7 +62,7 @@ function parseV6(text: string): Uint8Array | undefined {
 	return Uint8Array.from([...head, ...new Array<number>(gap).fill(0), ...tail]);
 }
 
-/** Bytes of colon-separated groups, the last of which may be an IPv4 address when they end the text. */
+/** Bytes of colon-separated groups. @param last whether the last group may be an IPv4 address */
 function groups(text: string, last: boolean): number[] | undefined {
 	if (text === '') return [];
 	const parts = text.split(':');
@@ -81,7 +81,7 @@ function groups(text: string, last: boolean): number[] | undefined {
 	return bytes;
 }
 
-/** RFC 5952: lower case, the first longest run of two or more zero groups as "::", mapped IPv4 dotted. */
+/** RFC 5952: lower case, "::" for the first longest run of 2+ zero groups, mapped IPv4 dotted. */
 function formatV6(bytes: Uint8Array): string {
 	if (isMapped(bytes)) return `::ffff:${bytes.subarray(12).join('.')}`;
 	const words = Array.from({ length: 8 }, (_, i) => (bytes[2 * i]! << 8) | bytes[2 * i + 1]!);
@@ -98,8 +98,8 @@ function formatV6(bytes: Uint8Array): string {
 }
 
 /**
- * Why no Service and no endpoint may have this address (CVE-2021-25737: an endpoint of 127.0.0.1 or 169.254.169.254
- * reaches what only the node may reach), or undefined.
+ * Reason why no Service and no endpoint may have this address, or undefined. An endpoint of
+ * 127.0.0.1 or 169.254.169.254 would reach servers that only the node may reach (CVE-2021-25737).
  */
 export function unusable(ip: Ip): string | undefined {
 	const b = ip.bytes;
@@ -118,6 +118,12 @@ export function unusable(ip: Ip): string | undefined {
 	}
 	if (b[0] === 0xfe && (b[1]! & 0xc0) === 0x80) return 'is link-local';
 	return b[0] === 0xff ? 'is multicast' : undefined;
+}
+
+/** Whether the address is 127.0.0.0/8 or ::1, the loopback of a network namespace. */
+export function isLoopback({ family, bytes }: Ip): boolean {
+	if (family === 4) return bytes[12] === 127;
+	return bytes.subarray(0, 15).every((byte) => byte === 0) && bytes[15] === 1;
 }
 
 /** `10.0.0.1:80`, `[fd00::1]:80` */

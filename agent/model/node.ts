@@ -5,12 +5,12 @@ import type { Node, Parsed } from './types.ts';
 const ZONE = 'topology.kubernetes.io/zone';
 const LEAVING_TAINT = 'ToBeDeletedByClusterAutoscaler';
 
-/** A node of which nothing is known yet. */
+/** A node before its object is known. */
 export function unknownNode(name: string): Node {
 	return { name, zone: '', addresses: [], localAddresses: [], nodePortAddresses: [], leaving: false };
 }
 
-/** Reads a Node (core/v1). NodePorts are at its primary addresses. */
+/** Reads a Node (core/v1). It serves NodePorts at its primary addresses. */
 export function parseNode(raw: unknown, name: string): Parsed<Node> {
 	const reader = new Reader(`Node ${name}`);
 	const json = isJson(raw) ? raw : {};
@@ -40,7 +40,7 @@ export function parseNode(raw: unknown, name: string): Parsed<Node> {
 	return { value, problems: reader.problems };
 }
 
-/** External addresses stand for the node only in a family in which it has no other (GetNodeHostIPs). */
+/** An ExternalIP is a primary address only in a family without an InternalIP (GetNodeHostIPs). */
 function hasFamily(ips: readonly Ip[], family: 4 | 6): boolean {
 	return ips.some((ip) => ip.family === family);
 }
@@ -49,7 +49,7 @@ function unique(ips: readonly Ip[]): Ip[] {
 	return [...new Map(ips.map((ip) => [ip.text, ip])).values()];
 }
 
-/** The node's first address of a family: the source of what it forwards. */
+/** The node's first address of a family: the source address of forwarded packets. */
 export function primaryAddress(node: Node, family: 4 | 6): Ip | undefined {
 	return node.addresses.find((ip) => ip.family === family);
 }

@@ -1,18 +1,18 @@
 import type { Ip } from './ip.ts';
 import type { EndpointSource, Service } from './types.ts';
 
-/** A server that this node runs for a port of a Service: its own clients have no need to go elsewhere. */
+/** A server on this node for a port of a Service: local clients use it instead of other nodes. */
 export interface OwnServer {
 	/** namespace/name */
 	readonly service: string;
-	/** Of the Service. */
+	/** Port of the Service. */
 	readonly port: number;
 	readonly addresses: readonly { readonly ip: Ip; readonly port: number }[];
 }
 
 /**
- * The endpoints of a Service as this node sees them: in the families in which it has a server of its own, that server
- * is the only endpoint of its port; other ports, and other families, have what the cluster has.
+ * Endpoints of a Service as this node sees them. In the families of its own server, that server is
+ * the only endpoint of the port. Other ports and families keep the endpoints of the cluster.
  */
 export function withOwnServer(
 	service: Service,
@@ -36,5 +36,5 @@ export function withOwnServer(
 		ports: own.map(({ name, protocol }) => ({ name, protocol, port: address.port })),
 		endpoints: [{ ip: address.ip, node, ...state }],
 	}));
-	return [...others, { key: `${service.key} of this node`, service: service.key, groups }];
+	return [...others, { key: `${service.key} of this node`, service: service.key, served: true, groups }];
 }

@@ -1,6 +1,6 @@
 /**
- * Which endpoints a frontend may use: the rules of kube-proxy (pkg/proxy/topology.go, KEP-1669, KEP-2086, KEP-2433,
- * KEP-3015), and nothing else.
+ * Selects the endpoints that a frontend may use, by the rules of kube-proxy (pkg/proxy/topology.go,
+ * KEP-1669, KEP-2086, KEP-2433, KEP-3015).
  */
 export interface Candidate {
 	readonly ready: boolean;
@@ -19,19 +19,25 @@ export interface Place {
 }
 
 export interface Decision<C> {
-	/** Empty: nothing to use. */
+	/** Empty: no usable endpoint. */
 	readonly backends: readonly C[];
-	/** Nothing here, but elsewhere: silence lets the client's retry reach another node. Else it is refused. */
+	/**
+	 * No usable endpoint here, but some elsewhere. Packets are dropped, so that the client's retry
+	 * may reach another node. Otherwise they are refused.
+	 */
 	readonly drop: boolean;
 }
 
-/** Ready ones; if there is none, those that still serve while they end. */
+/** Ready endpoints; without any, the terminating ones that still serve. */
 function usable<C extends Candidate>(candidates: readonly C[]): readonly C[] {
 	const ready = candidates.filter((c) => c.ready);
 	return ready.length > 0 ? ready : candidates.filter((c) => c.serving && c.terminating);
 }
 
-/** Hints hold only if every ready endpoint has one, and one names us; node hints before zone hints. */
+/**
+ * Hints apply only if every ready endpoint has one, and one names this node or zone. Node hints
+ * precede zone hints.
+ */
 function hinted<C extends Candidate>(ready: readonly C[], place: Place): readonly C[] {
 	const node = ready.filter((c) => c.forNodes.includes(place.node));
 	if (node.length > 0 && ready.every((c) => c.forNodes.length > 0)) return node;
@@ -39,13 +45,13 @@ function hinted<C extends Candidate>(ready: readonly C[], place: Place): readonl
 	return zone.length > 0 && ready.every((c) => c.forZones.length > 0) ? zone : ready;
 }
 
-/** What policy Cluster uses. */
+/** Endpoints for policy Cluster. */
 export function clusterSet<C extends Candidate>(candidates: readonly C[], place: Place): readonly C[] {
 	const found = usable(candidates);
 	return found[0]?.ready ? hinted(found, place) : found;
 }
 
-/** What policy Local uses. Hints do not apply. */
+/** Endpoints for policy Local. Hints do not apply. */
 export function localSet<C extends Candidate>(candidates: readonly C[]): readonly C[] {
 	return usable(candidates.filter((c) => c.local));
 }
@@ -67,9 +73,9 @@ export interface Policies {
 }
 
 /**
- * Whether only this node's endpoints may be used: internalTrafficPolicy rules ClusterIPs, wherever the client is;
- * externalTrafficPolicy rules the other addresses, and only for clients outside: pods and processes of this node
- * are short-circuited to the whole set.
+ * Whether only endpoints of this node may be used. internalTrafficPolicy applies to ClusterIPs,
+ * wherever the client is. externalTrafficPolicy applies to the other addresses, and only to clients
+ * outside of the node: its pods and processes may use the whole set.
  */
 export function wantsLocal(service: Policies, clusterIp: boolean, scope: 'external' | 'internal'): boolean {
 	return clusterIp ? service.internalLocal : service.externalLocal && scope === 'external';

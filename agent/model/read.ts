@@ -1,14 +1,14 @@
-import { type Ip, parseStoredIp, unusable } from './ip.ts';
+import { type Ip, isLoopback, parseStoredIp, unusable } from './ip.ts';
 import type { Problem, Protocol } from './types.ts';
 
-/** Anything of JSON that is no array and no scalar. Fields are read by own name only, so `__proto__` is a name. */
+/** A JSON object. Only own properties are read, so `__proto__` is an ordinary name. */
 export type Json = Readonly<Record<string, unknown>>;
 
 export function isJson(value: unknown): value is Json {
 	return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A field that is an object; an empty one when it is not. */
+/** The object in a field, or an empty object. */
 export function child(json: Json, field: string): Json {
 	const value = own(json, field);
 	return isJson(value) ? value : {};
@@ -18,7 +18,7 @@ function own(json: Json, field: string): unknown {
 	return Object.hasOwn(json, field) ? json[field] : undefined;
 }
 
-/** Reads one object; what is wrong with it is collected, never thrown. `null` counts as absent, as in Kubernetes. */
+/** Reads one object; collects problems, never throws. `null` means absent, as in Kubernetes. */
 export class Reader {
 	readonly problems: Problem[] = [];
 	readonly #object: string;
@@ -33,7 +33,7 @@ export class Reader {
 		return undefined;
 	}
 
-	/** @returns '' when absent or no string; the latter is reported. */
+	/** @returns '' when absent or not a string; the latter is reported. */
 	text(json: Json, field: string, path: string): string {
 		const value = own(json, field) ?? '';
 		if (typeof value === 'string') return value;
@@ -41,7 +41,7 @@ export class Reader {
 		return '';
 	}
 
-	/** @returns undefined when absent or no boolean; the latter is reported. */
+	/** @returns undefined when absent or not a boolean; the latter is reported. */
 	flag(json: Json, field: string, path: string): boolean | undefined {
 		const value = own(json, field) ?? undefined;
 		if (value === undefined || typeof value === 'boolean') return value;
@@ -55,7 +55,7 @@ export class Reader {
 		return [];
 	}
 
-	/** The list's objects with their paths; others are reported. */
+	/** The objects of a list with their paths. Other items are reported. */
 	objects(json: Json, field: string, path: string): [Json, string][] {
 		return this.list(json, field, path).flatMap((item, i): [Json, string][] => {
 			if (isJson(item)) return [[item, `${path}[${i}]`]];
@@ -72,7 +72,7 @@ export class Reader {
 		});
 	}
 
-	/** A port 1-65535. @returns undefined when absent, or reported. */
+	/** A port 1-65535. @returns undefined when absent or invalid; the latter is reported. */
 	port(json: Json, field: string, path: string): number | undefined {
 		const value = own(json, field) ?? undefined;
 		if (value === undefined) return undefined;
@@ -80,7 +80,7 @@ export class Reader {
 		return this.report(path, `is ${show(value)}, expected a port 1-65535`);
 	}
 
-	/** TCP when absent. */
+	/** TCP when absent. @returns undefined when unsupported or invalid, which is reported. */
 	protocol(json: Json, path: string): Protocol | undefined {
 		const value = own(json, 'protocol') ?? 'TCP';
 		if (value === 'TCP') return 'tcp';
@@ -89,16 +89,19 @@ export class Reader {
 		return this.report(path, `is ${show(value)}, expected TCP or UDP`);
 	}
 
-	/** An address that a Service or an endpoint may have. */
-	ip(text: string, path: string): Ip | undefined {
+	/**
+	 * Reads an address that a Service or an endpoint may have.
+	 * @param loopback allows loopback addresses
+	 */
+	ip(text: string, path: string, loopback = false): Ip | undefined {
 		const ip = parseStoredIp(text);
 		if (!ip) return this.report(path, `${show(text)} is no IP address (no spaces, no zone)`);
-		const reason = unusable(ip);
+		const reason = loopback && isLoopback(ip) ? undefined : unusable(ip);
 		return reason === undefined ? ip : this.report(path, `${text} ${reason}, use a routable unicast address`);
 	}
 }
 
-/** A value as it appears in a message. */
+/** Formats a value for a message. */
 export function show(value: unknown): string {
 	if (typeof value === 'string') return JSON.stringify(value.slice(0, 60));
 	if (Array.isArray(value)) return 'a list';

@@ -2,7 +2,7 @@ import { type Cidr, parseStoredCidr } from './cidr.ts';
 import { child, isJson, Reader, show } from './read.ts';
 import type { Parsed } from './types.ts';
 
-/** Reads a ServiceCIDR (networking.k8s.io/v1): ranges that ClusterIPs are given out of. */
+/** Reads a ServiceCIDR (networking.k8s.io/v1): ranges from which ClusterIPs are allocated. */
 export function parseServiceCidr(raw: unknown, key: string): Parsed<Cidr[]> {
 	const reader = new Reader(`ServiceCIDR ${key}`);
 	const json = isJson(raw) ? raw : {};

@@ -1,13 +1,14 @@
 import { child, isJson, type Json } from './read.ts';
 
-/** The Service whose variables every pod is given: the API server's. */
+/** The Service of the API server: all pods get its variables. */
 const MASTER = { namespace: 'default', name: 'kubernetes' } as const;
 
 /**
- * The variables by which a pod's containers find Services, as the kubelet makes them (kubernetes pkg/kubelet/envvars).
+ * Variables by which a pod's containers find Services, as the kubelet sets them (kubernetes
+ * pkg/kubelet/envvars).
  *
- * @param services of all namespaces, as the API gives them; their order is kept
- * @param links the pod's enableServiceLinks: without, the API server's Service alone
+ * @param services of all namespaces, as the API returns them; the result keeps their order
+ * @param links enableServiceLinks of the pod; if false, only the Service of the API server counts
  */
 export function serviceVariables(
 	services: Iterable<Json>,
@@ -20,7 +21,7 @@ export function serviceVariables(
 		const name = String(metadata['name']);
 		if (!hasAddress(service)) continue;
 		const master = metadata['namespace'] === MASTER.namespace && name === MASTER.name;
-		// One of that name in the pod's own namespace wins, whichever comes first
+		// A Service of that name in the pod's own namespace wins, in any order
 		if (links && metadata['namespace'] === namespace) chosen.set(name, service);
 		else if (master && !chosen.has(name)) chosen.set(name, service);
 	}
@@ -32,7 +33,7 @@ function hasAddress(service: Json): boolean {
 	return address !== undefined && address !== null && address !== '' && address !== 'None';
 }
 
-/** Of one Service, in order: its address and ports, then what Docker's links were called. */
+/** Variables of one Service, in order: its address and ports, then those of Docker's links. */
 function variablesOf(service: Json): [string, string][] {
 	const spec = child(service, 'spec');
 	const prefix = variableName(String(child(service, 'metadata')['name']));

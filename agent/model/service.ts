@@ -1,16 +1,14 @@
 import { type Cidr, cidrText, parseStoredCidr } from './cidr.ts';
 import type { Ip } from './ip.ts';
+import { isNotOurs } from './not-ours.ts';
 import { child, isJson, type Json, Reader, show } from './read.ts';
 import type { Parsed, Service, ServicePort, SourceRanges } from './types.ts';
 
-/** Labels that take a Service away from this proxy (KEP-2447, and headless ones of EndpointSlice mirroring). */
-const NOT_OURS = ['service.kubernetes.io/service-proxy-name', 'service.kubernetes.io/headless'];
-
-/** Seconds; API default and limits of sessionAffinityConfig.clientIP.timeoutSeconds. */
+/** Default and maximum of sessionAffinityConfig.clientIP.timeoutSeconds in the API. */
 const AFFINITY_DEFAULT = 10_800;
 const AFFINITY_MAX = 86_400;
 
-/** Reads a Service (core/v1). A bad port, address or option is reported and left out; the rest is served. */
+/** Reads a Service (core/v1). Reports and omits bad ports, addresses and options. */
 export function parseService(raw: unknown, key: string): Parsed<Service> {
 	const reader = new Reader(`Service ${key}`);
 	const json = isJson(raw) ? raw : {};
@@ -20,7 +18,7 @@ export function parseService(raw: unknown, key: string): Parsed<Service> {
 	const [namespace, name] = splitKey(key);
 	const type = serviceType(reader, spec);
 	checkFamilies(reader, spec);
-	const served = isServed(meta, spec, type);
+	const served = !isNotOurs(json) && isServed(spec, type);
 	const outside = type === 'NodePort' || type === 'LoadBalancer';
 	const value: Service = {
 		key,
@@ -31,7 +29,7 @@ export function parseService(raw: unknown, key: string): Parsed<Service> {
 		ports: served ? parsePorts(reader, spec, outside) : [],
 		clusterIps: served ? clusterIps(reader, spec) : [],
 		externalIps: served ? ips(reader, spec, 'externalIPs') : [],
-		hostIps: ips(reader, spec, 'hostIPs'),
+		hostIps: ips(reader, spec, 'hostIPs', true),
 		ingressIps: served && type === 'LoadBalancer' ? ingressIps(reader, child(json, 'status')) : [],
 		sourceRanges: sourceRanges(reader, spec),
 		internalLocal: isLocal(reader, spec, 'internalTrafficPolicy'),
@@ -46,13 +44,13 @@ function healthCheckNodePort(reader: Reader, spec: Json): number {
 	return reader.port(nonZero(spec), 'healthCheckNodePort', 'spec.healthCheckNodePort') ?? 0;
 }
 
-/** `namespace/name` in two. */
+/** Splits `namespace/name`. */
 export function splitKey(key: string): [namespace: string, name: string] {
 	const slash = key.indexOf('/');
 	return [key.slice(0, Math.max(slash, 0)), key.slice(slash + 1)];
 }
 
-/** Milliseconds since 1970 of metadata.creationTimestamp; Infinity when there is none. */
+/** metadata.creationTimestamp in milliseconds since 1970; Infinity when absent. */
 export function createdAt(meta: Json): number {
 	const time = Date.parse(String(meta['creationTimestamp']));
 	return Number.isNaN(time) ? Number.POSITIVE_INFINITY : time;
@@ -67,7 +65,7 @@ function serviceType(reader: Reader, spec: Json): string {
 	return 'ClusterIP';
 }
 
-/** The families of the addresses decide what is served; one that nobody knows is said. */
+/** Reports unknown families. The families of the addresses are served, not those of the list. */
 function checkFamilies(reader: Reader, spec: Json): void {
 	for (const [family, path] of reader.strings(spec, 'ipFamilies', 'spec.ipFamilies')) {
 		if (family !== 'IPv4' && family !== 'IPv6') {
@@ -76,9 +74,8 @@ function checkFamilies(reader: Reader, spec: Json): void {
 	}
 }
 
-function isServed(meta: Json, spec: Json, type: string): boolean {
-	const labels = child(meta, 'labels');
-	if (type === 'ExternalName' || NOT_OURS.some((label) => Object.hasOwn(labels, label))) return false;
+function isServed(spec: Json, type: string): boolean {
+	if (type === 'ExternalName') return false;
 	const first = Array.isArray(spec['clusterIPs']) ? spec['clusterIPs'][0] : undefined;
 	return (first ?? spec['clusterIP']) !== 'None';
 }
@@ -102,7 +99,7 @@ function parsePorts(reader: Reader, spec: Json, outside: boolean): ServicePort[]
 	});
 }
 
-/** In these fields 0 means that there is none. */
+/** Removes fields with the value 0: as a port, it means none. */
 function nonZero(json: Json): Json {
 	return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== 0));
 }
@@ -115,11 +112,11 @@ function clusterIps(reader: Reader, spec: Json): Ip[] {
 	return ip ? [ip] : [];
 }
 
-function ips(reader: Reader, spec: Json, field: string): Ip[] {
+function ips(reader: Reader, spec: Json, field: string, loopback = false): Ip[] {
 	const found = reader
 		.strings(spec, field, `spec.${field}`)
 		.filter(([text]) => text !== '')
-		.flatMap(([text, path]) => reader.ip(text, path) ?? []);
+		.flatMap(([text, path]) => reader.ip(text, path, loopback) ?? []);
 	return [...new Map(found.map((ip) => [ip.text, ip])).values()];
 }
 
@@ -132,7 +129,7 @@ function ingressIps(reader: Reader, status: Json): Ip[] {
 	});
 }
 
-/** What cannot be read allows nobody, rather than everybody: it counts as a range of both families. */
+/** An invalid range allows no source, rather than all: it counts as a range of both families. */
 function sourceRanges(reader: Reader, spec: Json): SourceRanges {
 	const field = 'loadBalancerSourceRanges';
 	const allowed = new Map<string, Cidr>();
@@ -146,7 +143,7 @@ function sourceRanges(reader: Reader, spec: Json): SourceRanges {
 		} else {
 			reader.report(
 				`spec.${field}[${i}]`,
-				`is ${show(text)}, expected a CIDR such as 192.0.2.0/24; it allows nobody`,
+				`is ${show(text)}, expected a CIDR such as 192.0.2.0/24; it allows no source`,
 			);
 			families.add(4).add(6);
 		}

@@ -1,17 +1,20 @@
 import type { Cidr } from './cidr.ts';
 import type { Ip } from './ip.ts';
 
-/** Something that an object says and that cannot be used; the rest of the object is used. */
+/** API resource from which endpoints are read. */
+export type EndpointsKind = 'endpointslices' | 'endpoints';
+
+/** A part of an object that cannot be used; the rest of the object is used. */
 export interface Problem {
 	/** Kind, namespace and name: `Service default/web`. */
 	readonly object: string;
 	/** Path of the field: `spec.ports[1].port`; empty for the object as a whole. */
 	readonly field: string;
-	/** What is wrong and what would be right. */
+	/** The fault and the remedy. */
 	readonly message: string;
 }
 
-/** What could be read of an object, and what could not. */
+/** The usable part of an object, and its problems. */
 export interface Parsed<T> {
 	readonly value: T;
 	readonly problems: readonly Problem[];
@@ -35,32 +38,34 @@ export interface Service {
 	readonly key: string;
 	readonly namespace: string;
 	readonly name: string;
-	/** Milliseconds since 1970; Infinity when unknown, so that it never comes before others. */
+	/** Milliseconds since 1970; Infinity when unknown, so that the Service never precedes others. */
 	readonly created: number;
-	/** False: headless, ExternalName, or another proxy's: nothing is served. */
+	/** False: headless, ExternalName, or left to another proxy. */
 	readonly served: boolean;
 	readonly ports: readonly ServicePort[];
 	readonly clusterIps: readonly Ip[];
 	readonly externalIps: readonly Ip[];
-	/** Where this node serves host ports of a pod (host-ports.ts); Services of the API have none. */
+	/**
+	 * Addresses for host ports of a pod (host-ports.ts), with loopback; none for Services of the API.
+	 */
 	readonly hostIps: readonly Ip[];
-	/** Those of status.loadBalancer that are served here: not hostnames, not ipMode Proxy. */
+	/** IPs of status.loadBalancer, without those of ipMode Proxy. */
 	readonly ingressIps: readonly Ip[];
-	/** Who may use the ingressIps. */
+	/** Sources that may use the ingressIps. */
 	readonly sourceRanges: SourceRanges;
 	/** internalTrafficPolicy and externalTrafficPolicy are Local. */
 	readonly internalLocal: boolean;
 	readonly externalLocal: boolean;
-	/** Session affinity by client address; 0: none. */
+	/** Seconds of session affinity by client address; 0: none. */
 	readonly affinitySeconds: number;
-	/** 0: none; only load balancers ask. */
+	/** 0: none; only load balancers have one. */
 	readonly healthCheckNodePort: number;
 }
 
 /** loadBalancerSourceRanges. */
 export interface SourceRanges {
 	readonly allowed: readonly Cidr[];
-	/** Families of which there is a range. Of the others every source is allowed, as with kube-proxy. */
+	/** Families with a range. Other families allow every source, as with kube-proxy. */
 	readonly families: readonly (4 | 6)[];
 }
 
@@ -77,7 +82,7 @@ export interface Endpoint {
 	readonly terminating: boolean;
 	/** Empty when unknown. */
 	readonly node: string;
-	/** What it is called in DNS, below its Service; empty: by its address. */
+	/** Name in DNS, below its Service; empty: derived from its address. */
 	readonly hostname: string;
 	/** Hints: zones and nodes whose clients should use it. */
 	readonly forZones: readonly string[];
@@ -96,20 +101,22 @@ export interface EndpointSource {
 	readonly key: string;
 	/** namespace/name of its Service; undefined when it has none. */
 	readonly service: string | undefined;
+	/** False: labelled for another proxy, or as headless. DNS serves its names all the same. */
+	readonly served: boolean;
 	readonly groups: readonly EndpointGroup[];
 }
 
-/** The node that the agent runs on. */
+/** The node on which the agent runs. */
 export interface Node {
 	readonly name: string;
 	/** topology.kubernetes.io/zone; empty: none. */
 	readonly zone: string;
 	/** InternalIPs, then ExternalIPs. */
 	readonly addresses: readonly Ip[];
-	/** Those of its devices, pods' veths left out; empty when unknown. */
+	/** Addresses of its devices, without the veths of pods; empty when unknown. */
 	readonly localAddresses: readonly Ip[];
-	/** Where NodePorts are served, beside loopback. */
+	/** Addresses at which NodePorts are served, besides loopback. */
 	readonly nodePortAddresses: readonly Ip[];
-	/** Deleted, or about to be by the cluster autoscaler: load balancers should look elsewhere. */
+	/** Deleted, or tainted by the cluster autoscaler: load balancers should use other nodes. */
 	readonly leaving: boolean;
 }

@@ -1,6 +1,6 @@
 import { ADDRESS_WORDS } from '../abi/layout.ts';
 
-/** The bit of an address, as bpf/address.h has it. */
+/** Index of an address's bit, as in address_hash() of bpf/address.h. */
 export function addressBit(addr: Uint8Array): number {
 	const view = new DataView(addr.buffer, addr.byteOffset, 16);
 	let folded = 0;
@@ -8,12 +8,12 @@ export function addressBit(addr: Uint8Array): number {
 	return Math.imul(folded, 0x9e3779b1) >>> 14;
 }
 
-/** The word in which a bit is. */
+/** Index of the 64-bit word that contains a bit. */
 export function wordOf(bit: number): number {
 	return bit >>> 6;
 }
 
-/** Which addresses are some Service's, a bit for each; several may share one. */
+/** One bit for each address of Services; several addresses may share a bit. */
 export class AddressBits {
 	readonly words = new BigUint64Array(ADDRESS_WORDS);
 	readonly #users = new Map<number, number>();

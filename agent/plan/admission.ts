@@ -1,16 +1,12 @@
 import { cidrText } from '../model/cidr.ts';
-import type { Translation } from '../model/translate.ts';
+import type { Backend, Translation } from '../model/translate.ts';
 import { byAge } from './claims.ts';
 import { tableChunks } from './kernel.ts';
 import { type Limits, sizeFor } from './limits.ts';
 
-/** What a Service takes of each map, if it shares nothing. */
-interface Need {
+/** Entries of each map that a Service needs. Services share only frontends that several claim. */
+interface Need extends Readonly<Omit<Counts, 'frontends'>> {
 	readonly frontends: readonly string[];
-	readonly backends: readonly string[];
-	/** Chunks by table. */
-	readonly tables: ReadonlyMap<string, number>;
-	readonly sourceRanges: readonly string[];
 }
 
 const KINDS = ['frontends', 'backends', 'chunks', 'sourceRanges'] as const;
@@ -23,9 +19,9 @@ const NAMES: Readonly<Record<(typeof KINDS)[number], string>> = {
 type Counts = Record<(typeof KINDS)[number], number>;
 
 /**
- * Decides which Services fit into the maps before anything is written: a map that fills up in the middle of a write
- * would leave Services half there. The oldest are kept. Adding up what each Service needs alone says in most cases
- * that all fit; only when it does not, shared entries are counted once.
+ * Decides which Services fit into the maps before any write: a map that fills up during a write
+ * would leave Services incomplete. The oldest Services are kept. The sum of all needs usually shows
+ * that all fit. Only otherwise are frontends that several Services claim counted once.
  */
 export class Admission {
 	readonly #limits: Limits;
@@ -44,33 +40,17 @@ export class Admission {
 		this.#add(need, 1);
 	}
 
-	/** @returns reasons by key of the Services that must wait */
+	/** @returns reasons by key of the Services that do not fit */
 	refused(services: ReadonlyMap<string, Translation>): Map<string, string> {
 		const refused = new Map<string, string>();
 		const room = this.#room();
 		if (KINDS.every((kind) => this.#sum[kind] <= room[kind])) return refused;
-		const seen = {
-			frontends: new Set<string>(),
-			backends: new Set<string>(),
-			chunks: new Set<string>(),
-			sourceRanges: new Set<string>(),
-		};
+		const seen = new Set<string>();
 		const used: Counts = { frontends: 0, backends: 0, chunks: 0, sourceRanges: 0 };
 		for (const { key } of [...services.values()].sort(byAge)) {
 			const need = this.#needs.get(key)!;
-			const fresh = {
-				frontends: need.frontends.filter((name) => !seen.frontends.has(name)),
-				backends: need.backends.filter((name) => !seen.backends.has(name)),
-				chunks: [...need.tables.keys()].filter((name) => !seen.chunks.has(name)),
-				// a Service port's own
-				sourceRanges: need.sourceRanges,
-			};
-			const more: Counts = {
-				frontends: fresh.frontends.length,
-				backends: fresh.backends.length,
-				chunks: fresh.chunks.reduce((sum, name) => sum + need.tables.get(name)!, 0),
-				sourceRanges: fresh.sourceRanges.length,
-			};
+			const fresh = need.frontends.filter((name) => !seen.has(name));
+			const more: Counts = { ...need, frontends: fresh.length };
 			const full = KINDS.find((kind) => more[kind] > 0 && used[kind] + more[kind] > room[kind]);
 			if (full) {
 				const what = NAMES[full];
@@ -80,15 +60,13 @@ export class Admission {
 				);
 				continue;
 			}
-			for (const kind of KINDS) {
-				used[kind] += more[kind];
-				for (const name of fresh[kind]) seen[kind].add(name);
-			}
+			for (const kind of KINDS) used[kind] += more[kind];
+			for (const name of fresh) seen.add(name);
 		}
 		return refused;
 	}
 
-	/** Backend id 0 is never used. */
+	/** Capacity of each map. Backend id 0 is never used. */
 	#room(): Counts {
 		const { frontends, backends, chunks, segments, sourceRanges } = this.#limits;
 		return { frontends, backends: backends - 1, chunks: chunks * segments, sourceRanges };
@@ -96,18 +74,17 @@ export class Admission {
 
 	#add(need: Need | undefined, sign: 1 | -1): void {
 		if (!need) return;
-		this.#sum.frontends += sign * need.frontends.length;
-		this.#sum.backends += sign * need.backends.length;
-		this.#sum.sourceRanges += sign * need.sourceRanges.length;
-		for (const chunks of need.tables.values()) this.#sum.chunks += sign * chunks;
+		const counts: Counts = { ...need, frontends: need.frontends.length };
+		for (const kind of KINDS) this.#sum[kind] += sign * counts[kind];
 	}
 }
 
 function needOf(service: Translation, limits: Limits): Need {
-	const backends = new Set(service.kept.map((backend) => backend.key));
+	const names = ({ key, portKey }: Backend) => `${key} ${portKey}`;
+	const backends = new Set(service.kept.map(names));
 	const tables = new Map<string, number>();
 	for (const frontend of service.frontends) {
-		const keys = frontend.backends.map((backend) => backend.key);
+		const keys = frontend.backends.map(names);
 		for (const key of keys) backends.add(key);
 		const size = sizeFor(frontend, limits);
 		if (size > 0) tables.set(`${size} ${keys.join(' ')}`, tableChunks(size, keys.length));
@@ -116,5 +93,10 @@ function needOf(service: Translation, limits: Limits): Need {
 	const sources = service.frontends.flatMap(({ portKey, sources: ranges = [] }) => {
 		return ranges.map((range) => `${portKey} ${cidrText(range)}`);
 	});
-	return { frontends, backends: [...backends], tables, sourceRanges: [...new Set(sources)] };
+	return {
+		frontends,
+		backends: backends.size,
+		chunks: [...tables.values()].reduce((sum, chunks) => sum + chunks, 0),
+		sourceRanges: new Set(sources).size,
+	};
 }

@@ -1,7 +1,9 @@
 import {
 	backendCodec,
+	type FrontendKey,
 	frontendCodec,
 	frontendKeyCodec,
+	type ServiceCidrs,
 	serviceAddressCodec,
 	serviceCidrsCodec,
 	settingsCodec,
@@ -9,35 +11,50 @@ import {
 } from '../abi/layout.ts';
 import type { BpfMap, ServiceMaps } from '../bpf/port.ts';
 import { ipOfBytes } from '../model/ip.ts';
+import { writeEnded } from './ended-frontends.ts';
 import { frontendName, type KernelState, sourceRangeName, u32Key } from './kernel.ts';
 import type { Plan } from './plan.ts';
 
-/** Entries of one batch call: enough that the calls cost nothing, few enough that their memory does not either. */
+/** Entries of one batch call: many enough for few calls, few enough for little memory. */
 const BATCH = 4096;
 
-/** Writes a plan, in its order. @throws BpfError when a write fails; those before it are done. */
-export function applyPlan(plan: Plan, maps: ServiceMaps): void {
+/**
+ * Writes a plan, in its order.
+ * @param ended gone frontends that stay for their TCP connections
+ * @throws BpfError when a write fails; earlier writes are done.
+ */
+export function applyPlan(plan: Plan, maps: ServiceMaps, ended: readonly FrontendKey[] = []): void {
+	const { known } = plan;
 	if (plan.settings) maps.settings.update(u32Key(0), settingsCodec.encode(plan.settings));
-	if (plan.serviceCidrs) maps.serviceCidrs.update(u32Key(0), serviceCidrsCodec.encode(plan.serviceCidrs));
+	if (plan.keptServiceCidrs) writeServiceCidrs(maps, plan.keptServiceCidrs);
 	while (maps.tables.count < plan.segments) maps.tables.grow();
 	writeBackends(maps, plan.backends);
 	writeChunks(maps, plan);
-	for (const part of parts(plan.sourceRanges)) {
+	// if a map has no room for both, old entries are deleted first
+	const crowded = {
+		frontends: known.frontends + plan.frontends.length > maps.frontends.maxEntries,
+		sourceRanges: known.sourceRanges + plan.sourceRanges.length > maps.sourceRanges.maxEntries,
+		addresses: known.addresses + plan.addresses.length > maps.addresses.maxEntries,
+	};
+	if (crowded.sourceRanges) deleteSourceRanges(maps, plan);
+	for (const part of parts(plan.sourceRanges))
 		maps.sourceRanges.updateBatch(sourceRangeKeyCodec.encodeAll(part), ones(part.length));
-	}
-	// where the map has no room for both, what goes makes place first: it is going anyway
-	const crowded = plan.known + plan.frontends.length > maps.frontends.maxEntries;
-	if (crowded) deleteFrontends(maps, plan);
+	if (crowded.frontends) deleteFrontends(maps, plan, ended);
 	for (const part of parts(plan.frontends)) {
 		const keys = frontendKeyCodec.encodeAll(part.map((f) => f.key));
 		maps.frontends.updateBatch(keys, frontendCodec.encodeAll(part.map((f) => f.value)));
 	}
+	if (crowded.addresses) deleteAddresses(maps, plan);
 	writeAddresses(maps, plan);
-	if (!crowded) deleteFrontends(maps, plan);
-	for (const part of parts(plan.goneSourceRanges)) {
-		maps.sourceRanges.deleteBatch(sourceRangeKeyCodec.encodeAll(part));
-	}
+	if (!crowded.addresses) deleteAddresses(maps, plan);
+	if (!crowded.frontends) deleteFrontends(maps, plan, ended);
+	if (!crowded.sourceRanges) deleteSourceRanges(maps, plan);
 	writeBackends(maps, plan.goneBackends);
+	if (plan.serviceCidrs) writeServiceCidrs(maps, plan.serviceCidrs);
+}
+
+function writeServiceCidrs(maps: ServiceMaps, cidrs: ServiceCidrs): void {
+	maps.serviceCidrs.update(u32Key(0), serviceCidrsCodec.encode(cidrs));
 }
 
 function writeAddresses(maps: ServiceMaps, plan: Plan): void {
@@ -51,15 +68,26 @@ function writeAddresses(maps: ServiceMaps, plan: Plan): void {
 		const values = BigUint64Array.from(part, ({ value }) => value);
 		maps.addressBits.updateBatch(indexes(part.map(({ index }) => index)), new Uint8Array(values.buffer));
 	}
+}
+
+function deleteAddresses(maps: ServiceMaps, plan: Plan): void {
 	for (const part of parts(plan.goneAddresses)) maps.addresses.deleteBatch(Buffer.concat(part));
+}
+
+function deleteSourceRanges(maps: ServiceMaps, plan: Plan): void {
+	for (const part of parts(plan.goneSourceRanges))
+		maps.sourceRanges.deleteBatch(sourceRangeKeyCodec.encodeAll(part));
 }
 
 function ones(count: number): Uint8Array {
 	return new Uint8Array(new Uint32Array(count).fill(1).buffer);
 }
 
-function deleteFrontends(maps: ServiceMaps, plan: Plan): void {
-	for (const part of parts(plan.goneFrontends)) maps.frontends.deleteBatch(frontendKeyCodec.encodeAll(part));
+function deleteFrontends(maps: ServiceMaps, plan: Plan, ended: readonly FrontendKey[]): void {
+	const stay = new Set(ended);
+	const gone = plan.goneFrontends.filter((key) => !stay.has(key));
+	for (const part of parts(gone)) maps.frontends.deleteBatch(frontendKeyCodec.encodeAll(part));
+	for (const part of parts(ended)) writeEnded(maps, part);
 }
 
 function writeBackends(maps: ServiceMaps, backends: Plan['backends']): void {
@@ -111,8 +139,8 @@ function* parts<T>(items: readonly T[]): Iterable<readonly T[]> {
 	for (let i = 0; i < items.length; i += BATCH) yield items.slice(i, i + BATCH);
 }
 
-/** Notes in the state that a plan has been written. */
-export function acknowledge(plan: Plan, kernel: KernelState): void {
+/** Records that a plan has been written. @param ended as for applyPlan() */
+export function acknowledge(plan: Plan, kernel: KernelState, ended: readonly FrontendKey[] = []): void {
 	if (plan.settings) kernel.settings = plan.settings;
 	if (plan.serviceCidrs) kernel.serviceCidrs = plan.serviceCidrs;
 	for (const key of plan.sourceRanges) kernel.sourceRanges.set(sourceRangeName(key), key);
@@ -122,6 +150,10 @@ export function acknowledge(plan: Plan, kernel: KernelState): void {
 	for (const { index, value } of plan.addressWords) kernel.addressBits[index] = value;
 	for (const { id, value } of [...plan.backends, ...plan.goneBackends]) kernel.backends.set(id, value);
 	for (const { ref, size, table } of plan.tables) kernel.tables.set(ref, { size, written: table });
-	for (const { key, value } of plan.frontends) kernel.frontends.set(frontendName(key), { key, value });
+	for (const { key, value } of plan.frontends) {
+		kernel.frontends.set(frontendName(key), { key, value });
+		kernel.ended.delete(frontendName(key));
+	}
 	for (const key of plan.goneFrontends) kernel.frontends.delete(frontendName(key));
+	for (const key of ended) kernel.ended.set(frontendName(key), key);
 }

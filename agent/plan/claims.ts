@@ -9,7 +9,10 @@ interface Claimant extends Aged {
 	readonly rank: number;
 }
 
-/** What the cluster gave out comes before what a user may write: no external IP takes a ClusterIP (CVE-2020-8554). */
+/**
+ * Addresses from the cluster precede those from users: no external IP takes a ClusterIP
+ * (CVE-2020-8554).
+ */
 const RANKS: Readonly<Record<FrontendKind, number>> = {
 	clusterip: 0,
 	nodeport: 1,
@@ -17,7 +20,7 @@ const RANKS: Readonly<Record<FrontendKind, number>> = {
 	externalip: 3,
 };
 
-/** Who owns which address, port and protocol when several Services ask for it: by kind of address, then the oldest. */
+/** Decides which Service owns a contested address, port and protocol: by kind, then by age. */
 export class Claims {
 	/** By claim, the owner first. */
 	readonly #claimants = new Map<string, Claimant[]>();
@@ -29,8 +32,8 @@ export class Claims {
 	}
 
 	/**
-	 * Replaces what a Service asks for; undefined: it is gone.
-	 * @returns other Services that have won or lost an address by this
+	 * Replaces the claims of a Service; undefined: it is gone.
+	 * @returns other Services that win or lose an address
 	 */
 	update(key: string, service: Translation | undefined): Set<string> {
 		const before = this.#claimsOf.get(key) ?? new Set();
@@ -50,7 +53,7 @@ export class Claims {
 		return affected;
 	}
 
-	/** Addresses that more than one Service asks for: the owner's key, then the others'. */
+	/** Addresses that several Services claim: the key of the owner, then those of the others. */
 	*contested(): Iterable<readonly [claim: string, owner: string, losers: readonly string[]]> {
 		for (const claim of [...this.#contested].sort()) {
 			const [owner, ...losers] = this.#claimants.get(claim)!.map((claimant) => claimant.key);
@@ -76,7 +79,7 @@ export class Claims {
 	}
 }
 
-/** The older first; of the same age, the one whose key is first. */
+/** Sorts older Services first, and those of the same age by key. */
 export function byAge(a: Aged, b: Aged): number {
 	return compare(a.created, b.created) || compare(a.key, b.key);
 }

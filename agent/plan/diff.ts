@@ -5,6 +5,7 @@ import {
 	type FrontendKey,
 	type ServiceCidrs,
 	type Settings,
+	serviceCidrCodec,
 	serviceCidrsCodec,
 } from '../abi/layout.ts';
 import { addressBit, wordOf } from './address-bits.ts';
@@ -17,8 +18,8 @@ import { tableContent } from './table-content.ts';
 const CHUNK = 64;
 
 /**
- * What must be written so that the kernel holds the image; nothing that it holds already.
- * @param touched look at these only: the rest is known to be equal. undefined: at everything
+ * Plans the writes that make the kernel equal to the image; equal entries are omitted.
+ * @param touched entries to compare: all others are known to be equal. undefined: all entries
  */
 export function diff(image: Image, node: NodeValues, kernel: KernelState, touched?: Touched): Plan {
 	const names = touched ?? everything(image, kernel);
@@ -43,7 +44,11 @@ export function diff(image: Image, node: NodeValues, kernel: KernelState, touche
 		if (!entry && now) goneFrontends.push(now.key);
 	}
 	return {
-		known: kernel.frontends.size,
+		known: {
+			frontends: kernel.frontends.size,
+			sourceRanges: kernel.sourceRanges.size,
+			addresses: kernel.addresses.size,
+		},
 		...differentValues(node, kernel),
 		segments: image.space.segments,
 		backends,
@@ -57,16 +62,30 @@ export function diff(image: Image, node: NodeValues, kernel: KernelState, touche
 }
 
 function differentValues({ settings, serviceCidrs }: NodeValues, kernel: KernelState) {
-	const bytes = (cidrs: ServiceCidrs) => serviceCidrsCodec.encode(cidrs);
+	const same = sameBytes(encodeCidrs(serviceCidrs), encodeCidrs(kernel.serviceCidrs));
 	return {
 		settings: sameSettings(settings, kernel.settings) ? undefined : settings,
-		serviceCidrs: sameBytes(bytes(serviceCidrs), bytes(kernel.serviceCidrs)) ? undefined : serviceCidrs,
+		serviceCidrs: same ? undefined : serviceCidrs,
+		keptServiceCidrs: same ? undefined : keptServiceCidrs(kernel.serviceCidrs, serviceCidrs),
 	};
+}
+
+const encodeCidrs = (cidrs: ServiceCidrs) => serviceCidrsCodec.encode(cidrs);
+
+/** The ranges that are in both. @returns undefined when no range is removed */
+function keptServiceCidrs(before: ServiceCidrs, after: ServiceCidrs): ServiceCidrs | undefined {
+	const used = ({ count, cidr }: ServiceCidrs) => cidr.slice(0, count);
+	const bytes = (cidr: ServiceCidrs['cidr'][number]) => serviceCidrCodec.encode(cidr);
+	const wanted = used(after).map(bytes);
+	const kept = used(before).filter((cidr) => wanted.some((other) => sameBytes(bytes(cidr), other)));
+	// the programs do not read entries beyond the count
+	const rest = before.cidr.slice(kept.length);
+	return kept.length === before.count ? undefined : { count: kept.length, cidr: [...kept, ...rest] };
 }
 
 type AddressWrites = Pick<Plan, 'addresses' | 'goneAddresses' | 'addressWords'>;
 
-/** @param all look at every word of bits, not only at those of the names */
+/** @param all compares every word of bits, not only those of the names */
 function addressWrites(
 	image: Image,
 	kernel: KernelState,
@@ -119,16 +138,18 @@ function everything(image: Image, kernel: KernelState): Touched {
 	};
 }
 
-/** An id keeps its generation while it names the same backend, and grows it whenever it is given. */
+/** An id keeps its generation while it names the same backend; each assignment increments it. */
 function backendValue(entry: BackendEntry, now: Backend | undefined): Backend {
 	const { ip, port, protocol, key } = entry.backend;
-	const kept = isValid(now) && backendName(now) === key;
+	const { serviceId } = entry;
+	const kept = isValid(now) && backendName(now) === key && now.serviceId === serviceId;
 	return {
 		addr: ip.bytes,
 		port,
 		proto: PROTOCOLS[protocol],
 		flags: BackendFlag.VALID | (entry.localUsers > 0 ? BackendFlag.LOCAL : 0),
 		generation: kept ? now.generation : ((now?.generation ?? 0) + 1) >>> 0,
+		serviceId,
 	};
 }
 
@@ -146,7 +167,8 @@ function tableWrites(image: Image, kernel: KernelState, refs: ReadonlySet<number
 
 /** Runs of chunks that differ. */
 function chunkWrites(image: Image, table: TableEntry, now: Uint8Array | undefined): ChunkWrite[] {
-	const content = tableContent(table.backends, table.size, (key) => image.backendId(key));
+	const idOf = (key: string) => image.backendOf(table.serviceId, key)!.id;
+	const content = tableContent(table.backends, table.size, idOf);
 	const place = { segment: table.ref >>> 16, first: table.ref & 0xffff };
 	if (!now || now.length !== content.length) return [{ ...place, content }];
 	const writes: ChunkWrite[] = [];
@@ -172,6 +194,7 @@ function sameBackend(a: Backend, b: Backend): boolean {
 		a.proto === b.proto &&
 		a.flags === b.flags &&
 		a.generation === b.generation &&
+		a.serviceId === b.serviceId &&
 		sameBytes(a.addr, b.addr)
 	);
 }

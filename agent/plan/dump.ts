@@ -4,9 +4,10 @@ import { AddressBits } from './address-bits.ts';
 import { backendName, isValid, type KernelState, sourceRangeName } from './kernel.ts';
 
 /**
- * What the maps hold, one line for each entry, sorted, ids as names: readable, and equal for equal content whatever
- * the ids are. A table is shown as its size and each backend's share.
- * @param serviceName name of a Service port's id; ids without one are shown as numbers
+ * Content of the maps for people: sorted, one line for each entry, names instead of ids. Equal
+ * content has equal text, whatever the ids. A table is shown as its size and the share of each
+ * backend.
+ * @param serviceName name of a Service port by id; ids without one are shown as numbers
  */
 export function dumpKernel(kernel: KernelState, serviceName: (id: number) => string | undefined): string {
 	const lines: string[] = [];
@@ -18,7 +19,9 @@ export function dumpKernel(kernel: KernelState, serviceName: (id: number) => str
 	}
 	for (const backend of kernel.backends.values()) {
 		if (!isValid(backend)) continue;
-		lines.push(`backend ${backendName(backend)}${backend.flags & BackendFlag.LOCAL ? ' local' : ''}`);
+		const local = backend.flags & BackendFlag.LOCAL ? ' local' : '';
+		const service = serviceName(backend.serviceId) ?? backend.serviceId;
+		lines.push(`backend ${backendName(backend)} service ${service}${local}`);
 	}
 	for (const key of kernel.sourceRanges.values()) {
 		const [range] = sourceRangeName(key).split(' ');
@@ -30,7 +33,7 @@ export function dumpKernel(kernel: KernelState, serviceName: (id: number) => str
 	return `${lines.sort().join('\n')}\n`;
 }
 
-/** Addresses, and what their bits say of others. */
+/** Lines of the addresses, and one for words of bits that differ from them. */
 function addressLines({ addresses, addressBits }: KernelState): string[] {
 	const expected = new AddressBits();
 	for (const { addr } of addresses.values()) expected.add(addr);

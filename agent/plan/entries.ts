@@ -13,14 +13,17 @@ import { PROTOCOLS } from './kernel.ts';
 export interface BackendEntry {
 	readonly id: number;
 	readonly backend: model.Backend;
-	/** Services that use it, and those of them that say it is on this node. */
+	/** Id of its Service port. */
+	readonly serviceId: number;
+	/** While a Service replaces itself there are two users, of which one may be local. */
 	users: number;
 	localUsers: number;
 }
 
 export interface TableEntry {
-	/** Size and sorted backends: one table for all that have the same. */
+	/** Service port, size and sorted backends: frontends share a table if all of these are equal. */
 	readonly name: string;
+	readonly serviceId: number;
 	readonly ref: number;
 	readonly size: number;
 	/** Sorted by key. */
@@ -35,20 +38,20 @@ export interface FrontendEntry {
 	readonly owner: string;
 }
 
-/** An address of Services, of which some port of each is served. */
+/** An address of Services that does not belong to the node. */
 export interface AddressEntry {
 	readonly addr: Uint8Array;
-	/** enum service_address_flag by Service: what each of them says of it. */
+	/** enum service_address_flag, by key of the Service that sets it. */
 	readonly users: Map<string, number>;
 }
 
-/** What a Service has taken; it is given back in one piece. */
+/** Resources of one Service. They are released together. */
 export interface Held {
 	readonly frontends: Map<string, FrontendEntry>;
 	readonly tables: TableEntry[];
 	readonly backends: { readonly entry: BackendEntry; readonly local: boolean }[];
 	readonly ports: Set<string>;
-	/** By address: what this Service says of it. */
+	/** Flags that this Service sets, by address. */
 	readonly addresses: Map<string, { readonly addr: Uint8Array; flags: number }>;
 	readonly sourceRanges: Map<string, SourceRangeKey>;
 }
@@ -64,12 +67,12 @@ export function emptyHeld(): Held {
 	};
 }
 
-/** There is no id or table memory left. The Service stays as it was. */
+/** No id or table memory is left. The Service stays unchanged. */
 export class CapacityError extends Error {
 	override readonly name = 'CapacityError';
 }
 
-/** Names of what may differ from the kernel. */
+/** Names of entries that may differ from the kernel. */
 export interface Touched {
 	readonly frontends: Set<string>;
 	/** Ids. */
@@ -93,7 +96,7 @@ export function flagsOf(frontend: model.Frontend): number {
 	return KIND_FLAGS[frontend.kind] | loopback | drop | (frontend.sources ? FrontendFlag.RANGES : 0);
 }
 
-/** What a frontend says of its address. */
+/** Flags that a frontend sets for its address. */
 export function addressFlags(frontend: model.Frontend): number {
 	const { CLUSTERIP, USABLE_EXTERNAL, USABLE_INTERNAL } = ServiceAddressFlag;
 	const usable = frontend.scope === 'external' ? USABLE_EXTERNAL : USABLE_INTERNAL;
@@ -114,8 +117,8 @@ export function frontendKey(frontend: model.Frontend): FrontendKey {
 }
 
 /** @param backends sorted */
-export function tableName(size: number, backends: readonly string[]): string {
-	return `${size} ${backends.join(' ')}`;
+export function tableName(serviceId: number, size: number, backends: readonly string[]): string {
+	return `${serviceId} ${size} ${backends.join(' ')}`;
 }
 
 export function adoptedName(id: number): string {

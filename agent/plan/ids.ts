@@ -1,15 +1,15 @@
-/** How long a freed id or table region rests: what a packet on its way has read must not change its meaning. */
+/** Time before a freed id or table region is reused, ms: packets in flight may still use it. */
 export const REST_MS = 1000;
 
-/** Ids 1..limit-1, one for each key, kept for as long as the key is held and some time longer. */
+/** Ids 1..limit-1, one for each key. A key keeps its id while it is held, and for a rest after. */
 export class IdPool {
 	readonly #limit: number;
 	readonly #ids = new Map<string, number>();
 	/** Ids in use or resting. */
 	readonly #taken = new Set<number>();
-	/** Keys that were let go: before and after the kernel has acknowledged that. */
+	/** Released keys. The kernel has not acknowledged their release yet. */
 	readonly #released = new Set<string>();
-	/** Since when, the longest first. */
+	/** Released keys with the time of the acknowledgement, oldest first. */
 	readonly #resting = new Map<string, number>();
 	#next = 1;
 
@@ -17,7 +17,7 @@ export class IdPool {
 		this.#limit = limit;
 	}
 
-	/** Takes over what the kernel has: the key gets this id when it is asked for, and nobody else before a rest. */
+	/** Adopts an id from the kernel. Another key gets the id only after a rest. */
 	seed(key: string, id: number): void {
 		if (id < 1 || id >= this.#limit || this.#taken.has(id) || this.#ids.has(key)) return;
 		this.#ids.set(key, id);
@@ -25,7 +25,7 @@ export class IdPool {
 		this.#released.add(key);
 	}
 
-	/** Gives the id of a key to another key that has none, so that what is known by another name keeps its id. */
+	/** Moves the id of a key to another key that has none, so that a renamed entry keeps its id. */
 	rename(from: string, to: string): void {
 		const id = this.#ids.get(from);
 		if (id === undefined || this.#ids.has(to)) return;
@@ -39,7 +39,10 @@ export class IdPool {
 		return this.#ids.has(key);
 	}
 
-	/** The key's id; a key that was let go gets its old id back while that rests. @returns undefined when full */
+	/**
+	 * The id of a key. A released key gets its old id back while that rests.
+	 * @returns undefined when full
+	 */
 	acquire(key: string, now: number): number | undefined {
 		this.#released.delete(key);
 		const known = this.#ids.get(key);
@@ -55,12 +58,12 @@ export class IdPool {
 		return id;
 	}
 
-	/** The key is held no more. Its id rests from the next settle() on. */
+	/** The key is no longer held. Its id rests from the next settle(). */
 	release(key: string): void {
 		if (this.#ids.has(key)) this.#released.add(key);
 	}
 
-	/** The kernel has acknowledged everything that was released. */
+	/** The kernel has acknowledged all releases. */
 	settle(now: number): void {
 		for (const key of this.#released) this.#resting.set(key, now);
 		this.#released.clear();
@@ -77,7 +80,7 @@ export class IdPool {
 		}
 	}
 
-	/** The lowest: a dump stays short. */
+	/** The lowest free id, which keeps a dump short. */
 	#free(): number | undefined {
 		while (this.#next < this.#limit && this.#taken.has(this.#next)) this.#next++;
 		return this.#next < this.#limit ? this.#next : undefined;

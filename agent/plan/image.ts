@@ -18,18 +18,24 @@ import {
 	tableName,
 } from './entries.ts';
 import { IdPool } from './ids.ts';
-import { backendName, isValid, type KernelState, sourceRangeName, tableChunks } from './kernel.ts';
+import {
+	backendKey,
+	backendName,
+	isValid,
+	type KernelState,
+	sourceRangeName,
+	tableChunks,
+} from './kernel.ts';
 import { type Limits, sizeFor } from './limits.ts';
-import { contentNames } from './table-content.ts';
+import { tableParts } from './table-content.ts';
 import { TableSpace } from './table-space.ts';
 
 /**
- * What the maps shall hold. Services are put in one by one; entries that they share are counted, and what nobody
- * uses any more goes at collect(). Ids, and the places of tables, come from the kernel's state when it has them.
+ * Desired content of the maps. place() and remove() change one Service each; collect() removes
+ * unused entries. The image takes over ids and table places from a kernel that has them.
  */
 export class Image {
 	readonly frontends = new Map<string, FrontendEntry>();
-	readonly backends = new Map<string, BackendEntry>();
 	readonly backendsById = new Map<number, BackendEntry>();
 	readonly tables = new Map<string, TableEntry>();
 	readonly tablesByRef = new Map<number, TableEntry>();
@@ -45,15 +51,24 @@ export class Image {
 	};
 	readonly space: TableSpace;
 	readonly #limits: Limits;
+	/** By id of the Service port, then by address, port and protocol. */
+	readonly #backends = new Map<number, Map<string, BackendEntry>>();
 	readonly #backendIds: IdPool;
 	readonly #serviceIds = new IdPool(2 ** 32);
+	/** By address, port and protocol: number of Service ports that have the endpoint. */
+	readonly #endpointUsers = new Map<string, number>();
 	readonly #portUsers = new Map<string, number>();
 	readonly #portNames = new Map<number, string>();
 	readonly #held = new Map<string, Held>();
-	/** Until the first collect(): Service ids by frontend, as the kernel has them. */
+	/** Until the first collect(): ids of Service ports by frontend, as in the kernel. */
 	readonly #adopted = new Map<string, number>();
-	/** What may be unused at the next collect(). */
-	readonly #idle = { backends: new Set<string>(), tables: new Set<string>(), ports: new Set<string>() };
+	/** Entries that may be unused at the next collect(). */
+	readonly #idle = {
+		/** By {@link backendKey}. */
+		backends: new Map<string, { readonly serviceId: number; readonly name: string }>(),
+		tables: new Set<string>(),
+		ports: new Set<string>(),
+	};
 
 	constructor(limits: Limits) {
 		this.#limits = limits;
@@ -61,35 +76,44 @@ export class Image {
 		this.space = new TableSpace(limits.chunks, limits.segments);
 	}
 
-	/** Takes over the kernel's ids and table places. For an empty image. */
+	/** Takes over the kernel's ids and table places. The image must be empty. */
 	adopt(kernel: KernelState): void {
 		for (const [id, value] of kernel.backends) {
-			const key = backendName(value);
-			if (!isValid(value) || this.backends.has(key)) continue;
+			if (!isValid(value)) continue;
+			const { serviceId } = value;
+			const name = backendName(value);
+			const key = backendKey(name, serviceId);
 			this.#backendIds.seed(key, id);
-			this.#idle.backends.add(key);
+			this.#idle.backends.set(key, { serviceId, name });
+			this.#serviceIds.seed(adoptedName(value.serviceId), value.serviceId);
 		}
 		for (const [name, { value }] of kernel.frontends) {
 			this.#adopted.set(name, value.serviceId);
 			this.#serviceIds.seed(adoptedName(value.serviceId), value.serviceId);
 		}
 		for (const [ref, { size, content }] of [...kernel.tables].sort(([a], [b]) => a - b)) {
-			const backends = content && contentNames(content, size, kernel.backends);
-			if (!backends || !this.space.reserve(ref, tableChunks(size, backends.length))) continue;
-			const name = tableName(size, backends);
-			if (this.tables.has(name)) this.space.release(ref, tableChunks(size, backends.length));
-			else this.#addTable({ name, ref, size, backends, users: 0 });
+			const parts = content && tableParts(content, size, kernel.backends);
+			if (!parts || !this.space.reserve(ref, tableChunks(size, parts.backends.length))) continue;
+			const name = tableName(parts.serviceId, size, parts.backends);
+			if (this.tables.has(name)) this.space.release(ref, tableChunks(size, parts.backends.length));
+			else this.#addTable({ name, ref, size, ...parts, users: 0 });
 			this.#idle.tables.add(name);
 		}
 	}
 
-	/** Id of a Service port's name, for people. */
+	/** Name of the Service port with this id, for people. */
 	serviceName(id: number): string | undefined {
 		return this.#portNames.get(id);
 	}
 
-	backendId(key: string): number {
-		return this.backends.get(key)!.id;
+	/** @param name `10.0.0.1:80/tcp` */
+	backendOf(serviceId: number, name: string): BackendEntry | undefined {
+		return this.#backends.get(serviceId)?.get(name);
+	}
+
+	/** Whether some Service port has this endpoint, `10.0.0.1:80/tcp`. */
+	hasEndpoint(name: string): boolean {
+		return this.#endpointUsers.has(name);
 	}
 
 	frontendsOf(service: string): ReadonlyMap<string, FrontendEntry> {
@@ -97,8 +121,9 @@ export class Image {
 	}
 
 	/**
-	 * Puts a Service in, in place of what it had. @param owns whether it may have an address
-	 * @throws CapacityError and leaves it as it was
+	 * Adds a Service, or replaces it.
+	 * @param owns whether it owns a claim
+	 * @throws CapacityError and leaves the Service unchanged
 	 */
 	place(service: model.Translation, owns: (claim: string) => boolean, now: number): void {
 		const held = emptyHeld();
@@ -128,7 +153,7 @@ export class Image {
 		if (before) this.#drop(service, before, emptyHeld());
 	}
 
-	/** Ends what nobody uses. Call when all changes of a sync are in. */
+	/** Removes unused entries. Call it after all changes of a sync. */
 	collect(): void {
 		for (const name of this.#idle.tables) {
 			const table = this.tables.get(name);
@@ -137,14 +162,11 @@ export class Image {
 			this.tablesByRef.delete(table.ref);
 			this.space.release(table.ref, tableChunks(table.size, table.backends.length));
 		}
-		for (const key of this.#idle.backends) {
-			const entry = this.backends.get(key);
+		for (const [key, { serviceId, name }] of this.#idle.backends) {
+			const entry = this.backendOf(serviceId, name);
 			if (entry && entry.users > 0) continue;
 			this.#backendIds.release(key);
-			if (!entry) continue;
-			this.backends.delete(key);
-			this.backendsById.delete(entry.id);
-			this.touched.backends.add(entry.id);
+			if (entry) this.#removeBackend(entry);
 		}
 		for (const port of this.#idle.ports) {
 			if (this.#portUsers.has(port)) continue;
@@ -154,7 +176,7 @@ export class Image {
 		this.#adopted.clear();
 	}
 
-	/** Everything up to here is in the kernel. */
+	/** The kernel has acknowledged all changes. */
 	settle(now: number): void {
 		for (const names of Object.values(this.touched)) names.clear();
 		this.#backendIds.settle(now);
@@ -164,13 +186,14 @@ export class Image {
 
 	#take(service: model.Translation, owns: (claim: string) => boolean, held: Held, now: number): void {
 		const own = service.frontends.filter((frontend) => owns(frontend.claim));
-		const backends = new Map(service.kept.map((backend) => [backend.key, backend]));
-		for (const frontend of own) for (const backend of frontend.backends) backends.set(backend.key, backend);
-		for (const backend of backends.values()) held.backends.push(this.#takeBackend(backend, now));
+		// adopts the ids of the kernel's frontends before any backend acquires one
+		const ids = own.map((frontend) => this.#takeFrontendsPort(frontend, held, now));
+		const backends = new Set([...service.kept, ...own.flatMap((frontend) => frontend.backends)]);
+		for (const backend of backends) held.backends.push(this.#takeBackend(backend, held, now));
 		const tables = new Map<string, TableEntry>();
-		for (const frontend of own) {
+		for (const [i, frontend] of own.entries()) {
 			const name = `${frontend.claim} ${frontend.scope}`;
-			const value = this.#frontendValue(frontend, tables, held, now);
+			const value = this.#frontendValue(frontend, ids[i]!, tables, held, now);
 			held.frontends.set(name, { key: frontendKey(frontend), value, owner: service.key });
 			for (const range of frontend.sources ?? []) {
 				const key = sourceRangeKey(value.serviceId, range);
@@ -185,23 +208,22 @@ export class Image {
 
 	#frontendValue(
 		frontend: model.Frontend,
+		serviceId: number,
 		tables: Map<string, TableEntry>,
 		held: Held,
 		now: number,
 	): Frontend {
 		const size = sizeFor(frontend, this.#limits);
-		const name = tableName(
-			size,
-			frontend.backends.map((b) => b.key),
-		);
+		const backends = frontend.backends.map((b) => b.key);
+		const name = tableName(serviceId, size, backends);
 		let table = tables.get(name);
 		if (!table && size > 0) {
-			table = this.#takeTable(name, size, frontend.backends, now);
+			table = this.#takeTable({ name, serviceId, size, backends }, now);
 			tables.set(name, table);
 			held.tables.push(table);
 		}
 		return {
-			serviceId: this.#takePort(frontend, held, now),
+			serviceId,
 			flags: flagsOf(frontend),
 			table: table?.ref ?? 0,
 			tableSize: size,
@@ -210,22 +232,46 @@ export class Image {
 		};
 	}
 
-	#takeBackend(backend: model.Backend, now: number): Held['backends'][number] {
-		let entry = this.backends.get(backend.key);
+	#takeBackend(backend: model.Backend, held: Held, now: number): Held['backends'][number] {
+		const serviceId = this.#takePort(backend.portKey, held, now);
+		let entry = this.backendOf(serviceId, backend.key);
 		if (!entry) {
-			const id = this.#backendIds.acquire(backend.key, now);
+			const id = this.#backendIds.acquire(backendKey(backend.key, serviceId), now);
 			if (id === undefined) throw new CapacityError(`no id is left for backend ${backend.key}`);
-			entry = { id, backend, users: 0, localUsers: 0 };
-			this.backends.set(backend.key, entry);
-			this.backendsById.set(id, entry);
-			this.touched.backends.add(id);
+			entry = { id, backend, serviceId, users: 0, localUsers: 0 };
+			this.#addBackend(entry);
 		}
 		entry.users += 1;
 		if (backend.local && entry.localUsers++ === 0) this.touched.backends.add(entry.id);
 		return { entry, local: backend.local };
 	}
 
-	#takeTable(name: string, size: number, backends: readonly model.Backend[], now: number): TableEntry {
+	#addBackend(entry: BackendEntry): void {
+		const { id, serviceId, backend } = entry;
+		const own = this.#backends.get(serviceId) ?? new Map<string, BackendEntry>();
+		this.#backends.set(serviceId, own.set(backend.key, entry));
+		this.backendsById.set(id, entry);
+		this.#countEndpoint(backend.key, 1);
+		this.touched.backends.add(id);
+	}
+
+	#removeBackend({ id, serviceId, backend }: BackendEntry): void {
+		const own = this.#backends.get(serviceId)!;
+		own.delete(backend.key);
+		if (own.size === 0) this.#backends.delete(serviceId);
+		this.backendsById.delete(id);
+		this.#countEndpoint(backend.key, -1);
+		this.touched.backends.add(id);
+	}
+
+	#countEndpoint(name: string, by: 1 | -1): void {
+		const users = (this.#endpointUsers.get(name) ?? 0) + by;
+		if (users > 0) this.#endpointUsers.set(name, users);
+		else this.#endpointUsers.delete(name);
+	}
+
+	#takeTable(wanted: Omit<TableEntry, 'ref' | 'users'>, now: number): TableEntry {
+		const { name, size, backends } = wanted;
 		const found = this.tables.get(name);
 		if (found) {
 			// an adopted table may have drifted
@@ -236,7 +282,7 @@ export class Image {
 			throw new CapacityError(`${backends.length} backends need more than ${size} slots`);
 		const ref = this.space.allocate(tableChunks(size, backends.length), now);
 		if (ref === undefined) throw new CapacityError(`no memory is left for a table of ${size} slots`);
-		const table = { name, ref, size, backends: backends.map((b) => b.key), users: 1 };
+		const table = { ...wanted, ref, users: 1 };
 		this.#addTable(table);
 		this.touched.tables.add(ref);
 		return table;
@@ -247,11 +293,16 @@ export class Image {
 		this.tablesByRef.set(table.ref, table);
 	}
 
-	#takePort(frontend: model.Frontend, held: Held, now: number): number {
+	/** A frontend that the kernel has keeps the id of its Service port. */
+	#takeFrontendsPort(frontend: model.Frontend, held: Held, now: number): number {
 		const key = frontend.portKey;
 		const adopted = this.#adopted.get(`${frontend.claim} ${frontend.scope}`);
 		if (adopted !== undefined && !this.#serviceIds.has(key))
 			this.#serviceIds.rename(adoptedName(adopted), key);
+		return this.#takePort(key, held, now);
+	}
+
+	#takePort(key: string, held: Held, now: number): number {
 		const id = this.#serviceIds.acquire(key, now);
 		if (id === undefined) throw new CapacityError(`no id is left for Service port ${key}`);
 		this.#portNames.set(id, key);
@@ -260,7 +311,10 @@ export class Image {
 		return id;
 	}
 
-	/** A Service says something of an address. @param flags undefined: nothing any more */
+	/**
+	 * Sets a Service's flags of an address.
+	 * @param flags undefined: the Service no longer has the address
+	 */
 	#say(ip: string, addr: Uint8Array, service: string, flags: number | undefined): void {
 		let entry = this.addresses.get(ip);
 		if (!entry) {
@@ -297,7 +351,9 @@ export class Image {
 		for (const { entry, local } of held.backends) {
 			entry.users -= 1;
 			if (local && --entry.localUsers === 0) this.touched.backends.add(entry.id);
-			if (entry.users === 0) this.#idle.backends.add(entry.backend.key);
+			if (entry.users > 0) continue;
+			const { serviceId, backend } = entry;
+			this.#idle.backends.set(backendKey(backend.key, serviceId), { serviceId, name: backend.key });
 		}
 		for (const table of held.tables) {
 			table.users -= 1;

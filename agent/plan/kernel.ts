@@ -4,6 +4,7 @@ import {
 	BackendFlag,
 	backendCodec,
 	type Frontend,
+	FrontendFlag,
 	type FrontendKey,
 	FrontendScope,
 	frontendCodec,
@@ -22,10 +23,12 @@ import type { ServiceMaps } from '../bpf/port.ts';
 import { type Cidr, cidrBytes } from '../model/cidr.ts';
 import { endpointText, ipOfBytes } from '../model/ip.ts';
 
-/** What the kernel has acknowledged, by the same names that the image uses. */
+/** State that the kernel has acknowledged, with the names of the image. */
 export interface KernelState {
 	/** By {@link frontendName}. */
 	readonly frontends: Map<string, { readonly key: FrontendKey; readonly value: Frontend }>;
+	/** In the same map: frontends without a Service, kept for their TCP connections. */
+	readonly ended: Map<string, FrontendKey>;
 	/** By id: every entry that is not all zeros. */
 	readonly backends: Map<number, Backend>;
 	/** By reference: tables that frontends refer to, or that the image has. */
@@ -39,10 +42,10 @@ export interface KernelState {
 	serviceCidrs: ServiceCidrs;
 }
 
-/** What is the node's own, and no Service's. */
+/** Values of the node itself, without a Service. */
 export type NodeValues = Pick<KernelState, 'settings' | 'serviceCidrs'>;
 
-/** Where a table lies. */
+/** Location of a table. */
 export interface TablePlace {
 	/** segment << 16 | first chunk */
 	readonly ref: number;
@@ -55,7 +58,7 @@ export interface KernelTable {
 	readonly size: number;
 	/** Whole chunks, as read. */
 	readonly content?: Uint8Array;
-	/** Instead of a content: the table of the image that was written here and acknowledged. */
+	/** Instead of content: the table of the image that was written here and acknowledged. */
 	readonly written?: object;
 }
 
@@ -71,7 +74,7 @@ export function frontendName(key: FrontendKey): string {
 	return `${endpointText(ipOfBytes(key.addr), key.port)}/${protocolName(key.proto)} ${scope}`;
 }
 
-/** `10.0.0.0/8 of 3`: a range of a Service port's id. */
+/** `10.0.0.0/8 of 3`: a range, and the id of its Service port. */
 export function sourceRangeName({ prefixLen, serviceId, addr }: SourceRangeKey): string {
 	const ip = ipOfBytes(addr);
 	return `${ip.text}/${prefixLen - 32 - (ip.family === 4 ? 96 : 0)} of ${serviceId}`;
@@ -82,6 +85,11 @@ export function backendName(backend: Pick<Backend, 'addr' | 'port' | 'proto'>): 
 	return `${endpointText(ipOfBytes(backend.addr), backend.port)}/${protocolName(backend.proto)}`;
 }
 
+/** `10.244.1.2:8080/tcp of 3`: an endpoint, and the id of its Service port. */
+export function backendKey(name: string, serviceId: number): string {
+	return `${name} of ${serviceId}`;
+}
+
 export function isValid(backend: Backend | undefined): backend is Backend {
 	return backend !== undefined && (backend.flags & BackendFlag.VALID) !== 0;
 }
@@ -90,7 +98,7 @@ export function chunksOf(size: number): number {
 	return Math.ceil(size / TABLE_CHUNK_SLOTS);
 }
 
-/** Chunks of a table: its slots, then from a whole chunk on the list of its backends. */
+/** Chunks of a table: its slots, then the list of its backends, which begins with a new chunk. */
 export function tableChunks(size: number, backends: number): number {
 	return chunksOf(size) + chunksOf(backends);
 }
@@ -98,6 +106,7 @@ export function tableChunks(size: number, backends: number): number {
 export function emptyKernel(): KernelState {
 	return {
 		frontends: new Map(),
+		ended: new Map(),
 		backends: new Map(),
 		tables: new Map(),
 		sourceRanges: new Map(),
@@ -110,7 +119,7 @@ export function emptyKernel(): KernelState {
 
 const none = (): Uint8Array => new Uint8Array(16);
 
-/** @param cidrs as many as fit at most */
+/** @param cidrs at most SERVICE_CIDRS_MAX */
 export function serviceCidrsOf(cidrs: readonly Cidr[]): ServiceCidrs {
 	const cidr = Array.from({ length: SERVICE_CIDRS_MAX }, (_, i) => {
 		return cidrs[i] ? cidrBytes(cidrs[i]) : { net: none(), mask: none() };
@@ -119,14 +128,16 @@ export function serviceCidrsOf(cidrs: readonly Cidr[]): ServiceCidrs {
 }
 
 /**
- * Reads everything that an agent before this one, or this one, has written.
- * @param known tables to read though no frontend may refer to them
+ * Reads everything that this agent, or an earlier one, has written.
+ * @param known tables to read even if no frontend refers to them
  */
 export function readKernel(maps: ServiceMaps, known: Iterable<TablePlace> = []): KernelState {
 	const state = emptyKernel();
 	for (const [rawKey, rawValue] of maps.frontends.entries()) {
 		const key = frontendKeyCodec.decode(rawKey);
-		state.frontends.set(frontendName(key), { key, value: frontendCodec.decode(rawValue) });
+		const value = frontendCodec.decode(rawValue);
+		if ((value.flags & FrontendFlag.ENDED) !== 0) state.ended.set(frontendName(key), key);
+		else state.frontends.set(frontendName(key), { key, value });
 	}
 	for (const [rawKey, rawValue] of maps.backends.entries()) {
 		if (rawValue.every((byte) => byte === 0)) continue;
@@ -154,7 +165,7 @@ function readAddresses(maps: ServiceMaps, state: KernelState): void {
 	}
 }
 
-/** Segments are read from the start to the last chunk in use: one dump each is far cheaper than chunk by chunk. */
+/** Reads each segment in one dump up to its last used chunk: far cheaper than chunk by chunk. */
 function readTables(maps: ServiceMaps, state: KernelState, known: Iterable<TablePlace>): void {
 	const { count, chunks } = maps.tables;
 	const end = new Array<number>(count).fill(0);

@@ -1,16 +1,16 @@
 import { tableSize } from '../maglev/size.ts';
 import type { Frontend } from '../model/translate.ts';
 
-/** Sizes of the maps, and how large tables are. */
+/** Capacities of the maps, and the size of tables. */
 export interface Limits {
 	/** Entries. */
 	readonly frontends: number;
 	readonly backends: number;
 	readonly sourceRanges: number;
-	/** Chunks in a segment, and segments. */
+	/** Chunks in a segment, and the number of segments. */
 	readonly chunks: number;
 	readonly segments: number;
-	/** Fixed size of every table; undefined: by its number of backends. */
+	/** Fixed size of every table; undefined: depends on the number of backends. */
 	readonly tableSize?: number | undefined;
 }
 

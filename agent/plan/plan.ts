@@ -7,49 +7,60 @@ import type {
 	SourceRangeKey,
 } from '../abi/layout.ts';
 import { ipOfBytes } from '../model/ip.ts';
-import { backendName, frontendName, sourceRangeName } from './kernel.ts';
+import { backendKey, backendName, frontendName, sourceRangeName } from './kernel.ts';
 
-/** Chunks of one table, one after the other in one segment. */
+/** Consecutive chunks of one table, in one segment. */
 export interface ChunkWrite {
 	readonly segment: number;
 	/** Index of the first chunk. */
 	readonly first: number;
-	/** 64 bytes a chunk. */
+	/** 64 bytes for each chunk. */
 	readonly content: Uint8Array;
 }
 
-/** A table as it is after the plan. */
+/** A table after the plan. */
 export interface TableWrite {
 	readonly ref: number;
 	readonly size: number;
 	/** The image's table. */
 	readonly table: object;
-	/** Empty: nothing of it differs. */
+	/** Empty: the kernel's content is equal. */
 	readonly chunks: readonly ChunkWrite[];
 }
 
 /**
- * All writes of one sync, in the order in which they are done: what is referred to before what refers to it, and
- * the other way round where something goes, so that no packet sees a hole.
+ * All writes of one sync, in order. An entry is written before the entries that refer to it, and
+ * deleted after them, so that no packet finds a dangling reference.
  */
 export interface Plan {
-	/** Frontends that the kernel has before it. */
-	readonly known: number;
+	/** Entries in the kernel's maps before the plan. */
+	readonly known: {
+		readonly frontends: number;
+		readonly sourceRanges: number;
+		readonly addresses: number;
+	};
 	readonly settings: Settings | undefined;
+	/**
+	 * A packet to an address in these ranges that no Service has is dropped. So old ranges are
+	 * removed before any other write, and new ones are added last. `keptServiceCidrs` are the ranges
+	 * of both.
+	 */
 	readonly serviceCidrs: ServiceCidrs | undefined;
+	readonly keptServiceCidrs: ServiceCidrs | undefined;
 	/** Segments that must exist. */
 	readonly segments: number;
 	readonly backends: readonly { readonly id: number; readonly value: Backend }[];
 	readonly tables: readonly TableWrite[];
 	readonly frontends: readonly { readonly key: FrontendKey; readonly value: Frontend }[];
 	readonly goneFrontends: readonly FrontendKey[];
-	/** Their ids name nothing any more. */
+	/** Cleared entries: their ids name no backend any more. */
 	readonly goneBackends: readonly { readonly id: number; readonly value: Backend }[];
-	/** Written before the frontends that they are of; what is gone goes behind them. */
+	/** Written before the frontends that use them, and deleted after those. */
 	readonly sourceRanges: readonly SourceRangeKey[];
 	readonly goneSourceRanges: readonly SourceRangeKey[];
 	/**
-	 * Written behind the frontends, and gone before them: while an address has not all of its ports, none is refused.
+	 * Written after the frontends, and deleted before them: while ports of an address are missing,
+	 * none is refused.
 	 */
 	readonly addresses: readonly { readonly addr: Uint8Array; readonly flags: number }[];
 	readonly goneAddresses: readonly Uint8Array[];
@@ -100,7 +111,9 @@ export function printPlan(plan: Plan): string {
 	}
 	if (plan.serviceCidrs) lines.push(`set ${plan.serviceCidrs.count} service CIDRs`);
 	for (const { id, value } of plan.backends) {
-		lines.push(`set backend ${id} ${backendName(value)} flags ${value.flags} generation ${value.generation}`);
+		const { serviceId, flags, generation } = value;
+		const name = backendKey(backendName(value), serviceId);
+		lines.push(`set backend ${id} ${name} flags ${flags} generation ${generation}`);
 	}
 	for (const { segment, first, content } of plan.tables.flatMap((table) => table.chunks)) {
 		lines.push(`set table ${segment}:${first} ${content.length / 64} chunks`);
@@ -119,7 +132,8 @@ export function printPlan(plan: Plan): string {
 	for (const key of plan.goneFrontends) lines.push(`delete frontend ${frontendName(key)}`);
 	for (const key of plan.goneSourceRanges) lines.push(`delete source range ${sourceRangeName(key)}`);
 	for (const { id, value } of plan.goneBackends) {
-		lines.push(`clear backend ${id} ${backendName(value)} generation ${value.generation}`);
+		const name = backendKey(backendName(value), value.serviceId);
+		lines.push(`clear backend ${id} ${name} generation ${value.generation}`);
 	}
 	return lines.join('\n');
 }

@@ -9,14 +9,17 @@ import type { KernelState, NodeValues } from './kernel.ts';
 import type { Limits } from './limits.ts';
 import type { Plan } from './plan.ts';
 
-/** From translated Services to plans: settles conflicts and capacity, keeps the image, compares it with the kernel. */
+/**
+ * Turns translated Services into plans: settles conflicts and capacity, keeps the image, and
+ * compares it with the kernel.
+ */
 export class Planner {
 	readonly image: Image;
 	readonly translations = new Map<string, Translation>();
 	readonly #claims = new Claims();
 	readonly #admission: Admission;
 	#refused = new Map<string, string>();
-	/** Services that must be placed anew. */
+	/** Services that must be placed again. */
 	readonly #stale = new Set<string>();
 	readonly #failed = new Map<string, string>();
 
@@ -25,7 +28,7 @@ export class Planner {
 		this.#admission = new Admission(limits);
 	}
 
-	/** @param service undefined: it is gone, or nothing of it is served */
+	/** @param service undefined: it is gone, or is not served */
 	update(key: string, service: Translation | undefined): void {
 		const wanted = service && (service.frontends.length > 0 || service.kept.length > 0) ? service : undefined;
 		if (!wanted && !this.translations.has(key)) return;
@@ -36,14 +39,14 @@ export class Planner {
 		for (const other of this.#claims.update(key, wanted)) this.#stale.add(other);
 	}
 
-	/** Some Service waits for memory that will be free after a rest. */
+	/** Whether a Service waits for resources that still rest. */
 	get waiting(): boolean {
 		return this.#failed.size > 0;
 	}
 
 	/**
-	 * Brings the image up to date and says what to write.
-	 * @param everything compare all of it, not only what changed since the last settled plan
+	 * Updates the image and plans the writes.
+	 * @param everything compares all entries, not only those changed since the last settled plan
 	 */
 	plan(node: NodeValues, kernel: KernelState, now: number, everything: boolean): Plan {
 		const before = this.#refused;
@@ -53,7 +56,7 @@ export class Planner {
 		}
 		const stale = [...this.#stale, ...this.#failed.keys()];
 		this.#failed.clear();
-		// what goes first makes room for what comes
+		// old Services make room for new ones first
 		for (const key of stale) if (!this.#wanted(key)) this.image.remove(key);
 		for (const key of new Set(stale)) this.#place(key, now);
 		this.#stale.clear();
@@ -61,7 +64,7 @@ export class Planner {
 		return diff(this.image, node, kernel, everything ? undefined : this.image.touched);
 	}
 
-	/** Services, or addresses of them, that are not served though they are valid. */
+	/** Valid Services, or addresses of them, that are not served. */
 	problems(): Problem[] {
 		const problems: Problem[] = [];
 		for (const [key, reason] of [...this.#refused, ...this.#failed]) {
@@ -74,7 +77,7 @@ export class Planner {
 		return problems;
 	}
 
-	/** Why a Service is not served at all; undefined: it is. */
+	/** Reason why a Service is not served at all; undefined: it is served. */
 	refusal(key: string): string | undefined {
 		return this.#refused.get(key) ?? this.#failed.get(key);
 	}

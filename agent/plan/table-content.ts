@@ -2,7 +2,18 @@ import { type Backend, TABLE_CHUNK_SLOTS } from '../abi/layout.ts';
 import { maglevTable } from '../maglev/table.ts';
 import { backendName, chunksOf, isValid, tableChunks } from './kernel.ts';
 
-/** The chunks of a table: the ids of its slots, then of its backends; the rest of each part's last chunk is zero. @param keys sorted backends */
+/** Inputs from which a table was made. */
+export interface TableParts {
+	/** The Service port's id. */
+	readonly serviceId: number;
+	/** Sorted keys. */
+	readonly backends: readonly string[];
+}
+
+/**
+ * Chunks of a table: ids of its slots, then of its backends, each padded with zeros to a chunk.
+ * @param keys sorted backends
+ */
 export function tableContent(
 	keys: readonly string[],
 	size: number,
@@ -10,7 +21,7 @@ export function tableContent(
 ): Uint8Array {
 	const ids = Uint32Array.from(keys, idOf);
 	const table = maglevTable(keys, size);
-	// as struct table_chunk: this process and the kernel have the same, little-endian, byte order
+	// as struct table_chunk: this process and the kernel share the little-endian byte order
 	const words = new Uint32Array(tableChunks(size, keys.length) * TABLE_CHUNK_SLOTS);
 	for (let slot = 0; slot < table.length; slot++) words[slot] = ids[table[slot]!]!;
 	words.set(ids, chunksOf(size) * TABLE_CHUNK_SLOTS);
@@ -18,15 +29,16 @@ export function tableContent(
 }
 
 /**
- * The backends that a table was made of. A Maglev table gives all the same share, so an id with less than half of
- * the largest share, or one that names no backend, is damage and not part of it.
- * @returns sorted keys; undefined when nothing can be made of it
+ * Recovers the backends of a table. A Maglev table gives all of them the same share. Damaged ids
+ * are therefore ignored: those with less than half of the largest share, those without a backend,
+ * and those of another Service port than the first.
+ * @returns undefined when no backend is left
  */
-export function contentNames(
+export function tableParts(
 	content: Uint8Array,
 	size: number,
 	backends: ReadonlyMap<number, Backend>,
-): string[] | undefined {
+): TableParts | undefined {
 	const shares = new Map<number, number>();
 	const words = new DataView(content.buffer, content.byteOffset, content.byteLength);
 	for (let slot = 0; slot < size; slot++) {
@@ -34,10 +46,13 @@ export function contentNames(
 		shares.set(id, (shares.get(id) ?? 0) + 1);
 	}
 	const largest = Math.max(...shares.values());
-	const keys: string[] = [];
+	const found: Backend[] = [];
 	for (const [id, share] of shares) {
 		const backend = backends.get(id);
-		if (isValid(backend) && share * 2 >= largest) keys.push(backendName(backend));
+		if (isValid(backend) && share * 2 >= largest) found.push(backend);
 	}
-	return keys.length === 0 ? undefined : [...new Set(keys)].sort();
+	const serviceId = found[0]?.serviceId;
+	if (serviceId === undefined) return undefined;
+	const keys = found.filter((backend) => backend.serviceId === serviceId).map(backendName);
+	return { serviceId, backends: [...new Set(keys)].sort() };
 }

@@ -1,33 +1,33 @@
 import { REST_MS } from './ids.ts';
 
-/** Where a table lies, in chunks from the start of segment 0; it never spans two segments. */
+/** Location of a table, in chunks from the start of segment 0. It never spans two segments. */
 interface Region {
 	readonly start: number;
 	readonly length: number;
 }
 
-/** The memory of Maglev tables: segments of equal size, first fit, freed regions rest before they are used again. */
+/** Memory of Maglev tables: equal segments, first fit; freed regions rest before their reuse. */
 export class TableSpace {
 	readonly #chunks: number;
 	readonly #limit: number;
 	#segments = 0;
-	/** Free regions by start; neighbours are merged, except over the border of a segment. */
+	/** Free regions by start. Neighbours are merged within a segment. */
 	readonly #holes: Region[] = [];
 	#released: Region[] = [];
 	#resting: { readonly region: Region; readonly since: number }[] = [];
 
-	/** @param chunks in a segment @param limit of segments */
+	/** @param chunks in a segment @param limit number of segments */
 	constructor(chunks: number, limit: number) {
 		this.#chunks = chunks;
 		this.#limit = limit;
 	}
 
-	/** Segments that must be there for what is allocated. */
+	/** Segments that the allocated tables need. */
 	get segments(): number {
 		return this.#segments;
 	}
 
-	/** @returns the reference as struct frontend has it (segment << 16 | chunk); undefined when there is no room */
+	/** @returns the reference as in struct frontend (segment << 16 | chunk); undefined when full */
 	allocate(length: number, now: number): number | undefined {
 		this.#wake(now);
 		let index = this.#holes.findIndex((hole) => hole.length >= length);
@@ -41,7 +41,7 @@ export class TableSpace {
 		return this.#ref(hole.start);
 	}
 
-	/** Takes a region that the kernel uses. @returns false when it is not a free region */
+	/** Reserves a region that the kernel uses. @returns false unless the region is free */
 	reserve(ref: number, length: number): boolean {
 		const segment = ref >>> 16;
 		const chunk = ref & 0xffff;
@@ -54,12 +54,12 @@ export class TableSpace {
 		return true;
 	}
 
-	/** The region is used no more. It rests from the next settle() on. */
+	/** The region is no longer used. It rests from the next settle(). */
 	release(ref: number, length: number): void {
 		this.#released.push({ start: (ref >>> 16) * this.#chunks + (ref & 0xffff), length });
 	}
 
-	/** The kernel has acknowledged everything that was released. */
+	/** The kernel has acknowledged all releases. */
 	settle(now: number): void {
 		for (const region of this.#released) this.#resting.push({ region, since: now });
 		this.#released = [];

@@ -2,7 +2,7 @@ import { endpointText } from '../model/ip.ts';
 import type { FrontendKind, Scope } from '../model/translate.ts';
 import type { Planner } from './planner.ts';
 
-/** A frontend as people read it. */
+/** A frontend, formatted for people. */
 export interface FrontendView {
 	/** `10.96.0.1:80`, `[fd00::1]:80` */
 	readonly address: string;
@@ -11,7 +11,7 @@ export interface FrontendView {
 	readonly scope: Scope;
 	/** Slots of its Maglev table; 0: no backend. */
 	readonly tableSize: number;
-	/** Without a backend: silence instead of a refusal. */
+	/** Without a backend: packets are dropped instead of refused. */
 	readonly drop: boolean;
 	/** 0: none. */
 	readonly affinitySeconds: number;
@@ -21,15 +21,15 @@ export interface FrontendView {
 export interface ServiceView {
 	/** namespace/name */
 	readonly service: string;
-	/** Ids of its ports, as counters have them: `80/tcp` -> 3. */
+	/** Ids of its ports, as in the counters: `80/tcp` -> 3. */
 	readonly ports: ReadonlyMap<string, number>;
-	/** Why nothing of it is served; undefined: it is. */
+	/** Reason why it is not served at all; undefined: it is served. */
 	readonly refused: string | undefined;
-	/** What is in the maps: an address that an older Service has is not here. */
+	/** Frontends in the maps, without addresses that another Service owns. */
 	readonly frontends: readonly FrontendView[];
 }
 
-/** Services of which a policy Local allows no endpoint here, though others have some, by that policy. */
+/** Services for which policy Local allows no endpoint here, though others have some, by policy. */
 export interface NoLocalEndpoints {
 	readonly internal: number;
 	readonly external: number;
@@ -43,7 +43,7 @@ export function noLocalEndpoints(planner: Planner): NoLocalEndpoints {
 	return { internal: count(true), external: count(false) };
 }
 
-/** Every Service that is served, by key. */
+/** All translated Services, sorted by key. */
 export function serviceViews(planner: Planner): ServiceView[] {
 	return [...planner.translations.keys()].sort().map((key) => serviceView(planner, key));
 }
@@ -66,7 +66,7 @@ function serviceView(planner: Planner, key: string): ServiceView {
 			drop,
 			affinitySeconds,
 			backends: frontend.backends.map((backend) => ({
-				id: planner.image.backends.get(backend.key)?.id ?? 0,
+				id: planner.image.backendOf(entry.value.serviceId, backend.key)?.id ?? 0,
 				address: endpointText(backend.ip, backend.port),
 				local: backend.local,
 			})),

@@ -1,4 +1,7 @@
-/** Every BPF header compiles alone, in each of the contexts that it is written for, and is guarded by its own name. */
+/**
+ * Checks that every BPF header compiles alone, in each of its contexts, and that its include guard
+ * has its name.
+ */
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +10,7 @@ import { type Clang, headerArguments } from '../../agent/bpf/clang.ts';
 
 const run = promisify(execFile);
 
-/** A header that is used by both kinds of packet program reads this macro. */
+/** Headers for both kinds of packet program test this macro. */
 const XDP = '-DMAGLANE_XDP';
 
 /** MAGLANE_TABLE_CHUNK_H for table-chunk.h. */

@@ -1,11 +1,14 @@
-/** docs/semantics.md is what the catalogue and the titles of the tests make; its results are those of the last run. */
+/**
+ * Checks that docs/semantics.md follows from the catalogue and the titles of the tests; its results
+ * are those of the last run.
+ */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parsePage } from '../semantics/page.ts';
 import { refreshed, sources } from '../semantics/refresh.ts';
 import { MISSING, unknownIds } from '../semantics/rows.ts';
 
-/** One line a problem. */
+/** One line per problem. */
 export async function semanticsProblems(root: string): Promise<string[]> {
 	const file = join(root, 'docs/semantics.md');
 	const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
@@ -13,7 +16,7 @@ export async function semanticsProblems(root: string): Promise<string[]> {
 	return [...unknownIds(from), ...hidden(root), ...staleness(text, refreshed(text, from))];
 }
 
-/** vitest's list of tests, which is made without running any, has none in a group of such a call. */
+/** The static list of vitest, which runs no test, omits tests in a group of such a call. */
 function hidden(root: string): string[] {
 	return globSync('test/**/*.test.ts', { cwd: root })
 		.filter((file) => /\.(skipIf|runIf)\(/.test(readFileSync(join(root, file), 'utf8')))
@@ -31,7 +34,7 @@ export function staleness(committed: string, expected: string): string[] {
 				.join('\n'),
 		).results.keys(),
 	];
-	const what = changed.length > 0 ? changed.join(', ') : 'what stands around the rows';
+	const what = changed.length > 0 ? changed.join(', ') : 'the text around the rows';
 	return [
 		...missing.map(
 			([id]) => `${id} has neither a test that names it nor a reason in test/semantics/reasons.ts`,

@@ -1,4 +1,4 @@
-/** Nothing in the repository names the machine that it was written on. */
+/** Checks that no file in the repository names the machine that it was written on. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 const PUBLIC_REGISTRY = 'registry.npmjs.org';
 
-/** The host of the npm registry that this machine uses, when it is one of its own. */
+/** The host of this machine's npm registry, if it is a private one. */
 function ownRegistry(root: string): string | undefined {
 	try {
 		const url = execFileSync('npm', ['config', 'get', 'registry'], {
@@ -23,7 +23,7 @@ function ownRegistry(root: string): string | undefined {
 
 const escaped = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 
-/** What must not occur, each with a word for it. A root such as /app says nothing about a machine. */
+/** Forbidden patterns, each with a description. A root such as /app identifies no machine. */
 export function forbidden(root: string, home: string, registry: string | undefined): [RegExp, string][] {
 	const path = (directory: string) => new RegExp(`(?<![\\w.-])${escaped(directory)}(?![\\w-])`);
 	const deep = (directory: string) => directory.split('/').filter(Boolean).length >= 2;
@@ -36,7 +36,7 @@ export function forbidden(root: string, home: string, registry: string | undefin
 	];
 }
 
-/** One line a file that names something. @throws Error without git. */
+/** One line per file and forbidden name. @throws Error without git. */
 export function wordProblems(root: string): string[] {
 	const words = forbidden(root, homedir(), ownRegistry(root));
 	const files = execFileSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' })
@@ -48,7 +48,7 @@ export function wordProblems(root: string): string[] {
 	});
 }
 
-/** Empty for a file that is listed and was removed. */
+/** Empty for a listed file that was removed. */
 function readText(path: string): string {
 	try {
 		return readFileSync(path, 'utf8');

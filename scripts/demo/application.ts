@@ -1,11 +1,14 @@
-/** The application of the demo: read from YAML, created, waited for. */
+/** Reads the demo's application from YAML, creates it and waits for it. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ApiClient } from '../../agent/standalone/cluster/api-client.ts';
-import { parseManifests } from '../../agent/standalone/cluster/manifests.ts';
-import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
+import type { ApiClient } from '../../standalone/cluster/api-client.ts';
+import { parseManifests } from '../../standalone/cluster/manifests.ts';
+import type { Fields, KubeObject } from '../../standalone/port.ts';
 
-/** Creates the objects in the file's order. @returns kinds that the server does not know, which are left out. */
+/**
+ * Creates the objects in the file's order. @returns kinds that the server does not know; they are
+ * skipped
+ */
 export async function applyFile(api: ApiClient, file: string): Promise<string[]> {
 	const unknown = new Set<string>();
 	for (const object of parseManifests(readFileSync(file, 'utf8'), file)) {
@@ -19,7 +22,7 @@ export async function applyFile(api: ApiClient, file: string): Promise<string[]>
 export interface Application {
 	readonly services: readonly KubeObject[];
 	readonly nodes: readonly KubeObject[];
-	/** Names of pods, for recognising answers. */
+	/** Names of pods, to recognise answers. */
 	readonly pods: ReadonlySet<string>;
 }
 
@@ -27,7 +30,7 @@ const POLL_MS = 50;
 
 /**
  * Waits until every pod is ready and in the EndpointSlices of the Services that select it.
- * @throws Error naming what is not there when the time is over.
+ * @throws Error with the missing objects after the timeout
  */
 export async function waitForApplication(
 	api: ApiClient,
@@ -71,7 +74,7 @@ function isReady(pod: KubeObject): boolean {
 	return conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
 }
 
-/** Whether the Service's selector takes the pod. */
+/** Whether the Service's selector matches the pod. */
 export function selects(service: KubeObject, pod: KubeObject): boolean {
 	const selector = Object.entries(service.spec?.selector ?? {});
 	return (
@@ -81,7 +84,7 @@ export function selects(service: KubeObject, pod: KubeObject): boolean {
 	);
 }
 
-/** Of the family that has fewest: all families must be there. */
+/** The count of the family with the fewest: each family needs all endpoints. */
 function readyEndpoints(service: KubeObject, slices: readonly KubeObject[]): number {
 	const families: string[] = service.spec?.ipFamilies ?? [];
 	const own = slices.filter(

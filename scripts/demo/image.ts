@@ -1,24 +1,27 @@
 /**
- * The control loop of a node's agent on maps in memory: what the kernel would be told, shown as it changes. For
- * machines that have no BPF or give no right to it.
+ * Runs the control loop of a node's agent on maps in memory and prints their changes. For machines
+ * without BPF or without the rights for it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pc from 'picocolors';
 import pino from 'pino';
+import { systemClock } from '../../agent/base/clock.ts';
 import { fakeServiceMaps } from '../../agent/bpf/fake.ts';
-import { systemClock } from '../../agent/kube/clock.ts';
 import { loadApiTarget } from '../../agent/kube/kubeconfig.ts';
 import { watchApi } from '../../agent/kube/source.ts';
 import { openTransport } from '../../agent/kube/transport.ts';
+import { Reconciler } from '../../agent/loop/reconcile.ts';
 import { dumpKernel } from '../../agent/plan/dump.ts';
 import { readKernel } from '../../agent/plan/kernel.ts';
-import { Reconciler } from '../../agent/reconcile.ts';
 
 const POLL_MS = 50;
 const SETTLED_MS = 1000;
 
 export interface MapImage {
-	/** Prints the lines that came (+) and went (-) until nothing changes any more. @returns how many. */
+	/**
+	 * Prints added (+) and removed (-) lines until the maps stop changing. @returns the number of
+	 * lines
+	 */
 	showChanges(): Promise<number>;
 	stop(): Promise<void>;
 }
@@ -68,7 +71,10 @@ export async function startMapImage(kubeconfig: string, nodeName: string): Promi
 	};
 }
 
-/** Frontends have an entry for clients outside and one for those inside, which are alike unless a policy is Local. */
+/**
+ * Hides the entries for internal clients: they equal those for external ones unless a policy is
+ * Local.
+ */
 function isTold(line: string): boolean {
 	return !line.includes(' internal ') || line.includes('loopback');
 }

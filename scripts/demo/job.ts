@@ -1,4 +1,4 @@
-/** What the demo asks of prober.ts, and what comes back. */
+/** The jobs that the demo gives prober.ts, and their results. */
 export interface Target {
 	readonly id: string;
 	readonly protocol: 'TCP' | 'UDP';
@@ -9,7 +9,7 @@ export interface Target {
 export interface ProbeJob {
 	readonly kind: 'probe';
 	readonly targets: readonly Target[];
-	/** Of each target. */
+	/** Requests to each target. */
 	readonly requests: number;
 	readonly timeoutMs: number;
 }
@@ -27,15 +27,15 @@ export interface ProbeResult {
 	readonly id: string;
 	readonly answered: number;
 	readonly failed: number;
-	/** How often each text was the answer: names of pods, where netexec answers. */
+	/** Count of each answer: names of pods where netexec answers. */
 	readonly backends: Readonly<Record<string, number>>;
 	readonly medianMs?: number;
-	/** The first reason of a failure. */
+	/** The reason of the first failure. */
 	readonly error?: string;
 }
 
 export interface FollowLine {
-	/** When the request began, ms since the epoch. */
+	/** Start of the request, ms since the epoch. */
 	readonly at: number;
 	readonly backend?: string;
 	readonly error?: string;

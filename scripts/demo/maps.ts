@@ -1,4 +1,4 @@
-/** An excerpt of what the kernel holds, by bpftool, which knows nothing of this program. */
+/** Prints an excerpt of the kernel's maps with bpftool, which is independent of this program. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import pc from 'picocolors';
 
 const LINES = 24;
 
-/** @param directory pins of one node. */
+/** @param directory the pins of one node */
 export function showMaps(directory: string): void {
 	const version = existsSync(directory)
 		? readdirSync(directory).find((name) => /^v\d+$/.test(name))
@@ -24,7 +24,7 @@ export function showMaps(directory: string): void {
 		console.log(`  ${error?.message ?? stderr.trim()}`);
 		return;
 	}
-	// bpftool spreads every byte array over two lines
+	// bpftool splits every byte array over two lines
 	const lines = stdout
 		.trimEnd()
 		.replace(/\[([\d,]+)\s+\]/g, '[$1]')

@@ -1,6 +1,7 @@
 /**
- * Asks addresses from where it is started (a pod, a node, outside) and prints a line of JSON for each. A process of
- * its own, for which cgroup and namespace a socket belongs to is decided when it is made.
+ * Sends requests to addresses from its own place (a pod, a node, outside) and prints a line of JSON
+ * for each. It is a separate process, because the cgroup and namespace of a socket are fixed when
+ * it is created.
  *
  * Usage: prober.ts <job as JSON>
  */
@@ -11,12 +12,12 @@ import type { FollowJob, FollowLine, Job, ProbeJob, ProbeResult, Target } from '
 const AT_ONCE = 4;
 
 /**
- * Source ports of UDP requests, each used once: nodes remember a flow for a while after its last packet, and a new
- * request from the same port to the same pod would be taken for part of it.
+ * Source ports of UDP requests, each used once. Nodes remember a flow for a while after its last
+ * packet: a new request from the same port to the same pod would count as part of it.
  */
 const sourcePorts = { next: 33_000, last: 60_000 };
 
-/** @returns what answered; throws why not. */
+/** @returns the answer; rejects with the reason */
 function ask(target: Target, timeoutMs: number): Promise<string> {
 	return target.protocol === 'UDP' ? askUdp(target, timeoutMs) : askHttp(target, timeoutMs);
 }
@@ -24,7 +25,7 @@ function ask(target: Target, timeoutMs: number): Promise<string> {
 function askHttp({ address, port }: Target, timeout: number): Promise<string> {
 	return new Promise((resolve, reject) => {
 		const host = address.includes(':') ? `[${address}]` : address;
-		// No agent: every request is a connection of its own, for a connection keeps its backend
+		// No HTTP agent: every request needs its own connection, since a connection keeps its backend
 		const call = get({ host: address, port, path: '/hostname', agent: false, timeout, headers: { host } });
 		call.once('response', (response) => {
 			let body = '';
@@ -51,7 +52,7 @@ function askUdp({ address, port }: Target, timeoutMs: number): Promise<string> {
 		const timer = setTimeout(() => settle(() => reject(new Error('no answer in time'))), timeoutMs);
 		socket.once('error', (error) => settle(() => reject(error)));
 		socket.once('message', (message, from) => {
-			// A client takes answers only from the address that it asked
+			// A client accepts answers only from the address of its request
 			if (from.address !== address || from.port !== port)
 				settle(() => reject(new Error(`answered by ${from.address} port ${from.port}`)));
 			else settle(() => resolve(message.toString().trim()));
@@ -100,7 +101,7 @@ async function probeTarget(target: Target, { requests, timeoutMs }: ProbeJob): P
 	};
 }
 
-/** Asks one address until the time is over; tells every answer with its time. */
+/** Sends requests to one address until the time is over; prints every answer with its time. */
 async function follow({ target, durationMs, timeoutMs }: FollowJob): Promise<void> {
 	const end = Date.now() + durationMs;
 	const worker = async () => {

@@ -1,22 +1,22 @@
-/** Runs prober.ts in a place of the cluster and hands on its lines as they come. */
+/** Runs prober.ts in a place of the cluster and forwards its lines as they arrive. */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { ClusterState } from '../../agent/standalone/cluster/state.ts';
-import { findTarget } from '../../agent/standalone/cluster/target.ts';
-import { placedCommand } from '../../agent/standalone/node/spawn.ts';
+import type { ClusterState } from '../../standalone/cluster/state.ts';
+import { findTarget } from '../../standalone/cluster/target.ts';
+import { placedCommand } from '../../standalone/node/spawn.ts';
 import type { FollowLine, Job, ProbeResult } from './job.ts';
 
 const PROBER = fileURLToPath(new URL('./prober.ts', import.meta.url));
 
 export interface Where {
-	/** As `standalone exec` names it. */
+	/** As in `standalone exec`. */
 	readonly target: string;
 	readonly state: ClusterState;
 	readonly directory: string;
 }
 
-/** @throws Error with what the prober said when it fails. */
+/** @throws Error with the output of the prober when it fails */
 export async function runProber<J extends Job>(
 	{ target, state, directory }: Where,
 	job: J,

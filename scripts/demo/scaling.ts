@@ -1,8 +1,8 @@
-/** Shows how long after a change of `replicas` traffic follows, by asking all the time. */
+/** Measures how long traffic takes to follow a change of `replicas`, with continuous requests. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pc from 'picocolors';
-import type { ApiClient } from '../../agent/standalone/cluster/api-client.ts';
-import type { KubeObject } from '../../agent/standalone/port.ts';
+import type { ApiClient } from '../../standalone/cluster/api-client.ts';
+import type { KubeObject } from '../../standalone/port.ts';
 import { waitForApplication } from './application.ts';
 import type { FollowLine, Target } from './job.ts';
 import { runProber, type Where } from './run-prober.ts';
@@ -13,11 +13,11 @@ const DOWN_MS = 4000;
 const READY_TIMEOUT_MS = 20_000;
 
 export interface ScalingResult {
-	/** In words; empty when traffic followed and nothing was lost. */
+	/** As text; empty when traffic followed and no request failed. */
 	readonly problems: readonly string[];
 }
 
-/** Scales up by two, then down to one, each time while requests run from the outside. */
+/** Scales up by two, then down to one, during external requests. */
 export async function showScaling(
 	api: ApiClient,
 	deployment: KubeObject,
@@ -53,7 +53,7 @@ export async function showScaling(
 
 interface Followed {
 	readonly lines: readonly FollowLine[];
-	/** When the change was sent, ms since the epoch. */
+	/** Time of the change, ms since the epoch. */
 	readonly at: number;
 }
 
@@ -77,7 +77,7 @@ function tellDown({ lines, at }: Followed): string[] {
 	const [remaining] = [...last].sort(([, a], [, b]) => b - a);
 	const gone = [...last].filter(([backend]) => backend !== remaining?.[0]);
 	const followed = Math.max(0, ...gone.map(([, when]) => when - at));
-	console.log(`  all requests go to ${remaining?.[0] ?? 'nobody'} from ${followed} ms after the change on`);
+	console.log(`  all requests go to ${remaining?.[0] ?? 'no pod'} from ${followed} ms after the change on`);
 	return failures(lines);
 }
 

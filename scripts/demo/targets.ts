@@ -1,5 +1,5 @@
-/** Every address of every Service, and from where it must answer. */
-import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
+/** Every address of every Service, with the clients that it must answer. */
+import type { Fields, KubeObject } from '../../standalone/port.ts';
 import type { Target } from './job.ts';
 
 export type Vantage = 'pod' | 'host' | 'outside';
@@ -7,7 +7,7 @@ export type Vantage = 'pod' | 'host' | 'outside';
 export interface Expectation extends Target {
 	readonly from: Vantage;
 	readonly service: string;
-	/** How the address came about, for the reader. */
+	/** The kind of address, for the reader. */
 	readonly way: string;
 }
 
@@ -17,8 +17,8 @@ interface NodeAddress {
 }
 
 /**
- * ClusterIPs answer in the cluster; NodePorts on every node, for everyone; on loopback for the node itself. Headless
- * Services, SCTP and Services whose pods are none of ours are left out.
+ * ClusterIPs answer in the cluster, NodePorts on every node for every client, and on loopback for
+ * the node itself. Skips headless Services, SCTP and Services without a selector.
  */
 export function expectations(services: readonly KubeObject[], nodes: readonly KubeObject[]): Expectation[] {
 	const addresses = nodes.flatMap(internalAddresses);
@@ -31,7 +31,7 @@ export function expectations(services: readonly KubeObject[], nodes: readonly Ku
 	});
 }
 
-/** Its name, with the namespace unless that is `default`. */
+/** The Service's name, with the namespace unless that is `default`. */
 export function serviceLabel({ metadata: { name, namespace } }: KubeObject): string {
 	return namespace === 'default' ? name : `${namespace}/${name}`;
 }

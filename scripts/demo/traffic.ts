@@ -1,4 +1,7 @@
-/** The table of the demo: every address asked from everywhere, a row printed as soon as it is known. */
+/**
+ * The table of the demo: every address with requests from everywhere. Prints each row as soon as it
+ * is known.
+ */
 import pc from 'picocolors';
 import type { ProbeResult } from './job.ts';
 import { runProber, type Where } from './run-prober.ts';
@@ -10,11 +13,11 @@ const HEAD = ['from', 'service', 'way', 'address', 'answers', 'median'];
 
 export interface Summary {
 	readonly rows: number;
-	/** Rows with a request that was not answered as expected. */
+	/** Rows with a request that had no expected answer. */
 	readonly missing: readonly string[];
 }
 
-/** @param places how `standalone exec` names where each vantage is. @param pods names that may answer. */
+/** @param places each vantage as in `standalone exec` @param pods names that may answer */
 export async function showTraffic(
 	expected: readonly Expectation[],
 	places: Readonly<Record<Vantage, string>>,
@@ -67,7 +70,10 @@ function row(
 		: `${pc.red(text)}  ${shares} ${pc.red(result.error ?? 'no answer')}`;
 }
 
-/** Pods by what sets their name apart, with their share; answers that are no pod's name are only counted. */
+/**
+ * The share of each pod, by the distinct part of its name; answers without a pod's name are only
+ * counted.
+ */
 function sharesOf(result: ProbeResult, pods: ReadonlySet<string>): string {
 	const shares = Object.entries(result.backends).map(([name, count]): [string, number] => [
 		pods.has(name) ? (name.split('-').at(-1) ?? name) : 'answered',

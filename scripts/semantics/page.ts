@@ -1,4 +1,4 @@
-/** docs/semantics.md as text, and what a committed page says of its run. */
+/** The text of docs/semantics.md, and a parser for the run and the results of a committed page. */
 import type { Section } from '../../test/semantics/catalogue/index.ts';
 import type { Title } from '../tiers.ts';
 import { MISSING, type Row } from './rows.ts';
@@ -34,7 +34,7 @@ function summary(catalogue: readonly Section[], rows: ReadonlyMap<string, readon
 	return table(['Section', 'Ids', 'Shown', 'Failed', 'Not run, with a reason', 'Missing'], [...body, total]);
 }
 
-/** `run` is markdown about when and where the tests ran. */
+/** @param run Markdown about the time and machine of the test run */
 export function page(
 	catalogue: readonly Section[],
 	rows: ReadonlyMap<string, readonly Row[]>,
@@ -55,7 +55,7 @@ export function page(
 	].join('\n\n')}\n`;
 }
 
-/** What a page says of its run, and the results by id. */
+/** The description of the run on a page, and the results by id. */
 export function parsePage(text: string): { run: string; results: Map<string, string> } {
 	const lines = text.matchAll(/^\| ([A-H]-\w+|[A-H] R-\d+|R-A\d+) \|.*\| ([^|]+) \|$/gm);
 	return {
@@ -64,7 +64,7 @@ export function parsePage(text: string): { run: string; results: Map<string, str
 	};
 }
 
-/** The result to keep on a page whose tests are not run now. */
+/** The result to keep on a page without a new test run. */
 export function kept(results: ReadonlyMap<string, string>): (id: string) => string {
 	return (id) => {
 		const result = results.get(id);

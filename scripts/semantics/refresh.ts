@@ -1,4 +1,4 @@
-/** The page that the catalogue and the titles of now, and the results on the page of before, make. */
+/** The page from the current catalogue and titles, and from the results on the previous page. */
 import { CATALOGUE } from '../../test/semantics/catalogue/index.ts';
 import { REASONS } from '../../test/semantics/reasons.ts';
 import { listTests } from '../tiers.ts';

@@ -1,4 +1,4 @@
-/** The catalogue, the titles of the tests and their results joined: one row an id. */
+/** Joins the catalogue, the titles of the tests and their results: one row per id. */
 import type { Section } from '../../test/semantics/catalogue/index.ts';
 import type { TestResult, Title } from '../tiers.ts';
 import { idsOf } from './ids.ts';
@@ -8,7 +8,7 @@ export const MISSING = 'missing';
 export interface Row {
 	readonly id: string;
 	readonly statement: string;
-	/** As the source has them, sorted. */
+	/** As in the source, sorted. */
 	readonly tests: readonly Title[];
 	/** pass, fail, `not run: reason`, or missing. */
 	readonly result: string;
@@ -31,7 +31,7 @@ export function titlesById(titles: readonly Title[]): Map<string, Title[]> {
 
 const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 
-/** Rows of each section by its letter. `resultOf` is asked for ids that have tests. */
+/** Rows of each section by its letter. `resultOf` is called for ids with tests. */
 export function rows(
 	{ catalogue, reasons, titles }: Sources,
 	resultOf: (id: string, tests: readonly Title[]) => string,
@@ -51,7 +51,7 @@ export function rows(
 	);
 }
 
-/** Results by id from the reports. A file that did not load fails what its titles claim. */
+/** Results by id from the reports. A file that did not load fails the ids that its titles claim. */
 export function resultsFrom(
 	tests: readonly TestResult[],
 	reasons: Readonly<Record<string, string>>,
@@ -68,7 +68,7 @@ export function resultsFrom(
 	};
 }
 
-/** Ids that a title or a reason names and the catalogue does not have. */
+/** Ids in titles or reasons that the catalogue does not have. */
 export function unknownIds({ catalogue, reasons, titles }: Sources): string[] {
 	const known = new Set(catalogue.flatMap(({ entries }) => Object.keys(entries)));
 	const inTitles = [...titlesById(titles)]

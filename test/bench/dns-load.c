@@ -1,11 +1,12 @@
 /*
- * dns-load.c - DNS queries over UDP as fast as they are answered.
+ * dns-load.c - sends DNS queries over UDP as fast as the server answers.
  *
  *   dns-load ADDRESS PORT SECONDS WINDOW < NAMES
  *
- * Asks for the A records of the names on standard input, one after another and
- * round again, with WINDOW queries under way. Prints one line: answers,
- * answers with an address, seconds. What is lost is asked anew after 100 ms.
+ * Queries A records of the names on standard input in a loop, with WINDOW
+ * queries outstanding. After 100 ms without an answer it sends a new window,
+ * which replaces lost queries. Prints one line: answers, answers with an
+ * address, seconds.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -47,7 +48,7 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* One query: RD, one question, type A, class IN. */
+/* Encodes a query: RD, one question, type A, class IN. */
 static void query_make(struct query *q, const char *name)
 {
 	uint8_t *p = q->bytes + HEADER;
@@ -130,7 +131,7 @@ static void send_queries(int fd, int n, size_t *next)
 	}
 }
 
-/* Takes what has come; counts those with an address among them. */
+/* Receives the pending answers and counts those with an address in *good. */
 static int take_answers(int fd, long *good)
 {
 	static uint8_t bytes[MAX_WINDOW][MAX_ANSWER];

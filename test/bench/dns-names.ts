@@ -1,4 +1,4 @@
-/** The Services of the DNS measurement: what both servers know. */
+/** The Services of the DNS measurement, which both servers serve. */
 export const serviceKey = (i: number): string => `default/web-${i}`;
 export const nameOf = (i: number): string => `web-${i}.default.svc.cluster.local`;
 export const addressOf = (i: number): string => `10.96.${i >> 8}.${i & 255}`;

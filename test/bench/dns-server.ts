@@ -1,4 +1,7 @@
-/** A DNS server of as many Services as are asked for, in a process of its own. Prints its port; ends with its input. */
+/**
+ * Runs a DNS server for a given number of Services in a process of its own. It prints its port and
+ * exits when its stdin ends.
+ */
 import { Registry } from 'prom-client';
 import { listen } from '../../agent/dns/listener.ts';
 import { dnsMetrics } from '../../agent/dns/metrics.ts';

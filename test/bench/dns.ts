@@ -1,4 +1,7 @@
-/** Queries a second for names of Services: our server and dnsmasq in turn, each alone on one core. */
+/**
+ * Measures queries a second for names of Services. Our server and dnsmasq run in turn, each alone
+ * on one core.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -11,9 +14,9 @@ import { compileLoad } from './load.ts';
 import { median } from './median.ts';
 
 const NAMES = 1000;
-/** Queries under way, as of many clients. */
+/** Outstanding queries, as many clients would have. */
 const WINDOW = 64;
-/** Of /proc/PID/stat, the same on every Linux that Node runs on. */
+/** Unit of the times in /proc/PID/stat, the same on every Linux that Node runs on. */
 const TICKS_A_SECOND = 100;
 const DNSMASQ_PORT = 15_353;
 
@@ -27,7 +30,10 @@ export interface DnsOptions {
 
 export interface DnsResult {
 	readonly server: string;
-	/** Answers a second of the clock, and a second of the server's CPU time: on a machine with other work, the latter counts. */
+	/**
+	 * Answers a second of the clock, and a second of the server's CPU time. On a machine with other
+	 * load, compare the latter.
+	 */
 	readonly perSecond: number;
 	readonly perCpuSecond: number;
 }
@@ -38,7 +44,7 @@ interface Server {
 	readonly port: number;
 }
 
-/** @throws Error when a server gives anything but the addresses that it has */
+/** @throws Error when a server answers with an address other than the configured one */
 export async function measureDns(options: DnsOptions): Promise<DnsResult[]> {
 	const load = await compileLoad(options.directory, 'dns-load');
 	const servers: Server[] = [];
@@ -113,7 +119,7 @@ function isBound(port: number): boolean {
 	return readFileSync('/proc/net/udp', 'utf8').includes(`:${port.toString(16).toUpperCase()} 00000000:0000`);
 }
 
-/** User and system time that a process has used. */
+/** User and system time of a process. */
 function cpuSeconds(pid: number): number {
 	const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
 	return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;

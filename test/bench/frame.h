@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * frame.h - puts a fresh frame into the buffer before each run, because
- * BPF_PROG_TEST_RUN runs again on what the program before it left there.
+ * frame.h - writes a fresh frame into the buffer before each run, because
+ * BPF_PROG_TEST_RUN reuses the output of the previous run.
  *
- * Two 16-bit fields of the frame follow a counter, so that one frame stands
- * for as many flows as asked for. The cost is measured alone (bench_*_put).
+ * Two 16-bit fields of the frame follow a counter, so that one frame represents
+ * any number of flows. The cost is measured alone (bench_*_put).
  */
 #ifndef MAGLANE_BENCH_FRAME_H
 #define MAGLANE_BENCH_FRAME_H

@@ -1,14 +1,14 @@
 /*
- * load.c - sockets as fast as one core makes them: a server, and clients that
- * count. Addresses are numeric, IPv4 or IPv6.
+ * load.c - measures sockets on one core: a server, and clients that count
+ * operations. Addresses are numeric, IPv4 or IPv6.
  *
  *   load serve  ADDRESS PORT           TCP and UDP, until stdin ends
  *   load crr    ADDRESS PORT SECONDS   connect, 64 bytes out, 64 back, close
  *   load rr     ADDRESS PORT SECONDS   UDP, 64 bytes out, 64 back
- *   load stream ADDRESS PORT SECONDS   one TCP connection, as many bytes as go
+ *   load stream ADDRESS PORT SECONDS   one TCP connection at full speed
  *
  * A client prints one line: operations, seconds, p50 and p99 in microseconds,
- * bytes. Each operation begins when the one before it has ended.
+ * bytes. Each operation begins when the previous one has ended.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -107,7 +107,7 @@ static void serve_udp(int fd)
 		sendto(fd, data, (size_t)got, 0, (void *)&from, len);
 }
 
-/* A message of 64 bytes is answered; a longer flood is only read. */
+/* Answers a message of 64 bytes, and only reads longer data of a stream. */
 static void serve_tcp(int fd)
 {
 	static char data[CHUNK];
@@ -169,7 +169,7 @@ static void report(float *us, size_t count, double seconds, uint64_t bytes)
 
 static void crr_once(const struct sockaddr_storage *a, socklen_t len)
 {
-	/* ends by RST: no port is kept in TIME_WAIT, so none runs out */
+	/* RST leaves no port in TIME_WAIT, so ports do not run out */
 	struct linger linger = { .l_onoff = 1 };
 	char data[MESSAGE] = { 0 };
 	int fd = make(a->ss_family, SOCK_STREAM);
@@ -184,7 +184,7 @@ static void crr_once(const struct sockaddr_storage *a, socklen_t len)
 	close(fd);
 }
 
-/* Unconnected, so that each datagram is translated anew. */
+/* The socket is unconnected, so every sendto() is translated. */
 static void rr_once(int fd, const struct sockaddr_storage *a, socklen_t len)
 {
 	char data[MESSAGE] = { 0 };

@@ -1,4 +1,4 @@
-/** Runs load.c in namespaces: servers that stay, clients that count. */
+/** Runs load.c in namespaces: long-lived servers, and clients that measure. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ const run = promisify(execFile);
 export interface Place {
 	/** A path such as /run/netns/x. */
 	netns: string;
-	/** Directory of cgroup v2: sockets that the hooks see. */
+	/** Directory of cgroup v2. The hooks are attached there and see its sockets. */
 	cgroup?: string;
 }
 export interface Counted {
@@ -25,7 +25,7 @@ export interface Counted {
 /** connect+request+response+close; UDP request+response; bytes of one connection. */
 export type Way = 'crr' | 'rr' | 'stream';
 
-/** @returns the path of the compiled program. */
+/** @returns the path of the compiled program */
 export async function compileLoad(directory: string, name = 'load'): Promise<string> {
 	const out = join(directory, name);
 	await run('clang', [
@@ -45,7 +45,7 @@ function command({ netns, cgroup }: Place, args: readonly string[]): [string, st
 	return ['sh', ['-c', `${join}exec nsenter --net="$0" "$@"`, netns, ...args]];
 }
 
-/** Servers of TCP and UDP, closed together. */
+/** TCP and UDP servers that are closed together. */
 export class Servers implements AsyncDisposable {
 	readonly #load: string;
 	readonly #children: ChildProcess[] = [];
@@ -54,7 +54,7 @@ export class Servers implements AsyncDisposable {
 		this.#load = load;
 	}
 
-	/** Resolves when it listens. */
+	/** Resolves when the server listens. */
 	async serve(place: Place, address: string, port: number): Promise<void> {
 		const [program, args] = command(place, [this.#load, 'serve', address, String(port)]);
 		const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -82,7 +82,7 @@ export interface Measurement {
 	signal: AbortSignal;
 }
 
-/** @throws Error with what the client said when an operation failed. */
+/** @throws Error with the stderr of the client when an operation fails */
 export async function measure(load: string, place: Place, what: Measurement): Promise<Counted> {
 	const { way, to, seconds, signal } = what;
 	const [program, args] = command(place, [load, way, to.address, String(to.port), String(seconds)]);

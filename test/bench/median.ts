@@ -1,4 +1,4 @@
-/** The middle of the values, of an even number the lower of the two. NaN of none. */
+/** The median, of an even number of values the lower one. NaN without values. */
 export function median(values: readonly number[]): number {
 	return values.toSorted((a, b) => a - b)[(values.length - 1) >> 1] ?? Number.NaN;
 }

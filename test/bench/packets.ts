@@ -1,6 +1,8 @@
-/** Nanoseconds a packet by BPF_PROG_TEST_RUN, less what the wrapper costs. */
+/** Measures nanoseconds a packet by BPF_PROG_TEST_RUN, less the cost of the wrapper. */
 import { setImmediate } from 'node:timers/promises';
+import { concat, mac } from '../packet/bytes.ts';
 import type { Dataplane } from '../packet/fixture.ts';
+import { MAC } from '../packet/shape.ts';
 import { median } from './median.ts';
 import { MANY, PATHS, type Path, prepare, writeReplies } from './paths.ts';
 import { benchFrameCodec, FRAME_BYTES } from './plane.ts';
@@ -10,33 +12,42 @@ export interface PacketResult {
 	hook: Path['hook'];
 	family: Path['family'];
 	flows: Path['flows'];
-	/** Median over the rounds, the wrapper taken off. */
+	/** Median over the rounds, less the cost of the wrapper. */
 	ns: number;
-	/** The lowest and highest round. */
+	/** The fastest and the slowest round. */
 	low: number;
 	high: number;
 }
 export interface PacketReport {
-	/** Of a program that returns at once: the cost of the test run itself, which is in no figure. */
+	/**
+	 * Cost of the test run itself, measured with a program that returns at once. The results exclude
+	 * it.
+	 */
 	empty: Record<Path['hook'], number>;
-	/** Of the wrapper, test run included; taken off every path. */
+	/** Cost of the wrapper with the test run, subtracted from every path. */
 	wrapper: Record<Path['hook'], number>;
 	results: PacketResult[];
 }
 
 const HOOKS = ['XDP', 'TC'] as const;
-/** The wrapper fills it. */
-const DATA = new Uint8Array(FRAME_BYTES);
+/**
+ * The wrapper overwrites this frame. The kernel reads the destination MAC earlier, so it must be
+ * the node's.
+ */
+const DATA = concat(mac(MAC.node), new Uint8Array(FRAME_BYTES - 6));
 
 export interface PacketOptions {
 	rounds: number;
-	/** Packets of each measurement. */
+	/** Packets a measurement. */
 	runs: number;
 	progress(round: number): void;
 	signal: AbortSignal;
 }
 
-/** `rounds` times through all paths, so that what disturbs the machine for a while disturbs all alike. */
+/**
+ * Measures all paths in each of the `rounds`, so that a temporary load of the machine affects all
+ * paths alike.
+ */
 export async function measurePackets(plane: Dataplane, options: PacketOptions): Promise<PacketReport> {
 	const { rounds, runs, progress, signal } = options;
 	prepare(plane);
@@ -46,7 +57,7 @@ export async function measurePackets(plane: Dataplane, options: PacketOptions): 
 	for (let round = 0; round < rounds; round++) {
 		progress(round);
 		for (const path of PATHS) {
-			// a signal is heard of between two test runs only
+			// signal handlers run only between two test runs
 			await setImmediate();
 			signal.throwIfAborted();
 			start(plane, path);
@@ -67,7 +78,10 @@ function run(plane: Dataplane, name: string, dev: string, repeat: number): numbe
 	return plane.within(() => plane.objects.program(name).testRun({ data: DATA, context, repeat })).durationNs;
 }
 
-/** Empties the connections, but for what the path needs there and does not make itself. */
+/**
+ * Empties the connection map, then writes the entries that the path needs and does not create
+ * itself.
+ */
 function start(plane: Dataplane, path: Path): void {
 	plane.clear();
 	if (path.seed === 'written') writeReplies(plane, path.family);
@@ -88,14 +102,18 @@ function measureWrapper(plane: Dataplane, path: Path, runs: number): number {
 	return run(plane, `bench_${path.hook.toLowerCase()}_put`, path.dev, runs);
 }
 
-/** Once through all flows to make or warm them, then measured; every run must have gone the way that is meant. */
+/**
+ * Runs all flows once to create or warm their entries, then measures. Every run must take the
+ * expected path.
+ */
 function measurePath(plane: Dataplane, path: Path, runs: number, round: number): number {
 	const repeat = path.flows === MANY ? Math.max(runs, MANY) : runs;
 	put(plane, path, round * 4 * repeat);
 	run(plane, path.program, path.dev, path.flows === 1 ? 1000 : path.flows === MANY ? MANY : repeat);
 	const { result, reasons } = plane.counting(() => run(plane, path.program, path.dev, repeat));
 	const seen = reasons[path.reason] ?? 0;
-	// one new flow in some thousands finds no free port at its first attempts, or looks like a partial checksum
+	// One new flow in some thousands finds no free port at its first attempts or looks like a partial
+	// checksum.
 	if (seen < repeat * 0.99)
 		throw new Error(
 			`Cannot measure ${path.name} (${path.hook}, IP${path.family}): ${seen} of ${repeat} packets took it, ${JSON.stringify(reasons)}`,

@@ -1,4 +1,4 @@
-/** The paths that a packet may take, each with the frame that takes it. */
+/** The measured paths of packets, each with a frame that takes it. */
 import { FrontendScope, type Reason } from '../../agent/abi/layout.ts';
 import { ipBytes } from '../packet/bytes.ts';
 import type { Dataplane } from '../packet/fixture.ts';
@@ -25,17 +25,20 @@ export interface Path {
 	family: FamilyName;
 	proto: Proto;
 	flows: Flows;
-	/** The reason that every run must count. */
+	/** The reason that every run must increment. */
 	reason: keyof typeof Reason;
 	frame: BenchFrame;
-	/** What makes the entries that it needs: itself, frames of the other direction, or we. */
+	/**
+	 * Source of the entries that the path needs: its own frames, the benchmark, or frames of the
+	 * other direction.
+	 */
 	seed: 'itself' | 'written' | Pick<Path, 'program' | 'frame'>;
 }
 
 const LOCAL = NODEPORT + 1;
 const BACKENDS = 1000;
 const TABLE_SIZE = 100003;
-/** Source and destination address's last two bytes, source and destination port: bytes from the frame's start. */
+/** Offsets from the start of the frame: the last two bytes of each address, and both ports. */
 const OFFSETS = {
 	v4: { saddr: 28, daddr: 32, sport: 34, dport: 36 },
 	v6: { saddr: 36, daddr: 52, sport: 54, dport: 56 },
@@ -48,7 +51,7 @@ const low16 = (address: string) => {
 	return (bytes.at(-2)! << 8) | bytes.at(-1)!;
 };
 
-/** Services, routes to a thousand backends, and the entries of replies to 64Ki flows. */
+/** Writes Services and routes to a thousand backends, and reply entries for 64Ki flows. */
 export function prepare(plane: Dataplane): void {
 	plane.net.ip('dut', 'route add 10.200.0.0/16 via 192.168.10.12', 'route add fd00:200::/64 via fd00:10::12');
 	for (const family of ['v4', 'v6'] as const)
@@ -77,7 +80,7 @@ export function prepare(plane: Dataplane): void {
 		}
 }
 
-/** Writes the entries that replies of remote backends find. */
+/** Writes the entries that replies of remote backends match. */
 export function writeReplies(plane: Dataplane, family: FamilyName): void {
 	const { node, client } = ADDR[family];
 	const entries = Array.from({ length: MANY }, (_, flow) => {
@@ -97,7 +100,7 @@ export function writeReplies(plane: Dataplane, family: FamilyName): void {
 
 const fixed = (offset: number, low: number): Field => ({ offset, low, shift: 0, mask: 0 });
 
-/** Clients that differ in port (15 bits) and address. */
+/** Fields of clients that differ in port (15 bits) and address. */
 function clientFields(family: FamilyName, flows: Flows, reply = false): [Field, Field] {
 	const { saddr, daddr, sport, dport } = OFFSETS[family];
 	const port = { offset: reply ? dport : sport, low: 1024, shift: 0, mask: 0x7fff };
@@ -105,7 +108,7 @@ function clientFields(family: FamilyName, flows: Flows, reply = false): [Field, 
 	return flows === 'new' ? [port, { ...address, low: 0, mask: 0xffff }] : [port, address];
 }
 
-/** Sixteen backends that answer to 4096 ports. */
+/** Fields of sixteen backends that reply to 4096 ports. */
 function replyFields(family: FamilyName): [Field, Field] {
 	const { saddr, dport } = OFFSETS[family];
 	const backend = { offset: saddr, low: low16(remoteBackend(family, 1)), shift: 0, mask: 15 };

@@ -1,16 +1,21 @@
-/** The benchmark's objects: the sources of bpf/ with a wrapper that puts a fresh frame into the buffer before each run. */
+/**
+ * Compiles the sources of bpf/ with a wrapper that writes a fresh frame into the buffer before each
+ * run.
+ */
 import { join } from 'node:path';
 import { bytes, u32 } from '../../agent/abi/codec.ts';
 import { ConnFlag, connCodec, type Tuple, tupleCodec } from '../../agent/abi/layout.ts';
 import { type StructCodec, struct } from '../../agent/abi/struct.ts';
 import { compileFile, findClang } from '../../agent/bpf/clang.ts';
 import { openNative } from '../../agent/bpf/ffi/native.ts';
+import { probe } from '../../agent/bpf/probe.ts';
+import { fibConfig } from '../../agent/bpf/probe-fib.ts';
 import { onesSum } from '../packet/bytes.ts';
 import { Dataplane, SNAT_PORTS } from '../packet/fixture.ts';
 import { Net } from '../packet/net.ts';
-import { Objects, REPOSITORY } from '../packet/objects.ts';
+import { Objects, PINS, REPOSITORY } from '../packet/objects.ts';
 
-/** bench.h: BENCH_FRAME. */
+/** BENCH_FRAME of frame.h. */
 export const FRAME_BYTES = 80;
 
 /** A 16-bit field of the frame in network order: low + (flow >> shift & mask). */
@@ -42,10 +47,10 @@ export const benchFrameCodec: StructCodec<BenchFrame> = struct<BenchFrame>('benc
 	bytes: ['bytes', 40, bytes(FRAME_BYTES)],
 });
 
-/** Full-size maps: what does not fit a cache must not fit it here either. */
+/** Full-size maps, so that the benchmark has the cache misses of a real node. */
 const SIZES = { frontends: 65536, backends: 65536, connections: 262144 };
 
-/** @throws Error without clang: the wrapper is not shipped. */
+/** @throws Error without clang, because releases do not contain the wrapper */
 export async function openPlane(directory: string, prefix = 'mlpb'): Promise<Dataplane> {
 	const clang = await findClang();
 	if (!clang)
@@ -58,28 +63,33 @@ export async function openPlane(directory: string, prefix = 'mlpb'): Promise<Dat
 	const net = new Net(prefix);
 	try {
 		const objects = files.map(([, object]) => object);
-		return new Dataplane(
-			net,
-			new Objects(openNative('koffi'), objects, join(net.prefix, 'v1'), SNAT_PORTS, SIZES),
-		);
+		const native = openNative('koffi');
+		const rodata = { ...SNAT_PORTS, confirm_seconds: 1, ...fibConfig(probe(native, PINS).fib) };
+		return new Dataplane(net, new Objects(native, objects, join(net.prefix, 'v1'), rodata, SIZES));
 	} catch (error) {
 		net.close();
 		throw error;
 	}
 }
 
-/** What one of our replies' entries says, written from here: bpf/conn.h, conn_mirror(). */
+/** Encodes a reply entry as conn_mirror() of bpf/conn.h writes it. */
 export function replyEntry(key: Tuple, nat: Tuple): [key: Uint8Array, value: Uint8Array] {
+	const seen = { packet: 1, more: 1, fin: 0, rst: 0 };
 	const value = {
 		nat,
 		backendId: 1,
 		backendGeneration: 1,
 		serviceId: 1,
-		flags: ConnFlag.SNAT | ConnFlag.ESTABLISHED,
+		flags: ConnFlag.SNAT,
 		lastSeen: 0,
 		addrDiff: difference(addresses(key), addresses(nat)),
 		portDiff: difference(ports(key), ports(nat)),
 		ifindex: 0,
+		claim: 0,
+		slot: 0,
+		backendClosedFirst: 0,
+		own: seen,
+		peer: seen,
 	};
 	return [tupleCodec.encode(key), connCodec.encode(value)];
 }
@@ -89,7 +99,7 @@ const ports = ({ sport, dport }: Tuple) => [
 	Uint8Array.from([sport >> 8, sport & 255, dport >> 8, dport & 255]),
 ];
 
-/** RFC 1624's ~m + m' of 16-bit words, in the machine's (little-endian) order. */
+/** ~m + m' of RFC 1624 over 16-bit words in host (little-endian) order. */
 function difference(from: Uint8Array[], to: Uint8Array[]): number {
 	const sum = (~onesSum(...from) & 0xffff) + onesSum(...to);
 	const folded = (sum & 0xffff) + (sum >>> 16);

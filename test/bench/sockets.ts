@@ -1,4 +1,7 @@
-/** Connections, datagrams and bytes through Services, beside the same without a Service. */
+/**
+ * Measures connections, datagrams and bytes through Services, next to the same traffic without a
+ * Service.
+ */
 import {
 	clusterIp,
 	nodePort,
@@ -13,7 +16,7 @@ import type { FamilyName } from '../packet/shape.ts';
 import { type Counted, compileLoad, measure, type Place, Servers, type Way } from './load.ts';
 import { median } from './median.ts';
 
-/** Every how is the same two ends; `direct` comes first and has no Service between. */
+/** All routes of a group connect the same two ends. `direct` comes first and uses no Service. */
 interface Route {
 	how: string;
 	hooked?: boolean;
@@ -85,19 +88,22 @@ export interface SocketResult {
 	how: string;
 	family: FamilyName;
 	way: Way;
-	/** Medians over the rounds: operations or, of a stream, bits a second; microseconds. */
+	/**
+	 * Medians over the rounds: operations a second, or bits a second for a stream. Latencies in
+	 * microseconds.
+	 */
 	perSecond: number;
 	p50: number;
 	p99: number;
-	/** Over `direct`: of p50, or of the rate of a stream. */
+	/** Ratio to `direct`: of p50, or of the rate for a stream. */
 	ratio: number;
 }
 
 export interface SocketOptions {
-	/** For what is compiled. */
+	/** Directory for the compiled program. */
 	directory: string;
 	rounds: number;
-	/** Of each measurement. */
+	/** Duration of each measurement. */
 	seconds: number;
 	prefix?: string;
 	progress(round: number): void;
@@ -120,7 +126,9 @@ export async function measureSockets(options: SocketOptions): Promise<SocketResu
 	}
 }
 
-/** The outside client reaches node2's pods by node1, as a NodePort of node1 does. */
+/**
+ * Routes the outside client to the pods of node2 through node1, the path of a NodePort of node1.
+ */
 function detour({ topology: { net } }: Served): void {
 	net.sysctl('node1', { 'net/ipv4/conf/all/send_redirects': '0', 'net/ipv4/conf/eth0/send_redirects': '0' });
 	net.sysctl('client', {

@@ -1,4 +1,4 @@
-/** Reports as tables for people. */
+/** Formats the reports as tables. */
 import Table from 'cli-table3';
 import type { DnsResult } from './dns.ts';
 import type { PacketReport, PacketResult } from './packets.ts';
@@ -8,7 +8,7 @@ import type { SocketResult } from './sockets.ts';
 const line = { mid: '', 'mid-mid': '', 'left-mid': '', 'right-mid': '' };
 const plain = { style: { head: [], border: [] }, chars: line };
 
-/** Figures of other dataplanes, from other runs on such a machine: for orientation only. */
+/** Figures of other dataplanes from other runs on a similar machine, for orientation only. */
 const ORIENTATION = [
 	'For orientation, from other runs on a machine like this one, test run of 26 ns included, IPv4, one flow / 64Ki flows:',
 	'  Katran (encapsulates, no NAT) 148 / 336 ns; Cilium (DNAT + SNAT + FIB) 593 / 1549 ns.',

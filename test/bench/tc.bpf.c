@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* tc.bpf.c - the TC programs as they ship, on a fresh frame each run. */
+/* tc.bpf.c - the shipped TC programs, with a fresh frame for each run. */
 #include "../../bpf/tc.bpf.c"
 #include "frame.h"
 
-/* What no program of ours returns. */
+/* No program of ours returns this value. */
 #define BENCH_FAILED 99
 
 SEC("tc")

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* xdp.bpf.c - the XDP program as it ships, on a fresh frame each run. */
+/* xdp.bpf.c - the shipped XDP program, with a fresh frame for each run. */
 #include "../../bpf/xdp.bpf.c"
 #include "frame.h"
 

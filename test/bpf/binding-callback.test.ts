@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openNative } from '../../agent/bpf/ffi/native.ts';
+import { silent } from '../support/log.ts';
 import { FFIS, natives } from './binding-setup.ts';
 
 const native = resolve(import.meta.dirname, '../../agent/bpf/ffi/native.ts');
@@ -14,14 +15,14 @@ interface Heard {
 	readonly message: string;
 }
 
-/** A sink that keeps what it is told. */
+/** A log sink that records its calls. */
 function sink() {
 	const warned: Heard[] = [];
 	const debugged: Heard[] = [];
 	const into = (list: Heard[]) => (fields: object, event: string) => {
 		list.push({ event, message: (fields as { message: string }).message });
 	};
-	return { warned, debugged, warn: into(warned), debug: into(debugged) };
+	return { ...silent, warned, debugged, warn: into(warned), debug: into(debugged) };
 }
 
 describe.each(FFIS)('callbacks by %s', (ffi) => {
@@ -80,10 +81,10 @@ describe.each(FFIS)('callbacks by %s', (ffi) => {
 
 	it('a sink that throws does not reach C', () => {
 		const broken = {
+			...silent,
 			warn: () => {
 				throw new Error('The sink is broken');
 			},
-			debug: () => {},
 		};
 		const opened = openNative(ffi, broken);
 		expect(opened.call.bpf_object__open_file(absent, null)).toBe(0n);

@@ -1,9 +1,11 @@
 /**
- * What the agent does with BPF, run with few capabilities by binding-capabilities.test.ts:
+ * Performs the BPF operations of the agent. binding-capabilities.test.ts runs it with few
+ * capabilities:
  * node binding-capabilities-child.ts <ffi> <object> <segments object> <pins>
  */
 import { join } from 'node:path';
-import { type FfiName, openNative } from '../../agent/bpf/ffi/native.ts';
+import type { FfiName } from '../../agent/bpf/ffi/library.ts';
+import { openNative } from '../../agent/bpf/ffi/native.ts';
 import { adoptLink, attachXdp } from '../../agent/bpf/link.ts';
 import { BpfObject } from '../../agent/bpf/object.ts';
 import { KernelTableSegments } from '../../agent/bpf/table-segments.ts';
@@ -13,7 +15,7 @@ const [ffi, file, segmentsFile, pins] = process.argv.slice(2) as [FfiName, strin
 const LOOPBACK = 1;
 const native = openNative(ffi);
 
-/** Once to make all, once more to adopt it. */
+/** The first round creates all objects, the second one adopts them. */
 for (const round of ['made', 'adopted']) {
 	using object = BpfObject.open(native, file);
 	object.pinMapsUnder(pins);

@@ -12,7 +12,7 @@ beforeAll(() => {
 });
 afterAll(() => work.remove());
 
-/** Runs the child in a network namespace of its own, with these capabilities only. */
+/** Runs the child in its own network namespace with these capabilities only. */
 function run(ffi: string, capabilities: string): string {
 	const only = [`--bounding-set=-all,${capabilities}`, `--inh-caps=-all,${capabilities}`];
 	const pins = join(work.pins, ffi);
@@ -26,7 +26,8 @@ describe.each(FFIS)('the binding by %s', (ffi) => {
 		const state = { segments: 1, entries: 16384, retval: 2, right: true };
 		expect(out.map((line) => JSON.parse(line) as unknown)).toEqual([
 			{ round: 'made', ...state },
-			// The namespace is the same, so links are adopted; maps and segments are by their pins.
+			// The namespace is the same, so the child adopts the links. It finds maps and segments by
+			// their pins.
 			{ round: 'adopted', ...state },
 		]);
 	});

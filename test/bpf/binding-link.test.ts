@@ -2,14 +2,18 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { openNative } from '../../agent/bpf/ffi/native.ts';
 import type { BpfLink } from '../../agent/bpf/link.ts';
 import { adoptLink, attachCgroup, attachXdp, openPinnedLink } from '../../agent/bpf/link.ts';
 import { BpfObject } from '../../agent/bpf/object.ts';
+import { probe } from '../../agent/bpf/probe.ts';
 import { attachTc, findTc, type TcAttachment } from '../../agent/bpf/tc.ts';
 import { AttachType } from '../../agent/bpf/uapi.ts';
 import { compile, FFIS, natives, workspace } from './binding-setup.ts';
 
 const CLONE_NEWNET = 0x40000000;
+/** Linux has TCX since 6.6. */
+const hasTcx = probe(openNative('koffi'), '/sys/fs/bpf').tcx.ok;
 const work = workspace('link');
 const all = natives();
 let file: string;
@@ -23,7 +27,7 @@ const makeDevices = () => {
 };
 
 beforeAll(() => {
-	// A namespace of this process's thread only: it goes with the process.
+	// A namespace for the thread of this process only. The kernel removes it with the process.
 	expect(all.get('koffi')!.call.unshare(CLONE_NEWNET)).toBe(0);
 	file = compile('hooks.bpf.c', work.folder);
 	ifindex = makeDevices();
@@ -92,7 +96,7 @@ describe.each(FFIS)('links by %s', (ffi) => {
 		const again = keep(adoptLink(native, path, object.program('grow'), fits, refuse));
 		expect(again.state()).toMatchObject({ programId: object.program('grow').id, ifindex });
 		again.detach();
-		// Detached, it is of no device: it is replaced.
+		// A detached link has no device, so adoptLink() replaces it.
 		const replaced = keep(adoptLink(native, path, object.program('pass'), fits, make));
 		expect(replaced.state()).toMatchObject({ programId: object.program('pass').id, ifindex });
 		replaced.detach();
@@ -101,8 +105,12 @@ describe.each(FFIS)('links by %s', (ffi) => {
 	});
 
 	it.each([
-		['tcx', 'ingress'],
-		['tcx', 'egress'],
+		...(hasTcx
+			? ([
+					['tcx', 'ingress'],
+					['tcx', 'egress'],
+				] as const)
+			: []),
 		['clsact', 'ingress'],
 		['clsact', 'egress'],
 	] as const)('attachTc(%s, %s) attaches, adopts, updates in place, detaches', (mechanism, direction) => {

@@ -37,7 +37,7 @@ function thrown(action: () => unknown): Error {
 	throw new Error('Expected an error, but nothing was thrown');
 }
 
-/** Every integer plus one, as the program does; byte arrays stay. */
+/** Adds one to every integer as the program does. Byte arrays stay as they are. */
 function next(value: unknown): unknown {
 	if (typeof value === 'number') return value + 1;
 	if (typeof value === 'bigint') return value + 1n;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { TABLE_SEGMENT_CHUNKS, TABLE_SEGMENTS, tableChunkCodec } from '../../agent/abi/layout.ts';
 import { FakeKernel, FakeTableSegments } from '../../agent/bpf/fake.ts';
-import { openPinnedMap } from '../../agent/bpf/kernel-map.ts';
+import { KernelMap, openPinnedMap } from '../../agent/bpf/kernel-map.ts';
 import { BpfObject } from '../../agent/bpf/object.ts';
 import type { TableSegments } from '../../agent/bpf/port.ts';
 import { KernelTableSegments } from '../../agent/bpf/table-segments.ts';
@@ -30,7 +30,7 @@ const u32 = (n: number) => new Uint8Array(Uint32Array.of(n).buffer);
 const chunk = (first: number) =>
 	tableChunkCodec.encode({ backend: Array.from({ length: 16 }, (_, i) => first + i) });
 
-/** An object with the outer map, pinned in a directory of its own. */
+/** Loads an object with the outer map, pinned in its own directory. */
 function loaded(ffi: 'koffi' | 'ffi-napi', name: string) {
 	const native = all.get(ffi)!;
 	const directory = join(work.pins, `${ffi}-${name}`);
@@ -105,6 +105,25 @@ describe.each(FFIS)('KernelTableSegments by %s', (ffi) => {
 		expect(object.program('lookup').testRun({ data: frame }).retval).toBe(7);
 		using pinned = openPinnedMap(native, join(directory, 'tables_1'));
 		expect(pinned?.name).toBe('tables_1');
+	});
+
+	it('makes segments without types where the kernel links none with them (5.15 to 6.2)', () => {
+		const { native, directory, object, open } = loaded(ffi, 'typeless');
+		const tables = object.map('tables');
+		const answers: number[] = [];
+		const bpf_map_update_elem: typeof native.call.bpf_map_update_elem = (...args) => {
+			answers.push(answers.length === 0 ? -22 : native.call.bpf_map_update_elem(...args));
+			return answers.at(-1)!;
+		};
+		const old = { ...native, call: { ...native.call, bpf_map_update_elem } };
+		const segments = new KernelTableSegments(old, new KernelMap(old, tables.fd, { owned: false }), directory);
+		cleanup.push(() => segments.close());
+		for (const i of [0, 1]) segments.grow().update(u32(0), chunk(7 + i));
+		using first = openPinnedMap(native, join(directory, 'tables_0'));
+		expect([first?.info.btfId, first?.lookup(u32(0))]).toEqual([0, chunk(7)]);
+		// the refused call, the link of each segment, the update of each segment
+		expect(answers).toEqual([-22, 0, 0, 0, 0]);
+		expect(open().count).toBe(2);
 	});
 
 	it('refuses a pinned segment of another size, with the remedy', () => {

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { STRUCTS } from '../../agent/abi/layout.ts';
 import type { FieldLayout, StructLayout } from '../../agent/abi/struct.ts';
-import { type FfiName, type Native, openNative } from '../../agent/bpf/ffi/native.ts';
+import type { FfiName, Native } from '../../agent/bpf/ffi/library.ts';
+import { openNative } from '../../agent/bpf/ffi/native.ts';
 
 export const FFIS: readonly FfiName[] = ['koffi', 'ffi-napi'];
 
@@ -15,7 +16,7 @@ export function compile(source: string, into: string): string {
 	return compileFile(join(import.meta.dirname, source), join(into, source.replace(/\.c$/, '.o')));
 }
 
-/** Compiles any BPF source; headers are those beside it, or in `headers`. */
+/** Compiles any BPF source, with headers from its own directory or from `headers`. */
 export function compileFile(source: string, object: string, headers: string = join(root, 'bpf')): string {
 	const arch = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
 	const flags = ['-target', 'bpf', '-g', '-O2', '-Wall', '-Werror'];
@@ -27,7 +28,7 @@ export function compileFile(source: string, object: string, headers: string = jo
 /** Bytes. */
 const LONGEST_MEMCPY = 128;
 
-/** A C statement that copies a field, each integer plus one. */
+/** A C statement that copies a field and adds one to each integer. */
 function copyStatement(field: FieldLayout, path: string): string {
 	const nested = STRUCTS.find(({ type }) => type === field.type);
 	if (nested) return nested.fields.map((inner) => copyStatement(inner, `${path}.${inner.name}`)).join('\n');
@@ -37,7 +38,7 @@ function copyStatement(field: FieldLayout, path: string): string {
 		return Array.from({ length: Number(length) }, (_, i) =>
 			copyStatement({ ...field, type: element }, `${path}[${i}]`),
 		).join('\n');
-	// the compiler makes a call of what is too long to unroll, and there is no memcpy() to call
+	// the compiler calls memcpy() for copies too long to unroll, and BPF has no memcpy()
 	if (element === 'u8' && Number(length) <= LONGEST_MEMCPY)
 		return `\t__builtin_memcpy(&out->${path}, &in->${path}, ${length});`;
 	if (element === 'u8') return `\tfor (int i = 0; i < ${length}; i++)\n\t\tout->${path}[i] = in->${path}[i];`;
@@ -45,8 +46,9 @@ function copyStatement(field: FieldLayout, path: string): string {
 }
 
 /**
- * A program for each struct that reads entry 0 of map copy_<struct> field by field and writes entry 1, every integer
- * plus one. The fields are named as the codecs have them, and the compiler says where they lie.
+ * Generates one program for each struct. It reads entry 0 of the map copy_<struct> field by field,
+ * adds one to every integer and writes entry 1. Fields have the names of the codecs, and the
+ * compiler supplies their offsets.
  */
 export function copySource(layouts: readonly StructLayout[]): string {
 	const programs = layouts.map(
@@ -76,7 +78,7 @@ ${fields.map((field) => copyStatement(field, field.name)).join('\n')}
 	return [...headers, '#include "abi.h"', ...programs, license].join('\n');
 }
 
-/** A folder for files, one for pins, and what removes both. */
+/** A directory for files, one for pins, and a function that removes both. */
 export function workspace(name: string) {
 	const folder = mkdtempSync(join(tmpdir(), `mlb-${name}-`));
 	const pins = `/sys/fs/bpf/mlb-${name}-${process.pid}`;
@@ -86,7 +88,7 @@ export function workspace(name: string) {
 		pins,
 		remove() {
 			rmSync(folder, { recursive: true, force: true });
-			// rm -r of node needs fsync-able folders; bpffs has plain unlink and rmdir only.
+			// Recursive removal of Node fails on bpffs, which supports only plain unlink and rmdir.
 			if (existsSync(pins)) execFileSync('rm', ['-rf', pins]);
 		},
 		pinned: () => readdirSync(pins).sort(),
@@ -94,8 +96,9 @@ export function workspace(name: string) {
 }
 
 /**
- * Natives of both FFIs, made once a file. libbpf has one printer for both, and a callback of one FFI must not run
- * inside a call of the other: it stays silent outside log.capture().
+ * Natives of both FFIs, opened once a file. libbpf has one print callback for both, and a callback
+ * of one FFI must not run inside a call of the other. The callback is therefore off outside
+ * log.capture().
  */
 export function natives(): ReadonlyMap<FfiName, Native> {
 	const all = new Map(FFIS.map((ffi) => [ffi, openNative(ffi)]));

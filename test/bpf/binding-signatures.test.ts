@@ -15,6 +15,7 @@ const HEADERS = [
 	'sys/ioctl.h',
 	'sys/file.h',
 	'sys/mount.h',
+	'sys/resource.h',
 ];
 
 /** The headers without comments and macros, on one line. */
@@ -39,13 +40,14 @@ const INTEGERS: Record<string, string> = {
 	long: 'i64',
 	'long int': 'i64',
 	ssize_t: 'i64',
+	__rlimit_resource_t: 'i32',
 	bool: 'bool',
 	_Bool: 'bool',
 	socklen_t: 'u32',
 	void: 'void',
 };
 
-/** The class of a C type, with or without a parameter's name behind it. */
+/** The class of a C type, with or without a parameter name after it. */
 function classOf(type: string): string {
 	const plain = type
 		.replaceAll(/\b(const|extern|restrict|__restrict|enum umount2_flags)\b/g, ' ')
@@ -59,7 +61,7 @@ function classOf(type: string): string {
 	return `unknown (${type})`;
 }
 
-/** [result, ...arguments] as the headers say. */
+/** [result, ...arguments] of a function in the headers. */
 function prototype(headers: string, name: string): string[] | undefined {
 	const match = new RegExp(`(?:^|[;}])([^;{}()]*[\\s*])${name}\\s*\\(([^()]*)\\)`).exec(headers);
 	if (!match) return undefined;
@@ -68,7 +70,7 @@ function prototype(headers: string, name: string): string[] | undefined {
 	return [result, ...(args === 'void' || args === '' ? [] : args.split(',').map((arg) => classOf(arg)))];
 }
 
-/** Strings and pointers are one class in C; a function or object pointer that is kept as a number is too. */
+/** Strings, pointers, and pointers kept as numbers are one class in C. */
 const inC = (type: string) => (type === 'str' ? 'ptr' : type);
 
 describe('SIGNATURES', () => {
@@ -80,7 +82,7 @@ describe('SIGNATURES', () => {
 		const [result, ...args] = found;
 		const expected = signature.args.map(inC);
 		if (args.at(-1) === 'unknown ( ...)') {
-			// A variadic function: the arguments named in the header must agree.
+			// For a variadic function, the arguments named in the header must agree.
 			expect(expected.slice(0, args.length - 1)).toEqual(args.slice(0, -1));
 		} else {
 			expect(args).toEqual(expected);

@@ -21,7 +21,8 @@ describe('bpfObjects() with clang and the real sources', () => {
 		const native = openNative('koffi');
 		const programs = OBJECT_NAMES.map((name) => {
 			using object = BpfObject.open(native, files[name]);
-			// small: what is tested here is the programs, and LRU maps take all their memory at once
+			// LRU maps allocate all their memory at once. Small maps suffice, because this tests the
+			// programs.
 			for (const { name: map } of object.maps)
 				if (['connections', 'sockets', 'frontends', 'backends'].includes(map)) object.setMaxEntries(map, 64);
 			object.load();

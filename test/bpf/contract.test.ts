@@ -1,7 +1,7 @@
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { BpfError } from '../../agent/bpf/error.ts';
 import { FakeArray, FakeHash, FakeKernel } from '../../agent/bpf/fake.ts';
-import type { Native } from '../../agent/bpf/ffi/native.ts';
+import type { Native } from '../../agent/bpf/ffi/library.ts';
 import { KernelMap } from '../../agent/bpf/kernel-map.ts';
 import type { BpfMap } from '../../agent/bpf/port.ts';
 import { MapType } from '../../agent/bpf/uapi.ts';
@@ -47,7 +47,7 @@ const kernel =
 		return map;
 	};
 
-/** A kernel whose batch commands all answer ENOTSUPP, as Linux 5.10 does for some types. */
+/** A kernel whose batch commands all return ENOTSUPP, as Linux 5.10 does for some types. */
 const withoutBatch = (native: Native): Native => {
 	const refuse = () => -524;
 	const call = { ...native.call, bpf_map_update_batch: refuse, bpf_map_delete_batch: refuse };

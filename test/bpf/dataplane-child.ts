@@ -1,6 +1,8 @@
 /**
- * A process with a dataplane, in the network namespace that it is started in. Argument: DataplaneOptions as JSON.
- * Writes a line of JSON when it is open, and another for each line that it reads: its status.
+ * Opens a dataplane in the network namespace of this process. Argument: DataplaneOptions as JSON.
+ * It writes its status as a line of JSON when it is open, and again for each line that it reads.
+ * The line `filled` reports that the maps are filled. A line that begins with `[` holds the
+ * addresses of the node.
  */
 import { createInterface } from 'node:readline';
 import pino from 'pino';
@@ -15,6 +17,7 @@ try {
 	say(dataplane.status());
 	for await (const line of createInterface({ input: process.stdin })) {
 		if (line.startsWith('[')) dataplane.setNodeAddresses(JSON.parse(line) as string[]);
+		if (line === 'filled') dataplane.filled();
 		say(dataplane.status());
 	}
 	dataplane.close();

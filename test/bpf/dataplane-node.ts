@@ -1,16 +1,28 @@
-/** A node of one test: a network namespace with an uplink to another one, a cgroup, a directory of pins. */
+/**
+ * A node for one test: a network namespace with an uplink to a peer namespace, a cgroup, a
+ * directory of pins.
+ */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { MAGLANE_ABI } from '../../agent/abi/layout.ts';
 import { cleanup } from '../../agent/bpf/cleanup.ts';
 import type { DataplaneOptions, DataplaneStatus } from '../../agent/bpf/dataplane.ts';
+import { openNative } from '../../agent/bpf/ffi/native.ts';
 import { cgroup2Mount } from '../../agent/bpf/mounts.ts';
+import { probe } from '../../agent/bpf/probe.ts';
 
 const root = resolve(import.meta.dirname, '../..');
+export const FEATURES = probe(openNative('koffi'), '/sys/fs/bpf');
+/** Degradations that every dataplane reports on this kernel. */
+export const LACKING = [FEATURES.tcx, FEATURES.setRetval].filter(({ ok }) => !ok).map(({ why }) => why);
 
 export const run = (command: string, ...args: string[]): string =>
 	execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+
+/** Small maps, because the kernel creates them fast. */
+export const SIZES = { frontends: 1024, backends: 1024, connections: 1024, sockets: 1024 };
 
 export class TestAgent {
 	readonly process: ChildProcessWithoutNullStreams;
@@ -22,7 +34,7 @@ export class TestAgent {
 		this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
 	}
 
-	/** The next line: the status when it opened, or what made it fail. */
+	/** Reads the next line: a status, or the error that made the agent fail. */
 	async next(): Promise<DataplaneStatus & { error?: string }> {
 		const { value, done } = await this.#lines.next();
 		if (done) throw new Error('The agent ended without a word');
@@ -53,12 +65,15 @@ export class TestNode {
 	readonly cgroup: string;
 	readonly #agents: TestAgent[] = [];
 
-	/** `eth0` with 10.9.0.1/24 and fd00:9::1/64 and the default route, to `up0` with .2 in the peer namespace. */
+	/**
+	 * Creates `eth0` with 10.9.0.1/24 and fd00:9::1/64 and the default route to `up0`. The latter has
+	 * .2 in the peer namespace.
+	 */
 	constructor(name: string) {
 		this.node = `${name}-node`;
 		this.peer = `${name}-peer`;
 		this.pinPath = `/sys/fs/bpf/${name}`;
-		this.pins = join(this.pinPath, 'v1');
+		this.pins = join(this.pinPath, `v${MAGLANE_ABI}`);
 		this.cgroup = join(cgroup2Mount()!, name);
 		this.remove();
 		mkdirSync(this.cgroup);
@@ -77,12 +92,15 @@ export class TestNode {
 		return run('ip', '-n', netns, ...line.split(' '));
 	}
 
-	/** Runs in the namespace with the mounts of this process; `ip netns exec` would hide bpffs. */
+	/**
+	 * Runs a command in the namespace with the mounts of this process, because `ip netns exec` would
+	 * hide bpffs.
+	 */
 	in(netns: string, ...command: string[]): string {
 		return run('nsenter', `--net=/run/netns/${netns}`, ...command);
 	}
 
-	/** A veth of which the other end is elsewhere. @returns its ifindex. */
+	/** Adds a veth with its other end in the peer namespace. @returns its ifindex */
 	addPod(name: string): number {
 		this.ip(this.node, `link add ${name} type veth peer name ${name} netns ${this.peer}`);
 		this.ip(this.node, `link set ${name} up`);
@@ -93,11 +111,18 @@ export class TestNode {
 		return JSON.parse(run('ip', '-j', '-n', this.node, 'link', 'show', device))[0].ifindex;
 	}
 
+	/** Pins of links. Before Linux 6.6 also filters, named like the pins of TCX links. */
 	links(): string[] {
 		if (!existsSync(this.pins)) return [];
-		return readdirSync(this.pins)
-			.filter((name) => name.startsWith('link_'))
-			.sort();
+		const pins = readdirSync(this.pins).filter((name) => name.startsWith('link_'));
+		return [...pins, ...(FEATURES.tcx.ok ? [] : this.#filters())].sort();
+	}
+
+	#filters(): string[] {
+		const [{ tc }] = JSON.parse(this.in(this.node, 'bpftool', '-j', 'net', 'show')) as [
+			{ tc: { name: string; ifindex: number }[] },
+		];
+		return tc.map(({ name, ifindex }) => `link_${/^ml_(\w+)/.exec(name)?.[1]}_${ifindex}`);
 	}
 
 	options(more: Partial<DataplaneOptions> = {}): DataplaneOptions {
@@ -108,12 +133,12 @@ export class TestNode {
 			devices: 'auto',
 			snatPorts: { min: 61000, max: 61999 },
 			ffi: 'koffi',
-			mapEntries: { frontends: 1024, backends: 1024, connections: 1024, sockets: 1024 },
+			mapEntries: SIZES,
 			...more,
 		};
 	}
 
-	/** Starts an agent; `wrapper` is put before it on the command line. */
+	/** Starts an agent. `wrapper` precedes it on the command line. */
 	start(more: Partial<DataplaneOptions> = {}, wrapper: readonly string[] = []): TestAgent {
 		const script = join(root, 'test/bpf/dataplane-child.ts');
 		const netns = `--net=/run/netns/${this.node}`;
@@ -140,7 +165,7 @@ export class TestNode {
 		await Promise.all(this.#agents.splice(0).map((agent) => agent.end('SIGKILL')));
 	}
 
-	/** Leaves nothing, whatever state a failed test left. */
+	/** Removes everything, whatever state a failed test left. */
 	remove(): void {
 		cleanup({ pinPath: this.pinPath, ffi: 'koffi' });
 		for (const netns of [this.node, this.peer])

@@ -8,7 +8,7 @@ import { counterCodec, Reason } from '../../agent/abi/layout.ts';
 import { openNative } from '../../agent/bpf/ffi/native.ts';
 import { openPinnedMap } from '../../agent/bpf/kernel-map.ts';
 import { openPinnedLink } from '../../agent/bpf/link.ts';
-import { TestNode } from './dataplane-node.ts';
+import { FEATURES, LACKING, SIZES, TestNode } from './dataplane-node.ts';
 
 const SOCKET_HOOKS = [
 	'connect4',
@@ -17,10 +17,12 @@ const SOCKET_HOOKS = [
 	'getpeer6',
 	'recvmsg4',
 	'recvmsg6',
+	'release',
 	'sendmsg4',
 	'sendmsg6',
 ];
 const native = openNative('koffi');
+const TC = FEATURES.tcx.ok ? 'tcx' : 'clsact';
 
 let node: TestNode;
 beforeEach(() => {
@@ -31,7 +33,7 @@ afterEach(async () => {
 	node.remove();
 });
 
-/** Packets that were counted for a reason, by whichever program. */
+/** Packets counted for a reason by all programs. */
 function counted(reason: number): number {
 	using map = openPinnedMap(native, join(node.pins, 'counters'))!;
 	const value = map.lookup(new Uint8Array(Uint32Array.of(reason).buffer))!;
@@ -46,7 +48,10 @@ function deviceKeys(): number[] {
 	return [...map.entries()].map(([key]) => new DataView(key.buffer, key.byteOffset).getUint32(0, true));
 }
 
-/** Sends UDP to the node's port 9, from the peer's namespace, in small bursts. @returns when all have left. */
+/**
+ * Sends UDP to port 9 of the node from the peer namespace, in small bursts.
+ * @returns when all packets are sent
+ */
 function send(count: number): Promise<unknown> {
 	const script = `
 		const socket = require('node:dgram').createSocket('udp4');
@@ -59,7 +64,36 @@ function send(count: number): Promise<unknown> {
 	return once(spawn('nsenter', [`--net=/run/netns/${node.peer}`, process.execPath, '-e', script]), 'close');
 }
 
-/** Keeps port 9 open, so that the node answers nothing: an answer would be counted as well. */
+/** Sends in the same way until stop(), which returns the number of sent packets. */
+function stream(): { stop(): Promise<number> } {
+	const script = `
+		const socket = require('node:dgram').createSocket('udp4');
+		let sent = 0, ended = false;
+		process.stdin.resume().on('end', () => { ended = true; });
+		const burst = () => {
+			for (let i = 0; i < 40; i++, sent++) socket.send('x', 9, '10.9.0.1');
+			if (!ended) setTimeout(burst, 1); else setTimeout(() => { socket.close(); console.log(sent); }, 50);
+		};
+		burst();`;
+	const child = spawn('nsenter', [`--net=/run/netns/${node.peer}`, process.execPath, '-e', script]);
+	let said = '';
+	child.stdout.on('data', (chunk) => {
+		said += chunk;
+	});
+	const closed = once(child, 'close');
+	return {
+		async stop() {
+			child.stdin.end();
+			await closed;
+			return Number(said);
+		},
+	};
+}
+
+/**
+ * Keeps port 9 open, so that the node sends no ICMP error. The programs would count that packet
+ * too.
+ */
 async function sink(): Promise<() => void> {
 	const script = `const s = require('node:dgram').createSocket('udp4'); s.on('message', () => {});
 		s.bind(9, () => console.log('ready'));`;
@@ -87,11 +121,11 @@ describe('openDataplane()', () => {
 	it('attaches to uplink, pods and cgroup, pins everything and reserves the SNAT ports', async () => {
 		const pod = node.addPod('pod1');
 		const { status } = await node.open();
-		expect(status).toMatchObject({ uplinks: ['eth0'], pods: ['pod1'], degradations: [] });
+		expect(status).toMatchObject({ uplinks: ['eth0'], pods: ['pod1'], degradations: LACKING });
 		expect([100, 250, 300, 1000]).toContain(status.hz);
 		const expected = [...pinsOf(NETDEV, node.index('eth0')), ...pinsOf(POD, pod), ...sockets];
 		expect(node.links()).toEqual(expected.sort());
-		expect(new Set(status.attachments.map(({ mode }) => mode))).toEqual(new Set(['tcx', 'cgroup']));
+		expect(new Set(status.attachments.map(({ mode }) => mode))).toEqual(new Set([TC, 'cgroup']));
 		expect(reserved()).toBe('61000-61999');
 	});
 
@@ -104,7 +138,7 @@ describe('openDataplane()', () => {
 			node.ip(node.node, `link del ${name}`);
 			came.push(await until(() => !node.links().some((pin) => pins.includes(pin))));
 		}
-		// the machine may be busy: the median, not the worst
+		// the median instead of the maximum, because the machine may be busy
 		expect(came.sort((a, b) => a - b)[3]!).toBeLessThan(200);
 	});
 
@@ -118,7 +152,10 @@ describe('openDataplane()', () => {
 		await until(() => !pinsOf(POD, pod).some((pin) => node.links().includes(pin)));
 	});
 
-	it("keeps such an uplink over a restart, before the node's addresses are known", async () => {
+	// a filter does not record the kind of its device
+	it("keeps such an uplink over a restart, before the node's addresses are known", {
+		skip: !FEATURES.tcx.ok,
+	}, async () => {
 		node.ip(node.node, 'route del default');
 		const uplink = node.index('eth0');
 		const { agent } = await node.open();
@@ -145,18 +182,16 @@ describe('openDataplane()', () => {
 		const close = await sink();
 		const before = counted(Reason.PASS_NOT_SERVICE);
 		const links = node.links();
-		const SENT = 100_000;
-		const sending = send(SENT);
+		const sending = stream();
+		await expect.poll(() => counted(Reason.PASS_NOT_SERVICE)).toBeGreaterThan(before);
 		await agent.end();
 		const second = await node.open();
 		await second.agent.end('SIGKILL');
 		await node.open();
-		const during = counted(Reason.PASS_NOT_SERVICE) - before;
-		await sending;
+		const sent = await sending.stop();
 		close();
-		expect(during).toBeGreaterThan(0);
-		expect(during).toBeLessThan(SENT);
-		expect(counted(Reason.PASS_NOT_SERVICE) - before).toBe(SENT);
+		expect(sent).toBeGreaterThan(1000);
+		expect(counted(Reason.PASS_NOT_SERVICE) - before).toBe(sent);
 		expect(node.links()).toEqual(links);
 	});
 
@@ -166,7 +201,8 @@ describe('openDataplane()', () => {
 		const { agent } = await node.open();
 		await agent.end();
 		node.ip(node.node, 'link del pod2');
-		expect(node.links()).toEqual(expect.arrayContaining(pinsOf(POD, gone)));
+		// the kernel removes a filter with its device
+		if (FEATURES.tcx.ok) expect(node.links()).toEqual(expect.arrayContaining(pinsOf(POD, gone)));
 		const { status } = await node.open({ devices: ['pod1'] });
 		expect(status).toMatchObject({ uplinks: ['pod1'], pods: ['eth0'] });
 		const expected = [...pinsOf(NETDEV, pod), ...pinsOf(POD, node.index('eth0')), ...sockets];
@@ -187,7 +223,7 @@ describe('openDataplane()', () => {
 		'attaches XDP in mode %s when it is told to, and says where',
 		async (xdp) => {
 			const { status } = await node.open({ xdp });
-			expect(status.degradations).toEqual([]);
+			expect(status.degradations).toEqual(LACKING);
 			expect(status.attachments).toContainEqual({ program: 'ml_xdp', target: 'eth0', mode: xdp });
 			expect(node.links()).toContain(`link_xdp_${node.index('eth0')}`);
 			expect(deviceKeys()).toEqual([node.index('eth0')]);
@@ -210,10 +246,11 @@ describe('openDataplane()', () => {
 		node.ip(node.node, 'link add br0 type bridge');
 		const { status } = await node.open({ xdp: 'native', devices: ['br0'] });
 		expect(status.attachments.filter(({ target }) => target === 'br0').map(({ mode }) => mode)).toEqual([
-			'tcx',
-			'tcx',
+			TC,
+			TC,
 		]);
-		expect(status.degradations).toEqual([expect.stringMatching(/XDP.*br0; TC does its work/)]);
+		const refused = expect.stringMatching(/XDP.*br0; TC does its work/);
+		expect(status.degradations).toEqual([refused, ...LACKING]);
 	});
 
 	it('serves a device that rides on another one by TC, and thinks that no shortcoming', async () => {
@@ -224,18 +261,18 @@ describe('openDataplane()', () => {
 		expect(status.uplinks).toEqual(['eth0', 'mac0']);
 		const riding = status.attachments.filter(({ target }) => target === 'mac0');
 		expect(riding.map(({ program }) => program).sort()).toEqual(['ml_from_netdev', 'ml_to_netdev']);
-		expect(status.degradations).toEqual([]);
+		expect(status.degradations).toEqual(LACKING);
 	});
 
-	/** Pins of device links that are on their device. */
+	/** Pins of links that are attached to a device. */
 	const alive = () =>
 		node.links().filter((pin) => {
-			// a pin may be replaced just now
+			// the agent may replace a pin at this moment
 			using link = openPinnedLink(native, join(node.pins, pin));
 			return (link?.state().ifindex ?? 0) !== 0;
 		});
 
-	it('attaches again what somebody took off its device (F-47)', async () => {
+	it('attaches again what somebody took off its device (F-47)', { skip: !FEATURES.tcx.ok }, async () => {
 		node.addPod('pod1');
 		await node.open({ xdp: 'native' });
 		const before = alive();
@@ -276,8 +313,8 @@ describe('openDataplane()', () => {
 		const set = '-all,+cap_38,+cap_39,+net_admin';
 		const { status } = await node.open({}, ['setpriv', '--inh-caps', set, '--bounding-set', set]);
 		expect(status.features.capabilities.why).toBe('CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON');
-		expect(status.degradations).toEqual([]);
-		expect(status.attachments).toHaveLength(10);
+		expect(status.degradations).toEqual(LACKING);
+		expect(status.attachments).toHaveLength(11);
 	});
 
 	it('says which capabilities are missing', async () => {
@@ -295,7 +332,7 @@ describe('openDataplane()', () => {
 		const { agent } = await node.open();
 		await agent.end();
 		const links = node.links();
-		const { error } = await node.start({ mapEntries: { frontends: 2048 } }).next();
+		const { error } = await node.start({ mapEntries: { ...SIZES, frontends: 2048 } }).next();
 		expect(error).toMatch(/frontends.*maglane cleanup/);
 		expect(node.links()).toEqual(links);
 	});

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * hooks.bpf.c - what the binding is tested with: variables, a pinned map, one
- * program a hook.
+ * hooks.bpf.c - objects for tests of the binding: variables, a pinned map, and
+ * one program for each hook.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -15,7 +15,7 @@ const volatile __u16 port = 80;
 const volatile __u8 small = 2;
 const volatile __u8 blob[4] = { 1, 2, 3, 4 };
 
-/* Written by variables(); pinned when the test says where. */
+/* Written by variables(). Pinned if the test sets a pin directory. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 2);
@@ -24,7 +24,7 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } counters SEC(".maps");
 
-/* The sum of the variables, and a count for each run. */
+/* Returns the sum of the variables, and counts each run. */
 SEC("tc")
 int variables(struct __sk_buff *skb)
 {
@@ -38,7 +38,7 @@ int variables(struct __sk_buff *skb)
 	return answer + port + small + blob[3] + (__u32)(wide >> 32);
 }
 
-/* The context that a test run gives. */
+/* Returns the context of a test run. */
 SEC("tc")
 int context(struct __sk_buff *skb)
 {
@@ -52,7 +52,7 @@ int pass(struct xdp_md *xdp)
 	return xdp->ingress_ifindex ? XDP_PASS : XDP_ABORTED;
 }
 
-/* Makes the frame four bytes longer, of which the first is 0xee. */
+/* Prepends four bytes to the frame, the first one is 0xee. */
 SEC("xdp")
 int grow(struct xdp_md *xdp)
 {
@@ -72,7 +72,7 @@ int connect(struct bpf_sock_addr *addr)
 	return 1;
 }
 
-/* Refused by the verifier: reads past what it checked. */
+/* Refused by the verifier, because it reads without a bounds check. */
 SEC("?xdp")
 int refused(struct xdp_md *xdp)
 {

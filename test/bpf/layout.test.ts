@@ -30,7 +30,7 @@ afterAll(() => {
 	work.remove();
 });
 
-/** An object with all types of an abi.h that was changed behind the back of agent/abi/layout.ts. */
+/** Compiles an object with all types of an abi.h that differs from agent/abi/layout.ts. */
 function changed(find: string, replace: string): string {
 	expect(header).toContain(find);
 	writeFileSync(join(work.folder, 'abi.h'), header.replace(find, replace));
@@ -80,7 +80,7 @@ describe('scripts/layout.ts', () => {
 
 	it('covers every struct, enum and constant of abi.h', () => {
 		const structs = [...header.matchAll(/^struct (\w+) \{/gm)].map((match) => match[1]!);
-		// An address is bytes wherever it is used.
+		// An address is a byte array wherever a struct contains one.
 		expect(layout.STRUCTS.map(({ type }) => type)).toEqual(structs.filter((name) => name !== 'addr'));
 		const pascal = (name: string) =>
 			name.replace(/(?:^|_)(\w)/g, (_, letter: string) => letter.toUpperCase());
@@ -180,11 +180,11 @@ describe('drift between an object and the codecs', () => {
 	});
 
 	it('does not refuse an object that only renames a constant', () => {
-		using object = BpfObject.open(native, changed('REASON_DROP_TTL', 'REASON_DROP_HOPS'));
+		using object = BpfObject.open(native, changed('DROP(TTL)', 'DROP(HOPS)'));
 		expect(object.name).toBe('changed.bpf.o');
 	});
 
-	/** Pins a map named as one of ours, with the given value. */
+	/** Pins a map with the name of one of ours and the given value. */
 	function pinned(name: string, value: StructLayout): string {
 		const directory = join(work.pins, name);
 		mkdirSync(directory);

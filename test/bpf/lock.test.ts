@@ -1,4 +1,4 @@
-/** One agent uses a directory of pins, and no other user has a part in it. */
+/** Only one agent uses a directory of pins, and no other user can enter it. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type FfiName, openNative } from '../../agent/bpf/ffi/native.ts';
+import type { FfiName } from '../../agent/bpf/ffi/library.ts';
+import { openNative } from '../../agent/bpf/ffi/native.ts';
 import { Netlink } from '../../agent/bpf/netlink.ts';
 import { NetnsSwitcher } from '../../agent/bpf/netns.ts';
 
@@ -10,7 +11,7 @@ const OTHER = 'mld-nl-other';
 const ip = (...args: string[]) => execFileSync('ip', args, { encoding: 'utf8' });
 const inNode = (line: string) => ip('-n', NODE, ...line.split(' '));
 
-/** What `ip -j` says of a link. */
+/** Fields of a link in the output of `ip -j`. */
 interface IpLink {
 	ifindex: number;
 	ifname: string;
@@ -77,13 +78,15 @@ describe.each<FfiName>(['koffi', 'ffi-napi'])('Netlink by %s', (ffi) => {
 		expect(defaultDevices).toEqual([eth0]);
 	});
 
-	it('changed() tells of links, addresses and default routes, once, and of nothing else', () => {
+	it('changed() tells of links, addresses, default and local routes, once, and of nothing else', () => {
 		using netlink = open();
 		expect(netlink.changed()).toBe(false);
 		for (const [line, undo] of [
 			[`link add pod2 type veth peer name pod2 netns ${OTHER}`, 'link del pod2'],
 			['addr add 10.8.0.9/24 dev eth0', 'addr del 10.8.0.9/24 dev eth0'],
 			['-6 route add default via fd00:8::2', '-6 route del default'],
+			['route add local 10.79.0.0/16 dev eth0', 'route del local 10.79.0.0/16 dev eth0'],
+			['-6 route add local fd00:79::/64 dev eth0', '-6 route del local fd00:79::/64 dev eth0'],
 		] as const) {
 			inNode(line);
 			expect(netlink.changed(), line).toBe(true);
@@ -94,6 +97,29 @@ describe.each<FfiName>(['koffi', 'ffi-napi'])('Netlink by %s', (ffi) => {
 		inNode('route add 10.78.0.0/16 via 10.8.0.2');
 		inNode('route del 10.78.0.0/16');
 		expect(netlink.changed()).toBe(false);
+	});
+
+	it.each([
+		['fwmark 0x80/0x80', { mark: true, source: false }],
+		['from SOURCE', { mark: false, source: true }],
+		['iif DEVICE', { mark: false, source: true }],
+		['iif lo', { mark: false, source: false }],
+		['to SOURCE', { mark: false, source: false }],
+		['from SOURCE fwmark 1', { mark: true, source: true }],
+	])('network() tells what rules of policy routing look at: %s', (rule, seen) => {
+		using netlink = open();
+		const none = { mark: false, source: false };
+		expect(netlink.network().rules).toEqual(none);
+		for (const [family, source] of [
+			['-4', '10.99.0.0/16'],
+			['-6', 'fd00:99::/64'],
+		]) {
+			const line = rule.replace('SOURCE', source!).replace('DEVICE', 'eni0');
+			inNode(`${family} rule add ${line} lookup main`);
+			expect(netlink.network().rules).toEqual(seen);
+			inNode(`${family} rule del ${line} lookup main`);
+			expect(netlink.network().rules).toEqual(none);
+		}
 	});
 
 	it('changed() is true when events were lost for want of room, and sees later ones', () => {

@@ -1,10 +1,10 @@
-/** Programs that users of the machine run. */
+/** Runs programs as other users of the machine. */
 import { spawn } from 'node:child_process';
 
-/** The user who owns nothing. */
+/** User id of an unprivileged user that owns no files. */
 export const OTHER = 65_534;
 
-/** Runs sh. @returns its status. */
+/** Runs sh as the user. @returns its exit status */
 export function asUser(id: number, command: string): Promise<number> {
 	return new Promise((resolve, reject) => {
 		const child = spawn('sh', ['-c', command], { uid: id, gid: id, cwd: '/', stdio: 'ignore' });

@@ -1,4 +1,4 @@
-/** Another user of the machine cannot read or change what a running agent keeps in the kernel. */
+/** Another user of the machine cannot read or change the kernel objects of a running agent. */
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -17,7 +17,7 @@ afterAll(async () => {
 	node?.remove();
 });
 
-/** With what shows that the command works, by its status for root. */
+/** Each command must succeed for root, which shows that it works. */
 const TRIES: readonly [what: string, command: () => string][] = [
 	['list the pins', () => `ls ${node.pins}`],
 	['dump a map by its pin', () => `bpftool map dump pinned ${node.pins}/counters`],

@@ -1,8 +1,13 @@
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
 import { release } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type FfiName, openNative } from '../../agent/bpf/ffi/native.ts';
-import { measureHz, netnsCookie, probe } from '../../agent/bpf/probe.ts';
+import type { FfiName } from '../../agent/bpf/ffi/library.ts';
+import { openNative } from '../../agent/bpf/ffi/native.ts';
+import { cgroup2Mount } from '../../agent/bpf/mounts.ts';
+import { netnsCookie, netnsCookieByProgram } from '../../agent/bpf/netns-cookie.ts';
+import { measureHz, probe } from '../../agent/bpf/probe.ts';
 import { call, exit, loadTiny, ProgramType, set } from '../../agent/bpf/tiny-program.ts';
 
 const [major = 0, minor = 0] = release().split('.').map(Number);
@@ -20,8 +25,16 @@ describe.each<FfiName>(['koffi', 'ffi-napi'])('probe by %s', (ffi) => {
 			cgroup2: { ok: true },
 			tcx: { ok: atLeast(6, 6) },
 			setRetval: { ok: atLeast(5, 18) },
-			checksumIpv6: { ok: atLeast(6, 16) },
+			socketRelease: { ok: atLeast(5, 9) },
+			fib: {
+				skipNeighbour: { ok: atLeast(6, 3) },
+				source: { ok: atLeast(6, 7) },
+				mark: { ok: atLeast(6, 10) },
+			},
+			xdpFrags: { ok: atLeast(5, 18) },
 		});
+		// some stable kernels before 6.16 have the backport
+		if (atLeast(6, 16)) expect(features.checksumIpv6.ok).toBe(true);
 		const sysctl = readFileSync('/proc/sys/kernel/unprivileged_bpf_disabled', 'utf8').trim();
 		expect(features.unprivilegedOff.ok).toBe(sysctl !== '0');
 	});
@@ -43,6 +56,24 @@ describe.each<FfiName>(['koffi', 'ffi-napi'])('probe by %s', (ffi) => {
 	it('netnsCookie() is that of this namespace, and never 0 since 5.14', () => {
 		expect(netnsCookie(native) !== 0n).toBe(atLeast(5, 14));
 		expect(netnsCookie(native)).toBe(netnsCookie(native));
+	});
+
+	it('netnsCookieByProgram() gives the same to a process below the cgroup, 0 to others', () => {
+		const cgroup = mkdtempSync(join(cgroup2Mount()!, 'mld-'));
+		try {
+			const child = join(import.meta.dirname, 'netns-cookie-child.ts');
+			const join_ = 'echo 0 > "$1/cgroup.procs" && exec "$2" "$3" "$4" "$1"';
+			const args = ['-c', join_, 'sh', cgroup, process.execPath, child, ffi];
+			const told = JSON.parse(execFileSync('/bin/sh', args, { encoding: 'utf8' })) as string[];
+			expect(told[0]).not.toBe('0');
+			if (atLeast(5, 14)) expect(told[1]).toBe(told[0]);
+			expect(told.slice(2), 'a kernel without SO_NETNS_COOKIE').toEqual([told[0], '0']);
+			expect(netnsCookieByProgram(native, cgroup)).toBe(0n);
+			const attached = execFileSync('bpftool', ['-j', 'cgroup', 'show', cgroup], { encoding: 'utf8' });
+			expect(attached).not.toContain('getsockname4');
+		} finally {
+			rmdirSync(cgroup);
+		}
 	});
 
 	it('loadTiny() gives -EINVAL for a helper that no kernel has', () => {

@@ -1,10 +1,12 @@
-/** What `maglane standalone down` removes of a prefix's pins, and what it leaves to whoever made them. */
+/**
+ * Tests the pins that `maglane standalone down` removes, and those of other programs that it keeps.
+ */
 import { chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { describeDown } from '../../agent/standalone/cluster/down.ts';
-import { sweep } from '../../agent/standalone/cluster/sweep.ts';
+import { describeDown } from '../../standalone/cluster/down.ts';
+import { sweep } from '../../standalone/cluster/sweep.ts';
 import { OTHER } from './other-user.ts';
 
 const PREFIX = `mlsw${process.pid}`;

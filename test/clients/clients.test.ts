@@ -1,4 +1,7 @@
-/** Known clients work with the kubeconfig as `maglane standalone up` writes it, and with a pod's credentials. */
+/**
+ * Tests public clients with the kubeconfig of `maglane standalone up` and with the credentials of a
+ * pod.
+ */
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -13,7 +16,7 @@ import type { Client, Facts, KindFacts, Rights } from './support/facts.ts';
 import { kubectl } from './support/kubectl.ts';
 import { go, python } from './support/programs.ts';
 
-/** The first build of a client downloads what it needs. */
+/** The first build of a client downloads its dependencies. */
 const BUILD_MS = 400_000;
 const PREFIX = 'mlclients';
 const VIEWER = 'viewer';
@@ -39,7 +42,7 @@ afterAll(async () => {
 	await rm(directory, { recursive: true, force: true });
 }, 60_000);
 
-/** Writes what a pod of the service account finds in its file system and in its environment. */
+/** Writes the service account files that a pod finds in its file system, and its environment. */
 async function writeAccount(): Promise<void> {
 	const { cluster } = parse(await readFile(kubeconfig, 'utf8')).clusters[0];
 	const { hostname, port } = new URL(cluster.server);

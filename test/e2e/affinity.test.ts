@@ -30,7 +30,7 @@ async function hostnames(from: From, target: Target, count: number): Promise<str
 	return [...new Set(answers.map(({ body }) => body!))];
 }
 
-/** The one backend of all requests, once the change that made it one has arrived. */
+/** Waits until all requests reach the same backend. @returns its name */
 async function sticks(from: From, target: Target): Promise<string> {
 	const { value } = await eventually(`requests to ${target.host} stay with one backend`, async () => {
 		const seen = await hostnames(from, target, 16);
@@ -68,7 +68,7 @@ describe('sessionAffinity ClientIP', () => {
 		const view = await apply('short', within(timeoutSeconds));
 		const lasting = async (target: Target) => {
 			const first = await sticks(inside, target);
-			// In use for longer than the time-out in all
+			// Keep the affinity in use for longer than its timeout
 			for (let i = 0; i < 6; i++) {
 				await sleep(500);
 				expect(await hostnames(inside, target, 1)).toEqual([first]);

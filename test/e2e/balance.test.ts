@@ -26,7 +26,10 @@ beforeAll(async () => {
 
 afterAll(async () => env?.[Symbol.asyncDispose]());
 
-/** Of the kernel's ephemeral range the tests use the upper half, so that fixed ports meet few of its own choice. */
+/**
+ * The tests use the upper half of the kernel's ephemeral range, so that fixed ports rarely collide
+ * with its own.
+ */
 const ports = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
 
 describe('balance over 10 backends', () => {
@@ -64,7 +67,7 @@ describe('balance over 10 backends', () => {
 		const prober = await env.prober('outside');
 		const localPorts = ports(22_000, 4000);
 		const options = { count: localPorts.length, localPorts };
-		// Each node has its own connections: through the second node every client port is new.
+		// Each node has its own connections, so every client port is new to the second node.
 		const before = await prober.udp(env.nodes[0]!.v4!, udp, 'hostname', options);
 		await env.kubectl('scale', 'deployment/many', '--replicas', String(BACKENDS - 1));
 		await env.podsReady('many', BACKENDS - 1);

@@ -2,7 +2,7 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { ApiClient } from '../../agent/standalone/cluster/api-client.ts';
+import { ApiClient } from '../../standalone/cluster/api-client.ts';
 import { Environment } from './support/environment.ts';
 import { client, DUAL_STACK, deployment, service } from './support/objects.ts';
 import { run } from './support/process.ts';
@@ -55,7 +55,10 @@ function withoutUser(file: string): string {
 	return `${file}-anonymous`;
 }
 
-/** Creates ConfigMaps one after the other until the API is gone. @param confirmed gets the names that it confirmed. */
+/**
+ * Creates ConfigMaps one after the other until the API server is gone.
+ * @param confirmed receives the confirmed names
+ */
 async function write(writer: number, confirmed: string[]): Promise<void> {
 	const api = new ApiClient(driver.kubeconfig);
 	for (let at = 0; ; at++) {
@@ -111,7 +114,8 @@ describe('kill -9 of the control plane during a stream of writes', () => {
 			expect(report.connections).toBe(20);
 		}
 
-		// certificates are new; the old ones, and the tokens of pods, are good for as long as the cluster is
+		// The certificates are new. Old certificates and tokens of pods stay valid for the lifetime of
+		// the cluster.
 		expect(readFileSync(driver.kubeconfig, 'utf8')).not.toBe(readFileSync(copy, 'utf8'));
 		for (const [who, ...credentials] of [
 			['kubernetes-admin'],

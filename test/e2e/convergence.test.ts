@@ -19,7 +19,7 @@ beforeAll(async () => {
 	env = await Environment.open('convergence');
 	await env.apply(client('client'));
 	await env.podsReady('client', 1);
-	// Processes that ask are there before time is taken
+	// Start the probe processes before the measured time begins
 	await env.prober('outside');
 	await env.prober({ pod: 'client' });
 	await env.kubectl(
@@ -37,7 +37,7 @@ beforeAll(async () => {
 
 afterAll(async () => env?.[Symbol.asyncDispose]());
 
-/** From the end of the command until all places see the pods that there are to be. */
+/** Measures from the end of the command until all places reach exactly the expected pods. */
 async function follows(...command: string[]): Promise<void> {
 	await env.kubectl(...command);
 	const start = performance.now();
@@ -95,7 +95,7 @@ describe('changes take effect in traffic (R-A1)', () => {
 
 	it('delete: refused when the last pod is gone, nothing at the Service’s addresses when that is gone', async () => {
 		const all = await targets();
-		// Until they end, pods that terminate serve where there are no others.
+		// Terminating pods serve where there are no others, until they end.
 		await env.kubectl('delete', 'deployment', 'fast');
 		await env.kubectl('wait', '--for=delete', 'pod', '-l', 'app=fast', '--timeout=60s');
 		let start = performance.now();

@@ -25,14 +25,16 @@ const cgroup2 = () => {
 
 const RBAC = resolve(import.meta.dirname, '../../deploy/base/rbac.yaml');
 
-/** Writes the kubeconfig of a node for a service account: the token in place of the certificate. */
+/**
+ * Writes the kubeconfig of a node with the token of a service account instead of the certificate.
+ */
 async function writeWithToken(from: string, token: string, file: string): Promise<void> {
 	const config = parse(await readFile(from, 'utf8'));
 	config.users[0].user = { token };
 	await writeFile(file, stringify(config), { mode: 0o600 });
 }
 
-// On a real cluster the agents of all scenarios run this way.
+// On a real cluster the agents of all scenarios run in this container.
 describe('the DaemonSet’s container, with its capabilities alone', {
 	skip: process.env['KUBECONFIG'] !== undefined,
 }, () => {

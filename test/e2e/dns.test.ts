@@ -1,4 +1,4 @@
-/** Names of Services, asked with dig from pods that have the resolv.conf that every pod has. */
+/** Looks up names of Services with dig, from pods with the resolv.conf that every pod has. */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -30,7 +30,7 @@ afterAll(() => env?.[Symbol.asyncDispose]());
 const ask = (...args: string[]) => dig(env, 'asker', ...args);
 const search = async (name: string, type = 'A') => (await ask('+search', name, type)).data;
 
-/** Waits for the answer that a change of the API leads to. */
+/** Waits for the answer that results from a change of the API. */
 async function becomes(args: string[], wanted: Partial<DigAnswer>): Promise<void> {
 	await eventually(`dig ${args.join(' ')} gets ${JSON.stringify(wanted)}`, async () => {
 		expect(await ask(...args)).toMatchObject(wanted);
@@ -237,7 +237,7 @@ describe("the manifest of CoreDNS's own tests", () => {
 	it('gives dig the answers of its vectors', async () => {
 		const vectors = new URL('../vectors/dns.json', import.meta.url);
 		const { cases } = JSON.parse(await readFile(vectors, 'utf8')) as { cases: Json[] };
-		// its pod is to have an image that cannot be had; here every image can
+		// its pod needs an image that cannot be pulled, but the standalone cluster accepts every image
 		const rows = cases.filter(({ q }) => !q.startsWith('svc-unready.'));
 		expect(rows).toHaveLength(11);
 		for (const { q, type, rcode, answer } of rows)

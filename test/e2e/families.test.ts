@@ -3,7 +3,9 @@ import { Environment, type Json } from './support/environment.ts';
 import { client, deployment, service } from './support/objects.ts';
 import { startStandalone } from './support/standalone-cluster.ts';
 
-/** Clusters whose primary family is IPv6; others are dual-stack with IPv4 first. */
+/**
+ * Tests clusters whose primary family is IPv6. Other files use dual-stack clusters with IPv4 first.
+ */
 describe.each([
 	['v6', 'e2efamsix', ['IPv6']],
 	['v6,v4', 'e2efamboth', ['IPv6', 'IPv4']],

@@ -55,7 +55,7 @@ describe('a ServiceCIDR', () => {
 		try {
 			const clusterIPs = ['10.97.0.17', 'fd00:10:97::17'];
 			const asked = { clusterIP: clusterIPs[0], clusterIPs };
-			// The range is usable once it is ready
+			// The API server rejects addresses of the range until the range is ready
 			const { value: view } = await eventually('the Service is made', () => apply('ranged', asked));
 			expect(view.spec.clusterIPs).toEqual(clusterIPs);
 			for (const udp of TCP_AND_UDP) await env.allReach([...pods, ...hosts], view.clusterIPs(udp), backends);
@@ -109,7 +109,7 @@ describe('ports', () => {
 			pod('udp-only', { labels: { app: 'same' }, names: { other: 8087 }, http: 8087, udp: 8088 }),
 		);
 		await env.podsReady('same', 2);
-		// Named ports: of the two pods each has one
+		// Named ports: each of the two pods has one of them
 		const ports = [
 			{ name: 'tcp', port: 53, targetPort: 'web', protocol: 'TCP', nodePort: 30_753 },
 			{ name: 'udp', port: 53, targetPort: 8088, protocol: 'UDP', nodePort: 30_753 },

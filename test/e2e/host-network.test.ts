@@ -13,7 +13,7 @@ const PORTS = [
 let env: Environment;
 let pods: From[];
 let hosts: From[];
-/** What servers in the host's network say: their nodes' names. */
+/** Answers of servers in the host network: the names of their nodes. */
 let servers: string[];
 
 beforeAll(async () => {

@@ -18,7 +18,7 @@ beforeEach(async () => {
 afterEach(() => cluster.close());
 
 const count = (resource: string): number => cluster.api.objects.list(resource).length;
-/** Without default/kubernetes. */
+/** The number of Services without default/kubernetes. */
 const services = (): number => count('services') - 1;
 const service = (name: string) => cluster.api.objects.get('services', 'default', name)?.spec;
 
@@ -38,7 +38,7 @@ describe('public manifests, unmodified', { skip: !present }, () => {
 
 	test('microservices-demo has 12 Services, 12 Deployments and 11 ServiceAccounts', async () => {
 		await cluster.ok(`apply -f ${MICROSERVICES}`);
-		// Each of the four namespaces has its default account
+		// Each of the four namespaces has its default ServiceAccount
 		expect([services(), count('deployments'), count('serviceaccounts')]).toEqual([12, 12, 11 + 4]);
 		expect(service('emailservice').ports[0]).toMatchObject({ port: 5000, targetPort: 8080 });
 		expect(service('frontend-external')).toMatchObject({

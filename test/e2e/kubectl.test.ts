@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Api } from '../../agent/standalone/api/index.ts';
+import type { Api } from '../../standalone/api/index.ts';
 import { hasKubectl, type Kubectl, openKubectl } from './support/kubectl-server.ts';
 
 const present = hasKubectl();

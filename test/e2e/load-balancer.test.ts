@@ -4,7 +4,7 @@ import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import ipaddr from 'ipaddr.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { announcement, parseMac } from '../../agent/standalone/lb/frames.ts';
+import { announcement, parseMac } from '../../standalone/lb/frames.ts';
 import { Capture } from '../netns/dataplane/capture.ts';
 import { Environment } from './support/environment.ts';
 import { client, DUAL_STACK, deployment, service } from './support/objects.ts';
@@ -30,7 +30,7 @@ const heldBy = async (address: string, node: string) =>
 			holders(address).join() === node ? true : undefined,
 		)
 	).ms;
-/** MAC that the client knows an address by. */
+/** The client's neighbour entry for an address. */
 const known = (address: string) => /lladdr (\S+)/.exec(ip('client', 'neigh', 'show', address))?.[1];
 const addressesOf = async (name: string): Promise<string[]> => {
 	const { value } = await eventually(`${name} has addresses`, async () => {
@@ -39,15 +39,15 @@ const addressesOf = async (name: string): Promise<string[]> => {
 	});
 	return value;
 };
-/** ARP and neighbour advertisements on the client's wire. */
+/** Captures ARP and neighbour advertisements on the client's wire. */
 const captureNeighbours = () =>
 	Capture.start(`/run/netns/${PREFIX}-client`, 'br0', 'arp or (icmp6 and ip6[40] == 136)');
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 const macText = (bytes: Uint8Array) => hex(bytes).replaceAll(/..(?!$)/g, '$&:');
-/** Whether the MAC's owner has said, unasked, that it has the address. */
+/** Whether the owner of the MAC sent an unsolicited announcement of the address. */
 const tells = (frames: Capture, address: string, mac: string) =>
 	frames.raw().some((frame) => hex(frame) === hex(announcement(address, parseMac(mac))));
-/** MACs of those who answered who has the address: ARP replies from it, solicited advertisements of it. */
+/** MACs of the answers for the address: ARP replies from it, solicited advertisements of it. */
 const answersFor = (frames: Capture, address: string) =>
 	frames.raw().flatMap((frame) => {
 		const text = hex(frame);
@@ -59,7 +59,9 @@ const answersFor = (frames: Capture, address: string) =>
 const ipBytes = (address: string) => Uint8Array.from(ipaddr.parse(address).toByteArray());
 const other = (node: string) => env.nodes.map(({ name }) => name).find((name) => name !== node)!;
 
-/** The nodes and the client’s network are this machine's: a real cluster has its own load balancer. */
+/**
+ * Needs the nodes and the client network of this machine. A real cluster has its own load balancer.
+ */
 describe('LoadBalancer addresses of the pool', { skip: process.env['KUBECONFIG'] !== undefined }, () => {
 	beforeAll(async () => {
 		driver = await startStandalone(PREFIX, '--lb-pool', POOL);

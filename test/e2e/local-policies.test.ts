@@ -12,7 +12,7 @@ beforeAll(async () => {
 	env = await Environment.shared('local');
 	pods = await env.clients();
 	hosts = env.hosts();
-	// Servers on the first two nodes, none on the third; pod `self` can ask too
+	// Servers run on the first two nodes, none on the third. Pod `self` also sends requests.
 	const [first, second] = env.nodes;
 	const labels = { app: 'two' };
 	await env.apply(
@@ -37,7 +37,7 @@ const apply = async (name: string, spec: object) => {
 	return env.service(name);
 };
 
-/** What a healthCheckNodePort answers at each node: the status, or the error. */
+/** The result of a healthCheckNodePort on each node: a status or an error. */
 async function healthOfNodes(port: number): Promise<(number | string)[]> {
 	const outside = await env.prober('outside');
 	const answers = env.nodes.map(({ v4 }) => outside.http(v4!, port, '/healthz', { timeoutMs: 1000 }));
@@ -53,7 +53,10 @@ const nodesSay = (port: number, wanted: (number | string)[]) =>
 		return true;
 	});
 
-/** Who is outside sees through a Service with policy Local: nodes with a pod answer, from it only; others are silent. */
+/**
+ * Checks policy Local from outside: a node with a pod answers from that pod only, other nodes do
+ * not answer.
+ */
 async function isLocalFromOutside(perNode: readonly (readonly Target[])[]): Promise<void> {
 	for (const [i, targets] of perNode.entries()) {
 		const here = ['a', 'b'][i];
@@ -109,14 +112,14 @@ describe.each([
 	['LoadBalancer', LOAD_BALANCER],
 ])('%s', (type, spec) => {
 	const name = (policy: string) => `${policy}-${type.toLowerCase()}`;
-	/** Addresses of the load balancer, each routed to its node; unused ones of both families. */
+	/** Addresses of the load balancer, each routed to its node. No other test uses them. */
 	const ingress = (policy: string) =>
 		env.nodes.map((_, i) => {
 			const last = (policy === 'local' ? 20 : 10) + i;
 			return [`203.0.113.${last}`, `2001:db8:113::${last}`];
 		});
 
-	/** Where the Service is reached through each node. */
+	/** Targets of the Service through each node. */
 	const through = async (policy: string, udp: boolean) => {
 		const view = await env.service(name(policy));
 		if (type === 'NodePort') return env.nodes.map((node) => view.nodePorts(node, udp));

@@ -1,12 +1,15 @@
-/** The public manifests, all in one cluster: control plane and controllers, pods described and not run. */
+/**
+ * Applies all public manifests to one cluster. The control plane and controllers run, the pods do
+ * not.
+ */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { down } from '../../agent/standalone/cluster/down.ts';
-import { readKubeconfig } from '../../agent/standalone/cluster/kubeconfig.ts';
-import { parseOptions } from '../../agent/standalone/cluster/options.ts';
-import { up } from '../../agent/standalone/cluster/up.ts';
+import { down } from '../../standalone/cluster/down.ts';
+import { readKubeconfig } from '../../standalone/cluster/kubeconfig.ts';
+import { parseOptions } from '../../standalone/cluster/options.ts';
+import { up } from '../../standalone/cluster/up.ts';
 import { openWatch } from '../unit/api-client.ts';
 import type { Json } from './support/environment.ts';
 import { hasKubectl } from './support/kubectl-server.ts';
@@ -26,7 +29,7 @@ const WATCHED = [
 
 interface Source {
 	path: string;
-	/** Files that say none of their own get one each: some name the same Service. */
+	/** Files without a namespace get their own, because some define the same Service. */
 	namespace: string | undefined;
 }
 
@@ -172,10 +175,10 @@ describe('public manifests, unmodified, all in one cluster (H-01)', { skip: !pre
 			openWatch(port, `${path}?watch=1&resourceVersion=${before}`, {}, tls),
 		);
 		const lines = await applyAll();
-		// kubectl sends a patch for volumeClaimTemplates that the server has filled in, to every API server
+		// For volumeClaimTemplates with server-side defaults, kubectl sends a patch to every API server
 		expect(lines.filter((line) => !line.endsWith(' unchanged'))).toEqual(['statefulset.apps/web configured']);
 		expect(await revision()).toBe(before);
-		// The first that each watch tells of is what comes now
+		// The next event of each watch is this change
 		await kubectl(['create', 'service', 'clusterip', 'marker', '--tcp=80', '-n', 'default']);
 		const first = await watches[0]!.next();
 		expect(first).toMatchObject({ type: 'ADDED', object: { metadata: { name: 'marker' } } });

@@ -60,7 +60,7 @@ describe('microservices-demo', () => {
 	});
 });
 
-/** A real application's gRPC and redis servers take the connection and do not speak HTTP. */
+/** The gRPC and redis servers of a real application accept the connection and do not speak HTTP. */
 function connected(error: string): boolean {
 	return env.driver.kind === 'real' && (error === 'closed' || error === 'timeout');
 }

@@ -1,4 +1,4 @@
-/** Pods from their first container to their last: probes, init containers, sidecars, hooks, restarts, ends. */
+/** Tests the lifecycle of pods: probes, init containers, sidecars, hooks, restarts, termination. */
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { startStandalone } from './support/standalone-cluster.ts';
 import { eventually } from './support/wait.ts';
 
 let env: Environment;
-/** Files of pods are the machine's. */
+/** Files of pods, in a directory of this machine. */
 const files = join(tmpdir(), `maglane-e2e-${randomBytes(4).toString('hex')}`);
 beforeAll(async () => {
 	env = await Environment.open('lifecycle', await startStandalone('e2elife'));

@@ -1,4 +1,7 @@
-/** What people do with pods of the standalone cluster to try a Service: exec, logs, environment, names. */
+/**
+ * Tests the ways to try a Service from a pod of the standalone cluster: exec, logs, environment,
+ * names.
+ */
 import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openPty } from '../../agent/bpf/pty.ts';
@@ -34,7 +37,7 @@ interface ProgramOptions {
 	spec?: object;
 	labels?: Record<string, string>;
 }
-/** A pod of one program of the machine. */
+/** A pod that runs one program of this machine. */
 function program(name: string, options: ProgramOptions = {}): Manifest {
 	const { command = ['sleep', '86400'], container = {}, spec = {}, labels = {} } = options;
 	const main = { name: 'main', image: 'busybox', command, stdin: true, ...container };
@@ -55,7 +58,7 @@ interface Outcome {
 	out: string;
 	err: string;
 }
-/** kubectl with its status, and with an input. */
+/** Runs kubectl with an input. @returns its outcome with the exit status */
 function kubectl(line: readonly string[], input = ''): Promise<Outcome> {
 	const child = spawn('kubectl', ['--kubeconfig', env.driver.kubeconfig, '-n', env.namespace, ...line]);
 	let out = '';
@@ -175,7 +178,7 @@ test('exec -it gives a terminal of the size of ours, and its keys', async () => 
 	const pty = openPty();
 	let shown = '';
 	pty.stream.on('data', (chunk) => (shown += chunk));
-	pty.stream.on('error', () => {}); // its programs have ended
+	pty.stream.on('error', () => {}); // the programs of the terminal have exited
 	pty.resize(101, 37);
 	const kube = `kubectl --kubeconfig ${kubeconfig} -n ${env.namespace} exec -it shell -- sh -c "tty; stty size; cat"`;
 	const child = spawn('/bin/sh', ['-c', `exec 0<>${pty.path} 1>&0 2>&0; exec ${kube}`], {
@@ -194,7 +197,7 @@ test('exec -it gives a terminal of the size of ours, and its keys', async () => 
 test('cp copies a file there and back', async () => {
 	const target = `/tmp/maglane-e2e-${process.pid}`;
 	await env.kubectl('cp', import.meta.filename, `shell:${target}`);
-	expect(await exec('shell', 'head', '-n', '1', target)).toContain('What people do with pods');
+	expect(await exec('shell', 'head', '-n', '2', target)).toContain('from a pod of the standalone cluster');
 	await exec('shell', 'rm', target);
 });
 
@@ -293,7 +296,7 @@ test('a pod has its hostname in a headless Service by name, and says it itself (
 		const found = await execShell('shell', `getent ahostsv4 ${full} | head -n 1`);
 		return found.startsWith(`${status.podIP} `) ? true : undefined;
 	});
-	// by the search list alone
+	// resolved only through the search list
 	expect(await execShell('shell', 'getent ahostsv4 dns-querier-2.dns-test-service-2')).toContain(
 		status.podIP,
 	);
@@ -322,8 +325,14 @@ test('hostPort leads to the pod, by address and protocol, and the pod sees the c
 		pinned('host-four', { ...port, hostIP: v4 }),
 		pinned('host-six', { ...port, hostIP: v6 }),
 		pinned('host-udp', { ...port, containerPort: 8081, protocol: 'UDP' }),
+		pinned('host-lo', { ...port, hostIP: '127.0.0.1' }),
 	);
-	await ready('host-four', 'host-six', 'host-udp');
+	await ready('host-four', 'host-six', 'host-udp', 'host-lo');
+	await env.reaches({ node: 'node1' }, { host: '127.0.0.1', port: 54_321 }, ['host-lo']);
+	await env.reaches({ node: 'node1' }, { host: '127.0.0.1', port: 54_321, udp: true }, ['host-udp']);
+	await env.fails({ node: 'node2' }, { host: '127.0.0.1', port: 54_321 });
+	const own = 'curl -s -m 2 http://127.0.0.1:54321/hostname || echo refused';
+	expect(await exec('shell', 'sh', '-c', own)).toBe('refused\n');
 	for (const from of ['outside', { node: 'node1' }, { node: 'node2' }] as const) {
 		await env.reaches(from, { host: v4, port: 54_321 }, ['host-four']);
 		await env.reaches(from, { host: v6, port: 54_321 }, ['host-six']);

@@ -17,7 +17,7 @@ beforeAll(async () => {
 
 afterAll(async () => env?.[Symbol.asyncDispose]());
 
-/** Entries that the node's agent has written since it started. */
+/** Counts the entries that the agent of the node has written since its start. */
 async function mapWrites(node: string): Promise<number> {
 	const [answer] = await (await env.prober({ node })).http('127.0.0.1', 10249, '/metrics');
 	expect(answer).toMatchObject({ status: 200 });

@@ -8,9 +8,9 @@ import { eventually } from './support/wait.ts';
 const REPLICAS = 10;
 const ROLLOUTS = 3;
 const NODE_PORT = { type: 'NodePort', ...DUAL_STACK };
-/** Between two requests of one client to one address. */
+/** Interval between two requests of one client to one address. */
 const EVERY_MS = 30;
-/** Within this time a flow whose backend went is answered by another. */
+/** Another backend answers a flow within this time after its backend is removed. */
 const FLOW_LIMIT_MS = 1000;
 
 let env: Environment;
@@ -53,7 +53,7 @@ describe('rolling a Deployment', () => {
 			expect(after.filter((name) => before.includes(name))).toEqual([]);
 			before = after;
 		}
-		// The last moment of the last old pod counts too
+		// Include the last moment of the last old pod
 		const inAll = async () => (await env.get('pods')).items.filter(isRolled).length === REPLICAS || undefined;
 		await eventually('the old pods are gone', inAll);
 
@@ -86,7 +86,10 @@ describe('a UDP client that keeps its source port: pod, node, outside, both fami
 	const udpPod = (name: string, i: number, app = 'udp') =>
 		pod(name, { node: env.nodes[i]!.name, labels: { app } });
 
-	/** From a pod and a node by the ClusterIPs, from outside by NodePorts of a node that has no backend of its own. */
+	/**
+	 * A pod and a node use the ClusterIPs. The outside client uses NodePorts of a node without a
+	 * local backend.
+	 */
 	const places = (view: ServiceView): [From, Target[]][] => [
 		[pods[0]!, view.clusterIPs(true)],
 		[hosts[0]!, view.clusterIPs(true)],
@@ -99,7 +102,7 @@ describe('a UDP client that keeps its source port: pod, node, outside, both fami
 		flows = await Flows.start(env, places(await env.service('udp')));
 	});
 
-	/** Has the flows change from `old` to `next`. */
+	/** Replaces the pod `old` by `next` and waits until the flows follow. */
 	async function replace(old: string, next: string, ...how: string[]): Promise<void> {
 		await flows.answeredBy(old);
 		await env.apply(udpPod(next, 2));

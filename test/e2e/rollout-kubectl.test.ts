@@ -1,8 +1,8 @@
 import pino from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startControllers } from '../../agent/standalone/controllers/start.ts';
-import { NodeManager } from '../../agent/standalone/node/node-manager.ts';
-import { nodeObject } from '../../agent/standalone/node/node-object.ts';
+import { startControllers } from '../../standalone/controllers/start.ts';
+import { NodeManager } from '../../standalone/node/node-manager.ts';
+import { nodeObject } from '../../standalone/node/node-object.ts';
 import { hasKubectl, type Kubectl, openKubectl } from './support/kubectl-server.ts';
 import { eventually } from './support/wait.ts';
 
@@ -15,7 +15,7 @@ let manager: NodeManager;
 const stopping = new AbortController();
 const ok: Kubectl['ok'] = (...line) => cluster.ok(...line);
 
-/** The control plane in this process; pods are described as ready, nothing of them runs. */
+/** Runs the control plane in this process. It marks pods ready without running them. */
 beforeAll(async () => {
 	cluster = await openKubectl();
 	const log = pino({ level: 'silent' });

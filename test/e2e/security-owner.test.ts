@@ -1,4 +1,7 @@
-/** What the owner has stays the owner's: from a web page in the browser, and on the disk (docs/security.md). */
+/**
+ * Protects the owner's data from a web page in the owner's browser, and on the disk
+ * (docs/security.md).
+ */
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -29,7 +32,9 @@ describe('a web page', () => {
 		method: 'OPTIONS',
 		headers: { origin: EVIL, 'access-control-request-method': method },
 	});
-	/** With the status for the owner's browser; without credentials it is always 403. */
+	/**
+	 * Requests with the status for the owner's browser. Without credentials the status is always 403.
+	 */
 	const PAGES: readonly [what: string, code: number, sent: Omit<Sent, 'path'>][] = [
 		['text', 415, post(typed('text/plain'))],
 		['text with JSON in its name', 415, post(typed('text/plain; application/json'))],
@@ -97,7 +102,7 @@ describe('a web page', () => {
 });
 
 describe('the state directory', () => {
-	/** Says how each path of stdin can be used. */
+	/** Prints the kinds of access that succeed for each path on stdin. */
 	const TRY = `while IFS= read -r path; do
 		ls -d -- "$path" >/dev/null 2>&1 && echo "found $path"
 		ls -- "$path/" >/dev/null 2>&1 && echo "listed $path"
@@ -117,7 +122,7 @@ describe('the state directory', () => {
 	test('opens no file, directory or socket to another user', async () => {
 		const paths = walk();
 		expect(paths).toEqual(expect.arrayContaining(expected.map((name) => join(cluster.state, name))));
-		// others may know that there is one: they can list the folder around it
+		// other users can list the parent directory, so they see that the state directory exists
 		const seen = await asStranger(['-c', TRY], paths.join('\n').concat('\n'));
 		expect(seen).toBe(`found ${cluster.state}\n`);
 	});

@@ -1,7 +1,10 @@
-/** Service accounts, agents and impersonated users have the rights that RBAC grants, and no more (docs/security.md). */
+/**
+ * Service accounts, agents and impersonated users have exactly the rights that RBAC grants
+ * (docs/security.md).
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { MASTERS } from '../../agent/standalone/auth/user.ts';
-import { readKubeconfig } from '../../agent/standalone/cluster/kubeconfig.ts';
+import { MASTERS } from '../../standalone/auth/user.ts';
+import { readKubeconfig } from '../../standalone/cluster/kubeconfig.ts';
 import { GuardedCluster } from './support/guarded-cluster.ts';
 import { maglane } from './support/standalone-cluster.ts';
 import { bearer, JSON_TYPE, POD_ACCOUNT, type Sent, sleeper, typed } from './support/trespass.ts';
@@ -13,7 +16,7 @@ let cluster: GuardedCluster;
 const tokens: Record<string, string> = {};
 
 beforeAll(async () => {
-	// the strictest one: what programs of pods must read is made readable all the same
+	// The strictest umask: files for programs in pods must be readable all the same
 	const umask = process.umask(0o077);
 	cluster = await GuardedCluster.start('rights', ...ACCOUNTS);
 	process.umask(umask);
@@ -24,7 +27,7 @@ afterAll(async () => {
 	await cluster?.[Symbol.asyncDispose]();
 });
 
-/** What the service accounts of these tests may: the reader in its namespace, the lister everywhere. */
+/** Grants the reader its namespace and the lister the cluster. */
 function grants(): object[] {
 	const apiVersion = `${RBAC}/v1`;
 	const account = (name: string) => [{ kind: 'ServiceAccount', name, namespace: cluster.env.namespace }];
@@ -52,7 +55,7 @@ function grants(): object[] {
 	];
 }
 
-/** The status of a request by a token. */
+/** The status of a request with a token. */
 async function codeFor(token: string, { path, method = 'GET', object }: Asked): Promise<number> {
 	const patch = typed('application/merge-patch+json');
 	const headers = { ...bearer(tokens[token]), ...(method === 'PATCH' ? patch : typed(JSON_TYPE)) };

@@ -1,13 +1,13 @@
 /**
- * Without credentials neither another user of the machine nor a program in a pod uses the API server of a running
- * cluster (docs/security.md).
+ * Another user of the machine, or a program in a pod, has no access to a running API server without
+ * credentials (docs/security.md).
  */
 import { existsSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createAuthority, createPrivateKey, Issuer } from '../../agent/standalone/auth/certificates.ts';
-import { createTokens, type TokenRequest } from '../../agent/standalone/auth/tokens.ts';
-import { MASTERS } from '../../agent/standalone/auth/user.ts';
-import type { ObjectApi } from '../../agent/standalone/port.ts';
+import { createAuthority, createPrivateKey, Issuer } from '../../standalone/auth/certificates.ts';
+import { createTokens, type TokenRequest } from '../../standalone/auth/tokens.ts';
+import { MASTERS } from '../../standalone/auth/user.ts';
+import type { ObjectApi } from '../../standalone/port.ts';
 import { GuardedCluster } from './support/guarded-cluster.ts';
 import {
 	evil,
@@ -118,7 +118,7 @@ describe.each(PLACES)('%s without credentials', (_who, place) => {
 	});
 });
 
-/** The same port. */
+/** The URL with http and the same port. */
 function withoutTls(url: string): string {
 	const { hostname, port } = new URL(url);
 	return `http://${hostname}:${port || 443}`;

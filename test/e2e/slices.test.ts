@@ -20,7 +20,7 @@ const NAME = 'kubernetes.io/service-name';
 const slicesOf = async (name: string): Promise<Json[]> =>
 	JSON.parse(await env.kubectl('get', 'endpointslices', '-l', `${NAME}=${name}`, '-o', 'json')).items;
 
-/** An EndpointSlice by hand. */
+/** A manually managed EndpointSlice. */
 const slice = (name: string, labels: Record<string, string>, address: string, port = 8080) => ({
 	apiVersion: 'discovery.k8s.io/v1',
 	kind: 'EndpointSlice',
@@ -30,7 +30,7 @@ const slice = (name: string, labels: Record<string, string>, address: string, po
 	ports: [{ name: 'http', port, protocol: 'TCP' }],
 });
 
-/** Lines of `kubectl get -w`, each with the moment when it came. */
+/** Collects the lines of `kubectl get -w`, each with its time of arrival. */
 function watch(...args: string[]): { lines: { text: string; at: number }[]; stop: () => void } {
 	const common = ['--kubeconfig', env.driver.kubeconfig, '--namespace', env.namespace, 'get', '-w'];
 	const child = spawn('kubectl', [...common, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -138,6 +138,18 @@ describe('EndpointSlices', () => {
 		const view = await env.service('manual');
 		await env.allReach(pods, view.clusterIPs(), ['first', 'second']);
 	});
+
+	it.each(['service.kubernetes.io/headless=', 'service.kubernetes.io/service-proxy-name=other'])(
+		'that get the label %s are left out, and are back when it goes (R-A4)',
+		async (label) => {
+			const view = await env.service('manual');
+			const slices = ['manual-first-v4', 'manual-first-v6'];
+			await env.kubectl('label', 'endpointslices', ...slices, label);
+			await env.allReach(pods, view.clusterIPs(), ['second']);
+			await env.kubectl('label', 'endpointslices', ...slices, `${label.split('=')[0]}-`);
+			await env.allReach(pods, view.clusterIPs(), ['first', 'second']);
+		},
+	);
 });
 
 describe('Endpoints', () => {

@@ -11,7 +11,7 @@ beforeAll(async () => {
 	pods = await env.clients();
 });
 
-/** Pods that linger end with their test. */
+/** Lingering pods end with their test. */
 afterEach(async () => {
 	await env.kubectl('delete', 'pod', '-l', 'lingers', '--grace-period=0', '--force', '--ignore-not-found');
 });
@@ -20,7 +20,7 @@ afterAll(async () => env?.[Symbol.asyncDispose]());
 
 const NODE_PORT = { type: 'NodePort', ...DUAL_STACK };
 
-/** A server on the first node that goes on when it is told to end. */
+/** Starts a server on the first node that continues to serve after it receives SIGTERM. */
 async function lingering(name: string, options: { unready?: boolean; probe?: boolean } = {}): Promise<void> {
 	const labels = { app: name, lingers: '' };
 	await env.apply(pod(name, { node: env.nodes[0]!.name, labels, ...LINGERING, ...options }));

@@ -38,7 +38,10 @@ async function zones(...names: string[]): Promise<void> {
 	for (const [i, zone] of names.entries()) await label(env.nodes[i]!, zone);
 }
 
-/** A Service for all servers but the third where it is left out; who asks on each node, and the process beside it, get these. */
+/**
+ * Selects all servers except number `omit` (from 1). The clients of each node must reach exactly
+ * its `wanted` servers.
+ */
 async function expectServers(
 	name: string,
 	trafficDistribution: string,

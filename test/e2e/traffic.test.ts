@@ -24,7 +24,7 @@ const ofFamily = (family: Family) => (address: string) => isIPv6(address) === (f
 const clusterIP = (family: Family): string => spec.clusterIPs.find(ofFamily(family));
 const nodePort = (udp: boolean): number => spec.ports[udp ? 1 : 0].nodePort;
 
-/** ClusterIP and every node's NodePort. */
+/** The ClusterIP, and the NodePort of every node. */
 const targets = (family: Family, udp: boolean): Target[] => [
 	{ host: clusterIP(family), port: udp ? 90 : 80, udp },
 	...env.nodes.map((node) => ({ host: node[family]!, port: nodePort(udp), udp })),

@@ -25,7 +25,7 @@ const echo = (name: string, spec: object = {}) =>
 	env.apply(service(name, { selector: { app: 'echo' }, ...DUAL_STACK, ...spec }));
 const outside = (): From[] => (env.driver.routeOutside ? ['outside'] : []);
 
-/** A way to reach the Service: what makes it so, who asks, and where. */
+/** A way to reach the Service: the spec that enables it, the clients, and the targets. */
 interface Way {
 	readonly name: string;
 	readonly spec: Json;
@@ -64,13 +64,13 @@ const WAYS: Readonly<Record<'C' | 'N' | 'E' | 'L', Way>> = {
 	},
 };
 
-/** Where the Service is reached that way now: TCP and UDP, both families. */
+/** Current targets of this way: TCP and UDP, both families. */
 async function targetsOf(way: Way): Promise<Target[]> {
 	const view = await env.service(NAME);
 	return [false, true].flatMap((udp) => way.at(view, udp));
 }
 
-/** Every change from one way to another, each once, as one walk. */
+/** A walk that contains every change from one way to another exactly once. */
 const WALK = 'CNCECLNENLELC';
 
 describe('a Service that changes', () => {
@@ -83,9 +83,9 @@ describe('a Service that changes', () => {
 			await env.patch('service', NAME, { spec: way.spec });
 			if (way.ingress) await env.ingress(NAME, way.ingress);
 			await env.allReach(way.from(), await targetsOf(way), backends);
-			// the ClusterIP is there whatever else is
+			// the ClusterIP works in every state
 			await env.allReach(pods.slice(0, 1), await targetsOf(WAYS.C), backends);
-			// the API server keeps nodePorts from one type that may have them to the other
+			// the API server keeps nodePorts between two types that may have them
 			const stays = before === WAYS.N && way === WAYS.L;
 			if (stays) await env.allReach(pods, old, backends);
 			else await env.allFail(before?.from() ?? [], old);

@@ -1,10 +1,11 @@
 import { parseAllDocuments } from 'yaml';
+import type { Sink } from '../../agent/base/sink.ts';
 import type { ServiceMaps } from '../../agent/bpf/port.ts';
+import { type RawSinks, Reconciler, type ReconcilerOptions } from '../../agent/loop/reconcile.ts';
 import { parseCidr } from '../../agent/model/cidr.ts';
 import { parseIp } from '../../agent/model/ip.ts';
 import { dumpKernel } from '../../agent/plan/dump.ts';
 import { readKernel } from '../../agent/plan/kernel.ts';
-import { type RawSink, type RawSinks, Reconciler, type ReconcilerOptions } from '../../agent/reconcile.ts';
 
 /** A Kubernetes object of a case. */
 export interface Manifest {
@@ -43,8 +44,8 @@ export function readManifests(text: string): Manifest[] {
 }
 
 /**
- * An agent of node1 that is given manifests, and what it then has in the maps. A manifest of kind Agent says how it is
- * configured and which addresses the node's devices have.
+ * An agent of node1 that receives manifests, and the resulting map contents. A manifest of kind
+ * Agent contains its configuration and the addresses of the node's devices.
  */
 export class Golden {
 	readonly #maps: ServiceMaps;
@@ -71,7 +72,7 @@ export class Golden {
 		);
 	}
 
-	/** Map entries and problems, one a line. */
+	/** Applies the manifests. @returns map entries and problems, one a line */
 	apply(): string {
 		for (const manifest of [NODE, ...this.#manifests]) {
 			this.#sink(manifest)?.upsert(keyOf(manifest), manifest);
@@ -81,7 +82,7 @@ export class Golden {
 		return this.#sync();
 	}
 
-	/** As apply(), after all but the node are gone. */
+	/** Removes everything except the Node, then returns the same dump as apply(). */
 	removeAll(): string {
 		for (const manifest of this.#manifests) {
 			if (manifest.kind !== 'Node') this.#sink(manifest)?.remove(keyOf(manifest));
@@ -89,7 +90,7 @@ export class Golden {
 		return this.#sync();
 	}
 
-	#sink(manifest: Manifest): RawSink | undefined {
+	#sink(manifest: Manifest): Sink | undefined {
 		const resource = new Map<string, keyof RawSinks>(Object.entries(RESOURCES)).get(manifest.kind);
 		return resource && this.#sinks[resource];
 	}

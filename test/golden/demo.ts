@@ -8,8 +8,8 @@ interface RawService extends Manifest {
 }
 
 /**
- * What a dual-stack cluster makes of the Services of an application: addresses, node ports, and two ready endpoints of
- * each family, one on this node.
+ * Adds the state that a dual-stack cluster gives the Services of an application: addresses, node
+ * ports, and two ready endpoints of each family. One endpoint of each family is on this node.
  */
 export function deployed(manifests: readonly Manifest[]): Manifest[] {
 	const services = manifests.filter((m): m is RawService => m.kind === 'Service');

@@ -1,7 +1,8 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { fakeServiceMaps } from '../../agent/bpf/fake.ts';
-import { type Native, openNative } from '../../agent/bpf/ffi/native.ts';
+import type { Native } from '../../agent/bpf/ffi/library.ts';
+import { openNative } from '../../agent/bpf/ffi/native.ts';
 import type { ServiceMaps } from '../../agent/bpf/port.ts';
 import { bpf, root } from '../../scripts/machine.ts';
 import { Golden, type Manifest, readManifests } from './case.ts';
@@ -22,7 +23,7 @@ function* cases(): Iterable<readonly [name: string, manifests: Manifest[]]> {
 	if (existsSync(DEMO)) yield ['microservices-demo', deployed(readManifests(readFileSync(DEMO, 'utf8')))];
 }
 
-/** `UPDATE=1` writes what is there instead of comparing it. */
+/** `UPDATE=1` writes the expected file instead of comparing with it. */
 function expectGolden(name: string, dump: string): void {
 	const file = new URL(`${name}.dump`, CASES);
 	if (process.env['UPDATE'] === '1') writeFileSync(file, dump);

@@ -3,19 +3,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bpfObjects } from '../../agent/bpf/compile.ts';
-import type { Native } from '../../agent/bpf/ffi/native.ts';
+import type { Native } from '../../agent/bpf/ffi/library.ts';
 import { BpfObject } from '../../agent/bpf/object.ts';
 import { type ServiceMaps, serviceMaps } from '../../agent/bpf/port.ts';
 import { KernelTableSegments } from '../../agent/bpf/table-segments.ts';
 
 const SIZES = { frontends: 4096, backends: 4096, connections: 64, sockets: 64 } as const;
 
-/** The shipped maps in this kernel, without programs, under own pins. */
+/** The shipped maps in this kernel, without programs, under separate pins. */
 export interface KernelMaps extends Disposable {
 	readonly maps: ServiceMaps;
 }
 
-/** Compiles the object that declares all of these maps, into a folder of its own. @returns its file and its removal */
+/**
+ * Compiles the object that declares all these maps into a temporary directory.
+ * @returns its file, with its removal
+ */
 export async function compileMaps(): Promise<{ readonly file: string } & Disposable> {
 	const sources = fileURLToPath(new URL('../../bpf', import.meta.url));
 	const cache = mkdtempSync(join(tmpdir(), 'mlg-bpf-'));

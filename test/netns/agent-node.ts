@@ -1,6 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { MAGLANE_ABI } from '../../agent/abi/layout.ts';
 import { cgroup2Mount } from '../../agent/bpf/mounts.ts';
 import { NetnsSwitcher } from '../../agent/bpf/netns.ts';
 
@@ -14,12 +15,14 @@ export interface Finished {
 
 export interface RunningAgent {
 	readonly child: ChildProcess;
-	/** Its log so far. */
+	/** The log so far. */
 	lines(): Record<string, unknown>[];
 	readonly ended: Promise<Finished>;
 }
 
-/** A node, a pod on it and an outside client as namespaces; agents are started in the node's. */
+/**
+ * A node, a pod on it and an outside client as namespaces. Agents run in the namespace of the node.
+ */
 export class AgentNode {
 	readonly pins: string;
 	readonly node: string;
@@ -33,7 +36,7 @@ export class AgentNode {
 	readonly #cgroup: string;
 	readonly #children = new Set<ChildProcess>();
 
-	/** @param prefix of everything that is made: each test file has its own */
+	/** @param prefix of all names. Each test file has its own */
 	constructor(prefix = 'mlk') {
 		this.#prefix = prefix;
 		this.pins = `/sys/fs/bpf/${prefix}/node1`;
@@ -59,17 +62,25 @@ export class AgentNode {
 		mkdirSync(this.#cgroup, { recursive: true });
 	}
 
-	/** A listening socket on the node's loopback, for an API server that this process is. */
+	/** Directory of the pins of this ABI. */
+	get pinned(): string {
+		return join(this.pins, `v${MAGLANE_ABI}`);
+	}
+
+	/** Opens a listening socket on the node's loopback, for an API server in this process. */
 	listenOnNode(port: number): number {
 		return this.switcher.listenTcp(this.node, port, { family: 4, address: '127.0.0.1' });
 	}
 
-	/** A listening socket of the pod. */
+	/** Opens a listening socket in the pod. */
 	listenOnPod(port: number): number {
 		return this.switcher.listenTcp(this.pod, port);
 	}
 
-	/** Asks a web server from a namespace. @returns what it answers, or the error's code; TIMEOUT: nothing came */
+	/**
+	 * Sends an HTTP request from a namespace.
+	 * @returns the response, the code of the error, or TIMEOUT without a response
+	 */
 	ask(from: string, address: string, port: number): Promise<string> {
 		return new Promise((done) => {
 			const socket = this.switcher.connectTcp(from, address, port);
@@ -84,12 +95,12 @@ export class AgentNode {
 		});
 	}
 
-	/** Starts an agent. Its log is read with `lines`. */
+	/** Starts an agent. `lines` reads its log. */
 	startAgent(...args: string[]): RunningAgent {
 		return this.startAgentBy([], ...args);
 	}
 
-	/** The same through another program, which starts it. */
+	/** Starts an agent through another program. */
 	startAgentBy(by: readonly string[], ...args: string[]): RunningAgent {
 		return this.start(
 			...by,
@@ -98,7 +109,7 @@ export class AgentNode {
 		);
 	}
 
-	/** Starts a program as a process of the node, which tells what it does in lines of JSON. */
+	/** Starts a program as a process of the node. It logs lines of JSON. */
 	start(...argv: string[]): RunningAgent {
 		const logs: string[] = [];
 		const child = this.#spawn(argv);
@@ -121,12 +132,12 @@ export class AgentNode {
 		return { child, lines, ended };
 	}
 
-	/** Runs a maglane command in the node's namespace. */
+	/** Runs a maglane command in the namespace of the node. */
 	maglane(...args: string[]): Promise<Finished> {
 		return this.run(BIN, ...args);
 	}
 
-	/** Runs a program as a process of the node: in its namespace and its cgroup. */
+	/** Runs a program as a process of the node, in its namespace and its cgroup. */
 	run(...argv: string[]): Promise<Finished> {
 		const child = this.#spawn(argv);
 		let out = '';
@@ -143,15 +154,18 @@ export class AgentNode {
 		});
 	}
 
-	/** Asks a URL from a process of the node. @returns the body, or curl's complaint */
+	/** Requests a URL from a process of the node. @returns the body, or the error of curl */
 	async curl(url: string): Promise<string> {
 		const { code, out, err } = await this.run('curl', '-sS', '--max-time', '3', url);
 		return code === 0 ? out : `curl ${code}: ${err.trim()}`;
 	}
 
-	/** Pinned links that hold a program, by the names of their pins; XDP of the devices as the kernel tells it. */
+	/**
+	 * Pin names of links with a program, and the XDP programs of the devices as the kernel lists
+	 * them.
+	 */
 	attached(): string[] {
-		const directory = join(this.pins, 'v1');
+		const directory = this.pinned;
 		const links = existsSync(directory)
 			? readdirSync(directory).filter((name) => name.startsWith('link_'))
 			: [];
@@ -163,7 +177,7 @@ export class AgentNode {
 		return [...held.map((name) => name.replace(/^link_|_\d+$/g, '')), ...xdp].sort();
 	}
 
-	/** Ends what was started here and removes everything. */
+	/** Ends all processes started here and removes everything. */
 	async close(): Promise<void> {
 		const ended = [...this.#children].map((child) => new Promise((done) => child.once('close', done)));
 		for (const child of this.#children) child.kill('SIGKILL');
@@ -172,7 +186,7 @@ export class AgentNode {
 		this.switcher[Symbol.dispose]();
 	}
 
-	/** By name: also what an earlier run left. */
+	/** Removes objects by name, so that those of an earlier run go too. */
 	#remove(): void {
 		if (existsSync(this.pins) && existsSync(`/run/netns/${this.node}`)) {
 			inside(this.node, BIN, 'cleanup', '--quiet', `--pin-path=${this.pins}`);

@@ -1,9 +1,9 @@
-/** What another user of the node, a pod and a web page can do to a running agent, and what they cannot. */
+/** Tests the access of another user of the node, a pod and a web page to a running agent. */
 import { once } from 'node:events';
 import { chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { FakeApiServer, list, raw } from '../unit/kube-fake-server.ts';
 import { AgentNode, type RunningAgent } from './agent-node.ts';
@@ -22,14 +22,17 @@ describe('a running agent', () => {
 	let cache: string;
 	const held: Socket[] = [];
 
-	/** Runs a program of another user in the node's network namespace. @returns its output, or `status <code>` */
+	/**
+	 * Runs a program as another user in the network namespace of the node.
+	 * @returns its output, or `status <code>`
+	 */
 	async function asNobody(...argv: string[]): Promise<string> {
 		const as = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--inh-caps=-all'];
 		const { code, out } = await node.run(...as, ...argv);
 		return code === 0 ? out : `status ${code}`;
 	}
 
-	/** @returns the status of an answer, and the headers by which another site may read it */
+	/** @returns the status of a response, and the headers that let another site read it */
 	async function ask(url: string, ...options: string[]): Promise<string> {
 		const out = await asNobody('curl', '-s', '-i', '--max-time', '3', ...options, url);
 		const cors = out.match(/^access-control-.*$/gim) ?? [];
@@ -50,12 +53,17 @@ describe('a running agent', () => {
 		);
 	}
 
-	/** Open files of the agent: what each is, with the flags of open(2). */
+	/** Open files of the agent, with the flags of open(2). The agent may close one meanwhile. */
 	function files(): { target: string; flags: number }[] {
 		const proc = `/proc/${agent.child.pid}`;
-		return readdirSync(`${proc}/fd`).map((fd) => {
-			const flags = /^flags:\s*(\d+)/m.exec(readFileSync(`${proc}/fdinfo/${fd}`, 'utf8'))![1]!;
-			return { target: readlinkSync(`${proc}/fd/${fd}`), flags: Number.parseInt(flags, 8) };
+		return readdirSync(`${proc}/fd`).flatMap((fd) => {
+			try {
+				const flags = /^flags:\s*(\d+)/m.exec(readFileSync(`${proc}/fdinfo/${fd}`, 'utf8'))![1]!;
+				return { target: readlinkSync(`${proc}/fd/${fd}`), flags: Number.parseInt(flags, 8) };
+			} catch (error) {
+				if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+				throw error;
+			}
 		});
 	}
 
@@ -81,17 +89,17 @@ describe('a running agent', () => {
 		if (cache) rmSync(cache, { recursive: true, force: true });
 	});
 
-	it('listens for health and metrics, and at no other socket', async () => {
+	it('listens for health and metrics, in both families, and at no other socket', async () => {
 		const { out } = await node.run('ss', '-Hlntuxp');
 		const mine = out.split('\n').filter((line) => line.includes(`pid=${agent.child.pid},`));
 		const places = mine.map((line) => line.trim().split(/\s+/)).map((cells) => `${cells[0]} ${cells[4]}`);
-		expect(places.sort()).toEqual(['tcp 0.0.0.0:10256', 'tcp 127.0.0.1:10249']);
+		expect(places.sort()).toEqual(['tcp *:10256', 'tcp 127.0.0.1:10249', 'tcp [::1]:10249']);
 	});
 
 	it('keeps no file open to write that has a name, and hands no file but its output to programs it starts', () => {
 		const named = files().filter(({ target }) => target.startsWith('/') && !target.startsWith('/dev/'));
 		expect(named.filter(({ flags }) => (flags & O_ACCMODE) !== 0)).toEqual([]);
-		const lock = named.filter(({ target }) => target === `${node.pins}/v1`);
+		const lock = named.filter(({ target }) => target === node.pinned);
 		expect(lock.map(({ flags }) => flags & O_CLOEXEC)).toEqual([O_CLOEXEC]);
 		const inherited = files().filter(({ flags }) => (flags & O_CLOEXEC) === 0);
 		expect(inherited.filter(({ target }) => !/^(pipe:|\/dev\/null$)/.test(target))).toEqual([]);
@@ -129,12 +137,12 @@ describe('a running agent', () => {
 
 	it('has maps and links that another user cannot open, by path or by id', async () => {
 		const native = resolve(import.meta.dirname, '../../agent/bpf/ffi/native.ts');
-		const names = readdirSync(join(node.pins, 'v1'));
+		const names = readdirSync(node.pinned);
 		expect(names.length).toBeGreaterThan(15);
 		const program = `
 			const { openNative } = await import(${JSON.stringify(native)});
 			const { call } = openNative('koffi');
-			const open = () => ${JSON.stringify(names)}.map((name) => call.bpf_obj_get('${node.pins}/v1/' + name));
+			const open = () => ${JSON.stringify(names)}.map((name) => call.bpf_obj_get('${node.pinned}/' + name));
 			const byRoot = open().filter((fd) => fd < 0);
 			process.setgroups([]);
 			process.setgid(${NOBODY});
@@ -149,17 +157,19 @@ describe('a running agent', () => {
 
 	it('is not mistaken for maps that another user has put somewhere', async () => {
 		const evil = join(dirname(node.pins), 'evil');
-		mkdirSync(join(evil, 'v1'), { recursive: true });
+		mkdirSync(join(evil, basename(node.pinned)), { recursive: true });
 		chownSync(evil, NOBODY, NOBODY);
 		const { code, err } = await node.maglane('status', `--pin-path=${evil}`);
 		expect([code, err]).toEqual([
 			1,
-			expect.stringContaining(`Cannot read the maps in ${evil}/v1: ${evil} belongs to user ${NOBODY}`),
+			expect.stringContaining(
+				`Cannot read the maps in ${evil}/${basename(node.pinned)}: ${evil} belongs to user ${NOBODY}`,
+			),
 		]);
 	});
 
 	it('lets the next agent in when it was killed, and none before', async () => {
-		const lock = `${node.pins}/v1`;
+		const lock = node.pinned;
 		expect(await asNobody('flock', '-n', lock, 'true')).toMatch(/^status /);
 		expect((await node.run('flock', '-n', lock, 'true')).code).toBe(1);
 		agent.child.kill('SIGKILL');

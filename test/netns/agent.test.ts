@@ -1,5 +1,6 @@
-import { existsSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import http from 'node:http';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { event, FakeApiServer, list, object, raw } from '../unit/kube-fake-server.ts';
 import { AgentNode, type RunningAgent } from './agent-node.ts';
@@ -27,10 +28,10 @@ function slice(name: string, version: number, addresses: string[]): object {
 	};
 }
 
-/** Pins of links, and the kernel's own word on XDP. */
+/** Pins of links, and XDP programs as the kernel lists them. */
 const ATTACHED = [
 	...['connect4', 'connect6', 'from_netdev', 'from_pod', 'getpeer4', 'getpeer6', 'recvmsg4', 'recvmsg6'],
-	...['sendmsg4', 'sendmsg6', 'to_netdev', 'to_pod', 'xdp', 'xdp'],
+	...['release', 'sendmsg4', 'sendmsg6', 'to_netdev', 'to_pod', 'xdp', 'xdp'],
 ];
 const PORTS = [{ name: 'http', port: 80, protocol: 'TCP' }];
 
@@ -40,7 +41,7 @@ describe('maglane agent', () => {
 	let web: http.Server;
 	let agent: RunningAgent;
 
-	/** An API server on the node's loopback with one Service of one endpoint. */
+	/** Starts an API server on the node's loopback. It has one Service with one endpoint. */
 	async function startApi(): Promise<void> {
 		api = new FakeApiServer();
 		api.always('/apis/discovery.k8s.io/v1', raw(JSON.stringify({ resources: [{ name: 'endpointslices' }] })));
@@ -59,6 +60,18 @@ describe('maglane agent', () => {
 	const health = async (path: string): Promise<string> =>
 		(await node.run('curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', `http://127.0.0.1:10256${path}`))
 			.out;
+	const health6 = async (): Promise<string> =>
+		(
+			await node.run(
+				'curl',
+				'-s',
+				'-o',
+				'/dev/null',
+				'-w',
+				'%{http_code}',
+				'http://[fd00:10::11]:10256/healthz',
+			)
+		).out;
 	const statusz = async () =>
 		JSON.parse(await node.curl('http://127.0.0.1:10249/statusz')) as {
 			totals: { writes: number; syncs: number };
@@ -68,7 +81,7 @@ describe('maglane agent', () => {
 		vi.waitFor(
 			async () => {
 				if (agent.child.exitCode !== null) throw new Error((await agent.ended).err);
-				expect(await health('/readyz')).toBe('200');
+				expect([await health('/readyz'), await health6()]).toEqual(['200', '200']);
 			},
 			{ timeout: 40_000, interval: 200 },
 		);
@@ -111,7 +124,7 @@ describe('maglane agent', () => {
 		expect(node.attached()).toEqual(ATTACHED);
 		const { out } = await node.maglane('status', `--pin-path=${node.pins}`);
 		expect(out).toContain('Agent       in sync (node1)');
-		expect(out).toContain('eth0: ml_from_netdev ml_to_netdev (tcx), ml_xdp (native)');
+		expect(out).toContain('eth0: ml_from_netdev ml_to_netdev (tcx, first), ml_xdp (native)');
 	});
 
 	it('follows a change of the API within a second', async () => {
@@ -125,7 +138,7 @@ describe('maglane agent', () => {
 		expect(performance.now() - changed).toBeLessThan(1000);
 		api.push(SERVICES, event('DELETED', service('later', 13, '10.96.0.11', PORTS)));
 		api.push(SLICES, event('DELETED', slice('later', 14, [])));
-		await vi.waitFor(async () => expect(await frontends()).toHaveLength(1));
+		await vi.waitFor(async () => expect(await frontends()).toHaveLength(1), { timeout: 10_000 });
 	});
 
 	it('names the field of a malformed Service in its log and in its status, and goes on', async () => {
@@ -183,12 +196,39 @@ describe('maglane agent', () => {
 		expect((await statusz()).totals).toMatchObject({ writes: 0 });
 	});
 
+	it('what another ABI left serves until the API server has told all, then ours does, without a gap (U1)', async () => {
+		agent.child.kill('SIGTERM');
+		await agent.ended;
+		await api.close();
+		const other = join(node.pins, 'v999');
+		renameSync(node.pinned, other);
+		const ask = `while :; do curl -sS --max-time 2 http://${CLUSTER_IP}/ && echo || echo failed; done`;
+		const client = node.start('sh', '-c', ask);
+		agent = start();
+		await vi.waitFor(async () => expect(await health('/livez')).toBe('200'), {
+			timeout: 30_000,
+			interval: 200,
+		});
+		expect([await health('/readyz'), node.attached()]).toEqual(['503', ['xdp']]);
+		const { code, out } = await node.maglane('status', `--pin-path=${node.pins}`);
+		expect([code, out]).toEqual([3, expect.stringContaining('Programs of another maglane version')]);
+		await startApi();
+		await ready();
+		await vi.waitFor(() => expect(existsSync(other)).toBe(false), { timeout: 20_000 });
+		expect(node.attached()).toEqual(ATTACHED);
+		expect(await node.curl(`http://${CLUSTER_IP}/`)).toBe('from the pod');
+		client.child.kill('SIGKILL');
+		const answers = (await client.ended).out.split('\n').filter((line) => line !== '');
+		expect(answers.length).toBeGreaterThan(20);
+		expect(new Set(answers)).toEqual(new Set(['from the pod']));
+	});
+
 	it('cleanup takes everything away without an API server', async () => {
 		agent.child.kill('SIGTERM');
 		await agent.ended;
 		const { code, out } = await node.maglane('cleanup', `--pin-path=${node.pins}`);
 		expect(code).toBe(0);
-		expect(out).toContain(`removed ${node.pins}/v1/frontends\n`);
+		expect(out).toContain(`removed ${node.pinned}/frontends\n`);
 		expect(node.attached()).toEqual([]);
 		expect(existsSync(node.pins)).toBe(false);
 		expect(await node.curl(`http://${CLUSTER_IP}/`)).not.toBe('from the pod');

@@ -94,7 +94,7 @@ describe('one client port', () => {
 });
 
 describe('a backend that is taken away', () => {
-	/** A Service of two backends of node1's maps alone, at a port of its own. */
+	/** Adds a Service with two backends at a new port, only in the maps of node1. */
 	const add = (family: FamilyName, port: number) => {
 		const [node] = cluster.nodes;
 		const written = (['tcp', 'udp'] as const).map((proto) => {

@@ -1,4 +1,4 @@
-/** Fragments that a path has put out of order, as raw frames: each order, in front of every way through a node. */
+/** Sends fragments out of order, as raw frames: every order on every path through a node. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Reason } from '../../agent/abi/layout.ts';
 import { openNative } from '../../agent/bpf/ffi/native.ts';
@@ -15,7 +15,7 @@ type FamilyName = (typeof FAMILIES)[number];
 const MODES = ['XDP', 'TC'] as const;
 const MATRIX = MODES.flatMap((mode) => FAMILIES.map((family) => ({ mode, family })));
 const node1 = nodeOf('node1');
-/** Of three fragments: 0 is the first. In the first two orders nothing overtakes it. */
+/** Orders of three fragments, the first one is 0. In the first two orders none precedes it. */
 const ORDERS = [
 	[0, 1, 2],
 	[0, 2, 1],
@@ -33,9 +33,9 @@ interface Way {
 	src: string;
 	dst: string;
 	dport: number;
-	/** Where it is sent, out of which device, and where the answers are seen. */
+	/** Namespace and device of the sender, and the device where the answers arrive. */
 	from: { ns: string; dev: string; seen: string };
-	/** The device that it reaches. */
+	/** Namespace and device of the next hop. */
 	to: { ns: string; dev: string };
 }
 
@@ -65,7 +65,7 @@ const send = (ns: string, dev: string, frames: readonly Uint8Array[]) => {
 
 let nextPort = 20_000;
 
-/** One datagram in each order; every one must be answered by the pod, which got all of it. */
+/** Sends one datagram in each order. The pod must receive each one complete and answer it. */
 async function expectAnswers(way: Way, name: string): Promise<void> {
 	const { src, dst, dport, from, to } = way;
 	await using capture = await Capture.start(cluster.topology.net.path(from.ns), from.seen, `port ${dport}`);
@@ -174,7 +174,7 @@ describe('fragments in any order', () => {
 					peerPort: nodePort('remote'),
 				});
 			}
-			// none of them reached the client untranslated
+			// no fragment reached the client untranslated
 			const untranslated = capture
 				.frames()
 				.filter(({ ip, eth }) => ip?.src === podOf('pod2a')[family] && eth?.dst === macOf('client', 'br0'));

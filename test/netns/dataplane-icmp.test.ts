@@ -1,11 +1,11 @@
 /**
- * ICMP errors end to end. Path MTU discovery (RFC 1191, RFC 8201) through a NodePort is on a path that is narrow at
- * either end:
+ * ICMP errors end to end. Path MTU discovery (RFC 1191, RFC 8201) through a NodePort has a narrow
+ * link at either end of the path:
  *
  *     far ---1300--- client's router --- node1 --- pod1a           narrow towards the client
  *                           \----------- node2 ---1320--- pod2a    narrow towards the backend
  *
- * The news is captured where it must arrive, and must quote what that side has sent.
+ * The test captures the ICMP error at the sender. It must quote a packet that this side sent.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Decoded, decodeIp } from '../packet/decode.ts';
@@ -25,15 +25,15 @@ const MATRIX = MODES.flatMap((mode) =>
 	BACKENDS.flatMap((backend) => FAMILIES.map((family) => ({ mode, family, ...backend }))),
 );
 const node1 = nodeOf('node1');
-/** Behind the client's router. */
+/** A host behind the client's router. */
 const FAR = { v4: '192.168.30.100', v6: 'fd00:30::100' } as const;
 const NARROW_CLIENT = 1300;
 const NARROW_BACKEND = 1320;
 const WIDE = 1500;
 const ERRORS = 'icmp or icmp6';
-/** Host unreachable, and address unreachable. */
+/** Type and code of host unreachable, and of address unreachable. */
 const UNREACHABLE = { v4: { type: 3, code: 1 }, v6: { type: 1, code: 3 } } as const;
-/** Time exceeded in transit. */
+/** Type and code of time exceeded in transit. */
 const EXPIRED = { v4: { type: 11, code: 0 }, v6: { type: 3, code: 0 } } as const;
 
 let cluster: Cluster;
@@ -57,7 +57,7 @@ const use = (mode: (typeof MODES)[number]) => {
 	for (const node of cluster.nodes) node.xdp(mode === 'XDP');
 };
 
-/** Makes the two narrow places as wide as said, and lets everybody forget what was learnt. */
+/** Sets the MTUs of both narrow links and flushes the route caches of all namespaces. */
 function widths(client: number, backend: number): void {
 	const { net } = cluster.topology;
 	net.ip('client', `link set far mtu ${client}`);
@@ -66,20 +66,26 @@ function widths(client: number, backend: number): void {
 		for (const family of ['-4', '-6']) net.exec(ns, 'ip', family, 'route', 'flush', 'cache');
 }
 
-/** Fragmentation needed (RFC 792), or packet too big (RFC 4443): the size that it names, or nothing. */
+/**
+ * The MTU of fragmentation needed (RFC 792) or packet too big (RFC 4443), undefined for other
+ * packets.
+ */
 function newsOf({ ip, icmp }: Decoded): number | undefined {
 	if (!ip || !icmp) return undefined;
 	if (ip.version === 4) return icmp.type === 3 && icmp.code === 4 ? icmp.rest & 0xffff : undefined;
 	return icmp.type === 2 ? icmp.rest : undefined;
 }
 
-/** Source and destination of a packet, as people write them. */
+/** Source and destination of a packet, formatted for messages. */
 function flowOf({ ip, tcp, udp }: Decoded): string {
 	const ports = (tcp ?? udp)!;
 	return `${ip!.src} ${ports.sport} > ${ip!.dst} ${ports.dport}`;
 }
 
-/** The news in a capture: who says it, what size it names, which packet it quotes. Its checksums are right. */
+/**
+ * Finds the path MTU error of a capture and checks its checksums.
+ * @returns its source, destination, MTU and quoted packet
+ */
 async function news(capture: Capture): Promise<{ from: string; to: string; mtu: number; quotes: string }> {
 	const frame = await capture.find((one) => newsOf(one) !== undefined);
 	expect(frame.faults).toEqual([]);
@@ -113,7 +119,7 @@ describe('path MTU discovery through a NodePort', () => {
 			expect(heard.quotes).toMatch(
 				new RegExp(`^${FAR[family]} \\d+ > ${node1[family]} ${nodePort(service)}$`),
 			);
-			// the router says it, in its own name
+			// the router sends it from its own address
 			expect(heard.from).toBe(nodeOf(pod.node)[family]);
 		},
 	);
@@ -126,8 +132,10 @@ describe('path MTU discovery through a NodePort', () => {
 			await using capture = await Capture.start(cluster.topology.net.path(pod.name), 'eth0', ERRORS);
 			await expectBulk(family, service);
 			const heard = await news(capture);
-			expect(heard).toMatchObject({ from: CLIENT[family], to: pod[family], mtu: NARROW_CLIENT });
-			const client = service === 'remote' ? node1[family] : FAR[family];
+			// a backend that sees the node as the client gets the error from the node's address
+			const [client, from] =
+				service === 'remote' ? [node1[family], node1[family]] : [FAR[family], CLIENT[family]];
+			expect(heard).toMatchObject({ from, to: pod[family], mtu: NARROW_CLIENT });
 			expect(heard.quotes).toMatch(new RegExp(`^${pod[family]} ${TARGET_PORT} > ${client} \\d+$`));
 		},
 	);
@@ -185,7 +193,7 @@ describe('a backend whose node is gone', () => {
 			const to = { address: clusterIp('remote', family), port: SERVICE_PORT };
 			await using capture = await Capture.start(cluster.topology.net.path('pod1b'), 'eth0', ERRORS);
 			const pod = podOf('pod1b')[family];
-			// no error of the socket's: to Linux, this one may pass
+			// Linux reports no socket error here, because it treats this ICMP error as transient
 			const unheard = expect(
 				cluster.peer('bypass1b').call('udp', { ...to, timeout: 1000 }),
 			).rejects.toThrow();

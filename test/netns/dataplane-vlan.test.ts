@@ -1,6 +1,7 @@
 /**
- * A node that is reached by a VLAN as well. Its frames carry a tag on the parent device, whose programs leave them
- * alone; the VLAN's device, where they come out without it, serves them:
+ * A node that clients also reach through a VLAN. On the parent device its frames carry a tag, so
+ * the programs there pass them. The VLAN device receives them untagged, and its programs serve
+ * them:
  *
  *     client: vlan100 ~~~ tag 100 ~~~ node1: eth0.100          the node's other way, untagged: eth0
  */
@@ -29,6 +30,7 @@ beforeAll(async () => {
 	const of = ({ v4, v6 }: typeof NODE | typeof CLIENT) => ({ tag: TAG, addresses: [`${v4}/24`, `${v6}/64`] });
 	const onNode = { ns: 'node1', parent: 'eth0', name: `eth0.${TAG}`, ...of(NODE) };
 	addVlan(native, net, onNode, () => node.serve(onNode.name));
+	node.follow();
 	addVlan(native, net, { ns: 'client', parent: 'node1', name: `vlan${TAG}`, ...of(CLIENT) });
 	for (const family of FAMILIES)
 		for (const proto of ['tcp', 'udp'] as const)

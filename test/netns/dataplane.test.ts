@@ -44,7 +44,10 @@ const toNodePort = (service: ServiceName, family: FamilyName): Dial => ({
 	port: nodePort(service),
 });
 
-/** The answer came from this pod, which saw this client; the client saw what it dialled. */
+/**
+ * Expects an answer from this pod, which saw this client. The client must see the address that it
+ * dialled.
+ */
 function expectReply(reply: Reply, dialled: Dial, name: string, seenAddress: string): void {
 	expect(reply).toMatchObject({ name, seenAddress, peerAddress: dialled.address, peerPort: dialled.port });
 }
@@ -131,7 +134,7 @@ describe.each([
 			['remote', 'pod2a'],
 		] as const) {
 			const to = { address: node2[family], port: nodePort(service) };
-			// pod1a is no pod of node2, which therefore is the client that it sees
+			// pod1a is not a pod of node2, so it sees node2 as the client
 			const seen = service === 'local' ? node2[family] : own[family];
 			for (const way of WAYS) expectReply(await ask(vantage, way, to), to, pod, seen);
 		}
@@ -161,6 +164,8 @@ describe('hairpin: a pod that is its own backend', () => {
 	it.each(FAMILIES)('by packets over IP%s it meets itself as the node (F-15)', async (family) => {
 		const to = toClusterIp('local', family);
 		for (const way of WAYS) expectReply(await ask('bypass1a', way, to), to, 'pod1a', node1[family]);
+		// sends a datagram out of the pod, because sockets leave UDP to TC only after TC saw one
+		await ask('pod1a', 'udp', toClusterIp('remote', family));
 		for (const way of ['udp', 'udp connected'] as const)
 			expectReply(await ask('pod1a', way, to), to, 'pod1a', node1[family]);
 	});
@@ -224,14 +229,17 @@ describe('where each kind of traffic is handled', () => {
 		expect(node.counter(Reason.SOCK_CONNECT)).toBe(before.connects + 1);
 	});
 
-	it('outside traffic to a remote backend passes by XDP alone', async () => {
+	it('outside traffic to a remote backend passes by XDP, but for a packet a second and next hop', async () => {
 		const [node] = cluster.nodes;
 		node.xdp(true);
 		cluster.topology.offloads(false);
+		const begin = performance.now();
 		const before = node.counter(Reason.PASS_FIB) + node.counter(Reason.PASS_CHECKSUM);
 		const moved = node.counter(Reason.TO_REMOTE);
-		await ask('client', 'udp', toNodePort('remote', 'v4'));
-		expect(node.counter(Reason.TO_REMOTE)).toBe(moved + 1);
-		expect(node.counter(Reason.PASS_FIB) + node.counter(Reason.PASS_CHECKSUM)).toBe(before);
+		for (let i = 0; i < 20; i++) await ask('client', 'udp', toNodePort('remote', 'v4'));
+		expect(node.counter(Reason.TO_REMOTE)).toBe(moved + 20);
+		const seconds = (performance.now() - begin) / 1000;
+		const passed = node.counter(Reason.PASS_FIB) + node.counter(Reason.PASS_CHECKSUM) - before;
+		expect(passed).toBeLessThanOrEqual(2 * (seconds + 1));
 	});
 });

@@ -13,7 +13,10 @@ const ANSWER = 'from the pod';
 const PORT = 80;
 const NODE_PORT = 30080;
 const OTHER_PORT = 8444;
-/** By family: ClusterIPs' range, one of them, one that nobody has, address of a load balancer, and who asks. */
+/**
+ * Addresses by family: the ClusterIP range, a ClusterIP, an unallocated one, a load balancer, and
+ * the client.
+ */
 const ADDR = {
 	v4: {
 		cidr: '10.96.0.0/16',
@@ -40,7 +43,7 @@ const FAMILIES = ['v4', 'v6'] as const;
 type Address = keyof (typeof ADDR)['v4'];
 const both = (what: Address): string[] => FAMILIES.map((family) => ADDR[family][what]);
 
-/** The Service web; `version` grows with each change. @param ranges empty: everybody may */
+/** The Service web. `version` grows with each change. @param ranges allow all clients when empty */
 function service(version: number, ranges: readonly string[]): object {
 	const ports = ['TCP', 'UDP'].map((protocol) => {
 		return { name: protocol.toLowerCase(), port: PORT, protocol, nodePort: NODE_PORT };
@@ -85,10 +88,13 @@ describe('frontends, asked from a pod, the node and outside', () => {
 			api.push(SLICES, event('MODIFIED', slice(++version, family, there ? address : undefined)));
 	};
 
-	/** By packets: this process is in no cgroup of the node. */
+	/** Sends through the packet programs, because this process is in no cgroup of the node. */
 	const ask = (from: string, address: string, port = PORT): Promise<string> => node.ask(from, address, port);
 
-	/** A UDP socket of a namespace that is told of errors. @returns the error's code; TIMEOUT: it heard nothing */
+	/**
+	 * Sends from a UDP socket that receives errors.
+	 * @returns the code of the error, or TIMEOUT without one
+	 */
 	const askUdp = async (from: string, address: string, port: number): Promise<string> => {
 		const family = address.includes(':') ? 6 : 4;
 		const socket = dgram.createSocket(family === 4 ? 'udp4' : 'udp6');
@@ -106,7 +112,10 @@ describe('frontends, asked from a pod, the node and outside', () => {
 		}
 	};
 
-	/** By sockets of the node's cgroup, in the node's namespace or the pod's: curl's exit code is what matters. */
+	/**
+	 * Connects from the node's cgroup, in the namespace of the node or the pod.
+	 * @returns the body, or the error of curl's exit status
+	 */
 	const curl = async (where: 'node' | 'pod', address: string, port = PORT): Promise<string> => {
 		const host = address.includes(':') ? `[${address}]` : address;
 		const enter = where === 'pod' ? ['nsenter', `--net=/run/netns/${node.pod}`] : [];
@@ -234,7 +243,7 @@ describe('frontends, asked from a pod, the node and outside', () => {
 			const before = await counter('drop_no_address');
 			expect(await ask(node.client, free)).toBe('TIMEOUT');
 			expect(await ask(node.pod, free)).toBe('TIMEOUT');
-			// a SYN each; a loop would be sixty times as many
+			// one SYN for each attempt. A loop would give sixty times as many
 			const dropped = (await counter('drop_no_address')) - before;
 			expect(dropped).toBeGreaterThanOrEqual(2);
 			expect(dropped).toBeLessThan(10);

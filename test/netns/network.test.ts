@@ -3,13 +3,9 @@ import { readdirSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { NetnsSwitcher } from '../../agent/bpf/netns.ts';
-import { nodeAddresses, podAddresses } from '../../agent/standalone/net/addresses.ts';
-import {
-	createPodNetwork,
-	destroyPodNetwork,
-	type PodNetwork,
-} from '../../agent/standalone/net/pod-network.ts';
-import { createTopology } from '../../agent/standalone/net/topology.ts';
+import { nodeAddresses, podAddresses } from '../../standalone/net/addresses.ts';
+import { createPodNetwork, destroyPodNetwork, type PodNetwork } from '../../standalone/net/pod-network.ts';
+import { createTopology } from '../../standalone/net/topology.ts';
 
 const prefix = 'mlnnet';
 const switcher = new NetnsSwitcher();

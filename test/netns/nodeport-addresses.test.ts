@@ -9,7 +9,7 @@ const NODE_PORT = 30080;
 const HEALTH_PORT = 32080;
 const PORTS = { service: [{ port: 80, nodePort: NODE_PORT, protocol: 'TCP' }], slice: [{ port: 8080 }] };
 const CLUSTER_IPS = ['10.96.0.10', 'fd00:10:96::a'];
-/** ClusterIPs count for both scopes, 127.0.0.1 and ::1 for one. */
+/** Each ClusterIP counts for both scopes, 127.0.0.1 and ::1 each for one. */
 const WITHOUT_ADDRESS = 6;
 
 function slice(family: 4 | 6, address: string): object {
@@ -33,7 +33,7 @@ describe('--nodeport-addresses', () => {
 		execFileSync('ip', ['-n', node.node, 'address', verb, address, 'dev', device, ...nodad]);
 	};
 
-	/** From the outside client. */
+	/** Sends a request from the outside client. */
 	const ask = (address: string, port = NODE_PORT): Promise<string> => node.ask(node.client, address, port);
 
 	const frontends = async (): Promise<number> => {

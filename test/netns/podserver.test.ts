@@ -6,9 +6,9 @@ import type { Socket } from 'node:net';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { NetnsSwitcher } from '../../agent/bpf/netns.ts';
-import { ipBatch } from '../../agent/standalone/net/ip.ts';
-import { PodServer } from '../../agent/standalone/podserver/client.ts';
-import type { PodSpec, PortSpec } from '../../agent/standalone/podserver/messages.ts';
+import { ipBatch } from '../../standalone/net/ip.ts';
+import { PodServer } from '../../standalone/podserver/client.ts';
+import type { PodSpec, PortSpec } from '../../standalone/podserver/messages.ts';
 
 const execute = promisify(execFile);
 const prefix = 'mlnpod';

@@ -5,17 +5,17 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ApiClient } from '../../agent/standalone/cluster/api-client.ts';
-import { down } from '../../agent/standalone/cluster/down.ts';
-import { readKubeconfig } from '../../agent/standalone/cluster/kubeconfig.ts';
-import { type ClusterOptions, DEFAULT_ZONES } from '../../agent/standalone/cluster/options.ts';
-import { pathsOf } from '../../agent/standalone/cluster/paths.ts';
-import { readState } from '../../agent/standalone/cluster/state.ts';
-import { up } from '../../agent/standalone/cluster/up.ts';
 import { type Application, applyFile, waitForApplication } from '../../scripts/demo/application.ts';
 import type { ProbeResult } from '../../scripts/demo/job.ts';
 import { runProber } from '../../scripts/demo/run-prober.ts';
 import { expectations } from '../../scripts/demo/targets.ts';
+import { ApiClient } from '../../standalone/cluster/api-client.ts';
+import { down } from '../../standalone/cluster/down.ts';
+import { readKubeconfig } from '../../standalone/cluster/kubeconfig.ts';
+import { type ClusterOptions, DEFAULT_ZONES } from '../../standalone/cluster/options.ts';
+import { pathsOf } from '../../standalone/cluster/paths.ts';
+import { readState } from '../../standalone/cluster/state.ts';
+import { up } from '../../standalone/cluster/up.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'mlnm-'));
 const paths = pathsOf(directory);
@@ -34,7 +34,7 @@ const api = new ApiClient(paths.kubeconfig);
 const never = new AbortController().signal;
 let application: Application;
 
-/** Stores an object that validation would refuse. */
+/** Stores an object that validation would reject. */
 function store(path: string, object: object): Promise<number> {
 	const headers = { 'content-type': 'application/json', 'x-maglane-unsafe': 'yes' };
 	const { server, authority, identity } = readKubeconfig(paths.kubeconfig);
@@ -52,7 +52,10 @@ function store(path: string, object: object): Promise<number> {
 	});
 }
 
-/** Problems of an object that node1's agent has logged, once there are as many as wanted. */
+/**
+ * Waits until the agent of node1 has logged `count` problems of an object.
+ * @returns the problems
+ */
 async function problems(object: string, count: number): Promise<Record<string, string>[]> {
 	for (let tries = 0; ; tries++) {
 		const lines = readFileSync(join(directory, 'logs/agent-node1.log'), 'utf8').split('\n');

@@ -4,15 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { down } from '../../agent/standalone/cluster/down.ts';
-import { cgroup2Mount } from '../../agent/standalone/cluster/mounts.ts';
-import { type ClusterOptions, DEFAULT_ZONES } from '../../agent/standalone/cluster/options.ts';
-import { pathsOf } from '../../agent/standalone/cluster/paths.ts';
-import { isAlive, readState } from '../../agent/standalone/cluster/state.ts';
-import { remains } from '../../agent/standalone/cluster/sweep.ts';
-import { findTarget } from '../../agent/standalone/cluster/target.ts';
-import { up } from '../../agent/standalone/cluster/up.ts';
-import { placedCommand } from '../../agent/standalone/node/spawn.ts';
+import { down } from '../../standalone/cluster/down.ts';
+import { cgroup2Mount } from '../../standalone/cluster/mounts.ts';
+import { type ClusterOptions, DEFAULT_ZONES } from '../../standalone/cluster/options.ts';
+import { pathsOf } from '../../standalone/cluster/paths.ts';
+import { isAlive, readState } from '../../standalone/cluster/state.ts';
+import { remains } from '../../standalone/cluster/sweep.ts';
+import { findTarget } from '../../standalone/cluster/target.ts';
+import { up } from '../../standalone/cluster/up.ts';
+import { placedCommand } from '../../standalone/node/spawn.ts';
 
 const execute = promisify(execFile);
 const directory = mkdtempSync(join(tmpdir(), 'mln-'));
@@ -139,12 +139,13 @@ test('pods answer each other on both nodes, in both families, over TCP and UDP',
 	await kubectl('delete', 'pod', 'a1', 'b1', 'c2', '--grace-period=0', '--force');
 });
 
-test('exec runs in the node cgroup, the client outside of it', async () => {
+test('exec runs in a cgroup of the pod below its node’s, the client outside of it', async () => {
 	await apply(web('where', { nodeName: 'node2' }));
 	await ready('where');
 	const cgroupOf = async (where: string) =>
 		(await inPlace(where, 'cat', '/proc/self/cgroup')).match(/^0::(.*)$/m)?.[1];
-	expect(await cgroupOf('where')).toBe('/mln/node2');
+	// below the node's cgroup, named as a kubelet names it
+	expect(await cgroupOf('where')).toMatch(/^\/mln\/node2\/exec\/pod[0-9a-f-]{36}$/);
 	expect(await cgroupOf('node1')).toBe('/mln/node1');
 	expect(await cgroupOf('client')).not.toContain('mln');
 	await expect(inPlace('absent', 'true')).rejects.toThrow(/no pod default\/absent/);
@@ -344,7 +345,7 @@ describe('up() after its control plane was killed', () => {
 		expect(await curl('node1', `http://${address}/hostname`)).toBe('stays');
 		const steps: string[] = [];
 		await up(options, (step) => steps.push(step));
-		expect(steps[0]).toMatch(/Going on with the objects in .*objects\.db/);
+		expect(steps[0]).toMatch(/Continuing with the objects in .*objects\.db/);
 		expect(readState(paths.state)!.port).toBe(port);
 		await flow;
 		expect(await statusOf('stays')).toEqual(status);

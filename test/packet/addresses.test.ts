@@ -18,7 +18,7 @@ import {
 } from './shape.ts';
 
 const UNKNOWN_PORT = 8443;
-/** A load balancer's address, one without backends, and ClusterIPs that nobody has. */
+/** An address of a load balancer, one without backends, and unallocated ClusterIPs. */
 const MORE = {
 	v4: { lb: '198.51.100.7', idle: '198.51.100.8', free: '10.96.9.9', free2: '10.97.0.1' },
 	v6: { lb: '2001:db8:7::7', idle: '2001:db8:7::8', free: 'fd00:10:96::99', free2: 'fd00:10:97::1' },
@@ -166,7 +166,7 @@ interface Echo {
 
 const ID_AND_SEQUENCE = 0x12340007;
 
-/** An ICMP echo request, or another message. */
+/** An ICMP echo request, or another ICMP message. */
 function echo(
 	{ family, client }: Pick<Row, 'family' | 'client'>,
 	dst: string,

@@ -8,7 +8,10 @@ const HOOKS = [program('ml_xdp'), program('ml_from_netdev')];
 const MATRIX = HOOKS.flatMap((hook) => CASES.map((one) => ({ hook, name: hook.name, ...one })));
 type Row = (typeof MATRIX)[number];
 
-/** The most milliseconds that the programs take for a second when hz is 100: 100 on a kernel of 1000 Hz. */
+/**
+ * Longest program second in milliseconds with hz = 100: 1000 on a kernel with 100 Hz, 100 with 1000
+ * Hz.
+ */
 const SECOND = 1000;
 
 describe('sessionAffinity ClientIP', () => {
@@ -35,12 +38,15 @@ describe('sessionAffinity ClientIP', () => {
 		const { serviceId, backendIds } = plane.services.add(spec);
 		const id = (address: string) => backendIds[address === remote ? 0 : 1]!;
 		const other = (address: string) => (address === remote ? remote2 : remote);
-		/** Every slot is that backend's; both are still the Service's unless it says so. */
+		/**
+		 * Writes a table with this backend in every slot. The Service keeps both backends unless
+		 * `members` differs.
+		 */
 		const tableOf = (address: string, members = backendIds) =>
 			plane.services.retarget(spec, serviceId, [id(address)], members);
 		return { id, other, tableOf };
 	};
-	/** The backend of a new flow. */
+	/** Starts a new flow. @returns its backend */
 	const pick = ({ hook, family, proto }: Row, src: string = ADDR[family].client): string => {
 		const shape: Shape = { proto, src, dst: ADDR[family].node, sport: sport++, dport: NODEPORT, flags: 'S' };
 		return decode(plane.run(hook, frameOf(shape)).bytes).ip!.dst;

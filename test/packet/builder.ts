@@ -1,10 +1,10 @@
 /**
  * Frames from a description, outermost layer first:
  *
- *     packet().eth().ipv4({ src, dst }).tcp({ sport: 1000, dport: 80, flags: 'S' }).payload('hi').bytes()
+ *     packet().eth().ipv4({ src, dst }).udp({ sport: 1000, dport: 53 }).payload('hi').bytes()
  *
- * Lengths, protocol numbers and checksums follow from the layers, each checksum by summing all that it covers.
- * Every one of them can be overridden to make a frame that lies.
+ * The builder derives lengths, protocol numbers and checksums from the layers. It computes each
+ * checksum over all bytes that it covers. Every field can be overridden to make an invalid frame.
  */
 import { checksum, concat, ipv4Bytes, ipv6Bytes, mac, pseudoHeader } from './bytes.ts';
 
@@ -27,7 +27,7 @@ export const TCP_FLAGS = 'FSRPAUEC';
 export interface EthOptions {
 	src?: string;
 	dst?: string;
-	/** EtherType, when no layer above says it. */
+	/** EtherType, for a frame without a layer that defines it. */
 	type?: number;
 }
 export interface Ipv4Options {
@@ -40,11 +40,11 @@ export interface Ipv4Options {
 	options?: Uint8Array;
 	dontFragment?: boolean;
 	moreFragments?: boolean;
-	/** Bytes, a multiple of eight. */
+	/** Offset in bytes, a multiple of eight. */
 	fragmentOffset?: number;
-	/** Protocol, when no layer above says it. */
+	/** Protocol, for a packet without a layer that defines it. */
 	proto?: number;
-	/** Lies: header length in 32-bit words, total length in bytes, header checksum. */
+	/** Overrides: header length in 32-bit words, total length in bytes, header checksum. */
 	ihl?: number;
 	totalLength?: number;
 	checksum?: number;
@@ -55,9 +55,9 @@ export interface Ipv6Options {
 	hopLimit?: number;
 	trafficClass?: number;
 	flowLabel?: number;
-	/** Next header, when no layer above says it. */
+	/** Next header, for a packet without a layer that defines it. */
 	proto?: number;
-	/** A lie: payload length in bytes. */
+	/** Overrides the payload length in bytes. */
 	payloadLength?: number;
 }
 export interface TcpOptions {
@@ -70,16 +70,16 @@ export interface TcpOptions {
 	window?: number;
 	/** Padded with zeros to a multiple of four. */
 	options?: Uint8Array;
-	/** Lies: header length in 32-bit words, checksum. */
+	/** Overrides: header length in 32-bit words, checksum. */
 	dataOffset?: number;
 	checksum?: number;
 }
 export interface UdpOptions {
 	sport: number;
 	dport: number;
-	/** 0 sends none; any other value is a lie. */
+	/** 0 omits the checksum, any other value overrides it. */
 	checksum?: number;
-	/** A lie. */
+	/** Overrides the length. */
 	length?: number;
 }
 export interface IcmpOptions {
@@ -90,15 +90,17 @@ export interface IcmpOptions {
 	checksum?: number;
 }
 
-/** What a layer needs to know of those around it. `inner` is all that follows it. */
+/** The neighbours of a layer. `inner` contains all bytes after it. */
 interface Around {
 	inner: Uint8Array;
-	/** Protocol of the next layer up in the numbers of this one's, undefined if there is none. */
+	/**
+	 * Protocol number of the next layer for the field of this layer, undefined without a next layer.
+	 */
 	next: number | undefined;
 	ip: { src: Uint8Array; dst: Uint8Array } | undefined;
 }
 interface Layer {
-	/** How the layer below names this one. */
+	/** Protocol number of this layer for the field of the layer before it. */
 	proto: number | undefined;
 	ip?: { src: Uint8Array; dst: Uint8Array };
 	build(around: Around): Uint8Array;
@@ -251,7 +253,7 @@ export class Packet {
 		return this.#with(ethLayer(options));
 	}
 
-	/** One 802.1Q tag; `tpid` 0x88a8 for 802.1ad. */
+	/** Adds one 802.1Q tag, or 802.1ad with `tpid` 0x88a8. */
 	vlan(id: number, tpid = ETH_VLAN): Packet {
 		return this.#with({
 			proto: tpid,
@@ -267,7 +269,10 @@ export class Packet {
 		return this.#with(ipv6Layer(options));
 	}
 
-	/** IPv4 or IPv6 as the addresses are; TTL and hop limit, ToS and traffic class are one here. */
+	/**
+	 * Adds IPv4 or IPv6 by the family of the addresses. `ttl` is also the hop limit, `tos` the
+	 * traffic class.
+	 */
 	ip(options: { src: string; dst: string; ttl?: number; tos?: number; proto?: number }): Packet {
 		const { src, dst, ttl = 64, tos = 0, ...rest } = options;
 		return src.includes(':')
@@ -275,12 +280,15 @@ export class Packet {
 			: this.ipv4({ src, dst, ttl, tos, ...rest });
 	}
 
-	/** An IPv6 extension header; `data` follows its first two bytes and is padded to a multiple of eight. */
+	/**
+	 * Adds an IPv6 extension header. `data` follows its first two bytes and is padded to a multiple
+	 * of eight.
+	 */
 	ext(type: number, data: Uint8Array = new Uint8Array(6), proto?: number): Packet {
 		return this.#with(extLayer(type, data, proto));
 	}
 
-	/** An IPv6 fragment header; `offset` in bytes, a multiple of eight. */
+	/** Adds an IPv6 fragment header. `offset` is in bytes, a multiple of eight. */
 	fragment(options: { offset?: number; more?: boolean; id?: number; proto?: number }): Packet {
 		const bits = (options.offset ?? 0) | (options.more ? 1 : 0);
 		const data = Uint8Array.from([...be16(bits), ...be32(options.id ?? 0)]);

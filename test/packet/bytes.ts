@@ -1,4 +1,7 @@
-/** Addresses as text to bytes and back, and the Internet checksum: what building and checking frames share. */
+/**
+ * Conversions of addresses between text and bytes, and the Internet checksum, for building and
+ * checking frames.
+ */
 
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {
 	const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
@@ -37,7 +40,7 @@ export function ipv4Bytes(text: string): Uint8Array {
 	return Uint8Array.from(parts);
 }
 
-/** Sixteen bytes; `::` is understood, an embedded dotted quad as the last part too. */
+/** Sixteen bytes. Accepts `::`, and an embedded dotted quad as the last part. */
 export function ipv6Bytes(text: string): Uint8Array {
 	const quad = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(text);
 	if (quad) {
@@ -63,7 +66,7 @@ export function ipBytes(text: string): Uint8Array {
 	return isIpv6(text) ? ipv6Bytes(text) : ipv4Bytes(text);
 }
 
-/** Dotted quad of 4 bytes; of 16 bytes the RFC 5952 form. */
+/** Dotted quad for 4 bytes, RFC 5952 form for 16 bytes. */
 export function ipText(bytes: Uint8Array): string {
 	if (bytes.length === 4) return bytes.join('.');
 	const groups = Array.from({ length: 8 }, (_, i) => (bytes[2 * i]! << 8) | bytes[2 * i + 1]!);
@@ -78,7 +81,7 @@ export function ipText(bytes: Uint8Array): string {
 	return `${text(groups.slice(0, best.at))}::${text(groups.slice(best.at + best.length))}`;
 }
 
-/** The one's complement sum of RFC 1071, not complemented, over several parts as if joined. */
+/** The one's complement sum of RFC 1071 over several parts as if concatenated, not complemented. */
 export function onesSum(...parts: readonly Uint8Array[]): number {
 	const bytes = concat(...parts);
 	let sum = 0;
@@ -87,7 +90,7 @@ export function onesSum(...parts: readonly Uint8Array[]): number {
 	return sum;
 }
 
-/** What stands in a header whose checksum field was zero while summing. */
+/** The value of a checksum field that was zero during summing. */
 export function checksum(...parts: readonly Uint8Array[]): number {
 	return ~onesSum(...parts) & 0xffff;
 }

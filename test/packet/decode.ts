@@ -1,4 +1,4 @@
-/** Frames back to descriptions, and a check of every checksum in them. */
+/** Decodes frames to descriptions and checks every checksum in them. */
 import {
 	ETH_IPV4,
 	ETH_IPV6,
@@ -25,15 +25,15 @@ export interface Ip {
 	tos: number;
 	/** IPv4 identification, IPv6 flow label. */
 	id: number;
-	/** Transport protocol, behind extension headers. */
+	/** Transport protocol, after extension headers. */
 	proto: number;
-	/** Bytes, with the header. */
+	/** Length in bytes, including the header. */
 	totalLength: number;
 	dontFragment: boolean;
 	moreFragments: boolean;
-	/** Bytes. */
+	/** Offset in bytes. */
 	fragmentOffset: number;
-	/** IPv4 options, or the IPv6 extension headers, as they stand. */
+	/** IPv4 options or IPv6 extension headers as raw bytes. */
 	options: Uint8Array;
 }
 
@@ -53,15 +53,15 @@ export interface Decoded {
 	};
 	udp?: { sport: number; dport: number; length: number; checksum: number };
 	icmp?: { type: number; code: number; rest: number; checksum: number };
-	/** What follows the innermost header that was understood, up to the IP length. */
+	/** Bytes after the innermost decoded header, up to the IP length. */
 	payload: Uint8Array;
-	/** Faults of lengths and checksums. */
+	/** Wrong lengths and checksums. */
 	faults: string[];
 }
 
 const view = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-/** @throws RangeError when a header is cut off. */
+/** @throws RangeError when a header is truncated */
 export function decode(frame: Uint8Array): Decoded {
 	const data = view(frame);
 	const out: Decoded = {
@@ -84,7 +84,10 @@ export function decode(frame: Uint8Array): Decoded {
 	return out;
 }
 
-/** An IP packet without a link header, such as the one inside an ICMP error; its end may be cut off. */
+/**
+ * Decodes an IP packet without a link header, such as the quoted one in an ICMP error. It may be
+ * truncated.
+ */
 export function decodeIp(bytes: Uint8Array): Decoded {
 	const out: Decoded = { vlans: [], payload: new Uint8Array(), faults: [] };
 	decodeIpInto(out, bytes);
@@ -215,7 +218,7 @@ function decodeIcmp(out: Decoded, bytes: Uint8Array, verify: boolean): void {
 	if (verify && !good) out.faults.push('ICMP checksum is wrong');
 }
 
-/** @throws Error naming each fault, with the frame as hex. */
+/** @throws Error that names each fault, with the frame as hex */
 export function verifyChecksums(frame: Uint8Array): void {
 	const { faults } = decode(frame);
 	if (faults.length > 0) throw new Error(`${faults.join('; ')} in ${Buffer.from(frame).toString('hex')}`);

@@ -1,5 +1,5 @@
 /**
- * The packet programs in a namespace whose routes and neighbours are known, run by BPF_PROG_TEST_RUN:
+ * The packet programs in a namespace with known routes and neighbours, run by BPF_PROG_TEST_RUN:
  *
  *     client, node2 --- up0 [dut] pod0 --- pods        up1 --- node3
  */
@@ -8,6 +8,8 @@ import {
 	type Conn,
 	connCodec,
 	counterCodec,
+	DEVICE_MACS,
+	deviceMacCodec,
 	Reason,
 	type Tuple,
 	tupleCodec,
@@ -15,7 +17,8 @@ import {
 import { attachXdp, type BpfLink } from '../../agent/bpf/link.ts';
 import { NetnsSwitcher } from '../../agent/bpf/netns.ts';
 import type { RodataValues } from '../../agent/bpf/rodata.ts';
-import { concat, ipBytes, onesSum, pseudoHeader } from './bytes.ts';
+import { concat, ipBytes, mac, onesSum, pseudoHeader } from './bytes.ts';
+import { contextAt } from './context.ts';
 import { decode } from './decode.ts';
 import { Net } from './net.ts';
 import { Objects } from './objects.ts';
@@ -25,7 +28,7 @@ import { ADDR, MAC, SNAT_MAX, SNAT_MIN } from './shape.ts';
 export interface Program {
 	name: string;
 	kind: 'xdp' | 'tc';
-	/** The device that a frame comes in or goes out by. */
+	/** The ingress or egress device of the frame. */
 	dev: string;
 }
 export const PROGRAMS: readonly Program[] = [
@@ -37,7 +40,7 @@ export const PROGRAMS: readonly Program[] = [
 ];
 export const program = (name: string): Program => PROGRAMS.find((one) => one.name === name)!;
 
-/** enum xdp_action, and TC_ACT_*. TC_ACT_UNSPEC goes on as TC_ACT_OK does. */
+/** enum xdp_action, and TC_ACT_*. TC_ACT_UNSPEC continues like TC_ACT_OK. */
 const XDP = { DROP: 1, PASS: 2, TX: 3, REDIRECT: 4 } as const;
 const TC = { UNSPEC: -1, OK: 0, SHOT: 2, REDIRECT: 7 } as const;
 
@@ -55,12 +58,15 @@ export interface Verdict {
 export interface Connection {
 	key: Tuple;
 	conn: Conn;
-	/** `saddr:sport -> daddr:dport` of the key. */
+	/** The key as `saddr:sport -> daddr:dport`. */
 	text: string;
 }
 
-/** The range that tests check against, whatever the default is. */
-export const SNAT_PORTS = { snat_port_min: SNAT_MIN, snat_port_max: SNAT_MAX };
+/**
+ * A fixed port range for the tests, whatever the default is. Confirmation of next hops is off, so
+ * no packet takes TC for it.
+ */
+export const SNAT_PORTS = { snat_port_min: SNAT_MIN, snat_port_max: SNAT_MAX, confirm_seconds: 0 };
 
 const REASON_NAMES = new Map(Object.entries(Reason).map(([name, number]) => [number as number, name]));
 
@@ -72,7 +78,7 @@ export class Dataplane implements Disposable {
 	readonly #ifindex = new Map<string, number>();
 	readonly #links: readonly BpfLink[];
 
-	/** `rodata`: variables of bpf/config.h that are to differ; `sizes`: of maps. */
+	/** `rodata` overrides variables of bpf/config.h, `sizes` overrides map sizes. */
 	static async open(
 		base: string,
 		rodata: RodataValues = {},
@@ -93,7 +99,7 @@ export class Dataplane implements Disposable {
 		this.objects = objects;
 		buildNetwork(net);
 		for (const dev of ['up0', 'up1', 'pod0']) this.#ifindex.set(dev, net.ifindex('dut', dev));
-		// a veth has receive queues that XDP may name only once it has an XDP program
+		// XDP can only name receive queues of a veth that has an XDP program
 		const xdp = objects.program('ml_xdp');
 		const attach = (dev: string) => attachXdp(objects.native, xdp, this.ifindex(dev), 'native');
 		this.#links = this.within(() => ['up0', 'up1'].map(attach));
@@ -102,7 +108,7 @@ export class Dataplane implements Disposable {
 		this.xdpDevice('up0', true);
 	}
 
-	/** Runs with the thread inside a namespace: test runs find devices and routes there. */
+	/** Runs with the thread inside a namespace, so that test runs find its devices and routes. */
 	within<T>(action: () => T, namespace: 'dut' | 'out' = 'dut'): T {
 		return this.#switcher.within(this.net.name(namespace), action);
 	}
@@ -111,18 +117,31 @@ export class Dataplane implements Disposable {
 		return this.#ifindex.get(dev)!;
 	}
 
-	/** One frame through one program. */
-	run({ name, kind, dev }: Program, data: Uint8Array): Verdict {
+	/**
+	 * Runs one frame through one program. TC checks the destination MAC, so a frame to a unicast
+	 * address gets the MAC of the node, even if the test reversed its flow. Group addresses and
+	 * MAC.foreign stay.
+	 * @param skb fields of the skb: bytes of a segment, fwmark
+	 */
+	run(one: Program, data: Uint8Array, skb: { gsoSize?: number; mark?: number } = {}): Verdict {
+		if (one.name !== 'ml_from_netdev' || data[0]! & 1 || macAt(data) === MAC.foreign)
+			return this.#run(one, data, skb);
+		const { action, bytes } = this.#run(one, concat(mac(MAC.node), data.subarray(6)), skb);
+		if (macAt(bytes) === MAC.node && passed(one, action)) bytes.set(data.subarray(0, 6));
+		return { action, bytes };
+	}
+
+	#run({ name, kind, dev }: Program, data: Uint8Array, skb: { gsoSize?: number; mark?: number }): Verdict {
 		const index = this.ifindex(dev);
-		const context =
-			kind === 'xdp'
-				? ({ kind, ingressIfindex: index } as const)
-				: ({ kind: 'skb', ifindex: index, ingressIfindex: index } as const);
-		const result = this.within(() => this.objects.program(name).testRun({ data, context }));
+		const result = this.within(() => {
+			const context = contextAt(this.objects.native, kind, index);
+			const whole = context.kind === 'skb' ? { ...context, ...skb } : context;
+			return this.objects.program(name).testRun({ data, context: whole });
+		});
 		return { action: result.retval | 0, bytes: result.data };
 	}
 
-	/** What `action` did, and how often each reason was counted meanwhile. */
+	/** Runs `action`. @returns its result, and the packets counted meanwhile for each reason */
 	counting<T>(action: () => T): { result: T; reasons: Record<string, number> } {
 		const before = this.counters();
 		const result = action();
@@ -134,7 +153,7 @@ export class Dataplane implements Disposable {
 		return { result, reasons };
 	}
 
-	/** Packets by reason, of all CPUs. */
+	/** Packets by reason, summed over all CPUs. */
 	counters(): Map<string, number> {
 		const out = new Map<string, number>();
 		for (const [key, value] of this.objects.map('counters').entries()) {
@@ -160,7 +179,10 @@ export class Dataplane implements Disposable {
 		this.objects.map('connections').delete(tupleCodec.encode(key));
 	}
 
-	/** As if nothing had come for so many jiffies. */
+	/**
+	 * Ages all flows by a number of jiffies. A negative number simulates another CPU whose clock is
+	 * ahead.
+	 */
 	age(jiffies: number): void {
 		for (const { key, conn } of this.connections()) {
 			const lastSeen = (conn.lastSeen - jiffies) >>> 0;
@@ -168,19 +190,26 @@ export class Dataplane implements Disposable {
 		}
 	}
 
-	/** Forgets all flows. */
+	/** Deletes all flows. */
 	clear(): void {
 		const map = this.objects.map('connections');
 		const keys = Array.from(map.entries(), ([key]) => key);
 		map.deleteBatch(new Uint8Array(Buffer.concat(keys)));
 	}
 
-	/** Whether frames may be redirected out of a device. */
+	/** Sets whether XDP may redirect frames out of a device. */
 	xdpDevice(dev: string, on: boolean): void {
 		const map = this.objects.map('xdp_devices');
 		const key = new Uint8Array(Uint32Array.of(this.ifindex(dev)).buffer);
 		if (on) map.update(key, new Uint8Array(Uint32Array.of(1).buffer));
 		else map.delete(key);
+	}
+
+	/** Sets the MAC address that XDP has for a device. */
+	deviceMac(dev: string, address: string): void {
+		const ifindex = this.ifindex(dev);
+		const key = new Uint8Array(Uint32Array.of(ifindex % DEVICE_MACS).buffer);
+		this.objects.map('device_macs').update(key, deviceMacCodec.encode({ ifindex, mac: mac(address) }));
 	}
 
 	close(): void {
@@ -198,7 +227,7 @@ export class Dataplane implements Disposable {
 function buildNetwork(net: Net): void {
 	net.add('dut', { forward: true });
 	net.add('out');
-	// its neighbour discovery would be counted by the XDP program that is attached
+	// the attached XDP program would count its neighbour discovery
 	net.sysctl('out', { 'net/ipv6/conf/all/disable_ipv6': '1', 'net/ipv6/conf/default/disable_ipv6': '1' });
 	net.veth({ ns: 'dut', dev: 'up0', mac: MAC.node }, { ns: 'out', dev: 'up0' });
 	net.veth({ ns: 'dut', dev: 'up1', mac: MAC.node20 }, { ns: 'out', dev: 'up1' });
@@ -228,7 +257,14 @@ function buildNetwork(net: Net): void {
 	);
 }
 
-/** Leaves in a frame what a sender with checksum offload leaves there: the pseudo header's sum, not complemented. */
+/** The destination MAC of a frame. */
+const macAt = (frame: Uint8Array) =>
+	Array.from(frame.subarray(0, 6), (byte) => byte.toString(16).padStart(2, '0')).join(':');
+
+/**
+ * Writes the partial checksum of a sender with offload into a frame: the sum of the pseudo-header,
+ * not complemented.
+ */
 export function partialChecksum(frame: Uint8Array): Uint8Array {
 	const { ip, tcp } = decode(frame);
 	const l4 = 14 + (ip!.version === 4 ? 20 : 40);

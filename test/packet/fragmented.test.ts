@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { HELD_BYTES, HELD_SLOTS } from '../../agent/abi/layout.ts';
+import { HELD_BYTES, HELD_SLOTS, ServiceAddressFlag } from '../../agent/abi/layout.ts';
 import { EXT_DESTINATION, EXT_HOP_BY_HOP, PROTO_UDP, packet } from './builder.ts';
 import { decode } from './decode.ts';
 import { Dataplane, dropped, PROGRAMS, passed, program, redirected } from './fixture.ts';
@@ -14,6 +14,8 @@ const toNetdev = program('ml_to_netdev');
 const fromPod = program('ml_from_pod');
 const toPod = program('ml_to_pod');
 const REMOTE = NODEPORT + 1;
+/** An unallocated address in the ClusterIP range. */
+const FREE = { v4: '10.97.0.9', v6: 'fd00:10:97::9' } as const;
 const payload = Uint8Array.from({ length: 1000 }, (_, i) => i & 0xff);
 
 const datagram = (family: FamilyName, dport: number): Shape => {
@@ -116,20 +118,23 @@ describe('datagrams in fragments, and IPv6 extension headers', () => {
 	it('passes a packet whose extension headers never end', () => {
 		const { client, node } = ADDR.v6;
 		let ip = packet().eth().ipv6({ src: client, dst: node });
-		for (let i = 0; i < 8; i++) ip = ip.ext(EXT_DESTINATION);
+		for (let i = 0; i < 9; i++) ip = ip.ext(EXT_DESTINATION);
 		const frame = ip.udp({ sport: 4000, dport: NODEPORT }).payload('deep').bytes();
 		const { result, reasons } = plane.counting(() => plane.run(fromNetdev, frame));
 		expect(passed(fromNetdev, result.action)).toBe(true);
 		expectSameBytes(result.bytes, frame);
-		expect(reasons).toEqual({ PASS_PROTOCOL: 1 });
+		expect(reasons).toEqual({ PASS_EXTENSIONS: 1 });
 	});
 });
 
 describe('fragments that overtake their first', () => {
 	let plane: Dataplane;
 	beforeAll(async () => {
-		// a fragment waits for 80 to 800 ms, by the kernel's jiffies
+		// a fragment waits for 80 to 800 ms, depending on the kernel's jiffies
 		plane = await Dataplane.open('mlpp', { hz: 80, timeout_fragment: 1 });
+		plane.services.serviceCidrs('10.97.0.0/16', 'fd00:10:97::/112');
+		for (const family of FAMILIES)
+			plane.services.address(ADDR[family].clusterIp, ServiceAddressFlag.USABLE_EXTERNAL);
 		for (const family of FAMILIES)
 			for (const [dport, address, local] of [
 				[NODEPORT, ADDR[family].local, true],
@@ -151,10 +156,10 @@ describe('fragments that overtake their first', () => {
 	it.each(
 		[fromNetdev, fromPod].flatMap((hook) => FAMILIES.map((family) => ({ hook, name: hook.name, family }))),
 	)(
-		'$name holds them over IP$family, whoever’s they are, and lets them in with the first (F-20, F R-2)',
+		'$name holds those to the node and to Services over IP$family, and lets them in with the first (F-20, F R-2)',
 		({ hook, family }) => {
-			const { other } = ADDR[family];
-			for (const dst of [datagram(family, NODEPORT).dst, other]) {
+			const { node, clusterIp } = ADDR[family];
+			for (const dst of [node, clusterIp, FREE[family]]) {
 				const whole = frameOf({ ...datagram(family, NODEPORT), dst });
 				const [first, ...later] = fragments(whole, 320, nextId++);
 				for (const frame of later) {
@@ -165,7 +170,8 @@ describe('fragments that overtake their first', () => {
 				const { result, reasons } = plane.counting(() => plane.run(hook, first!));
 				expect(dropped(hook, result.action)).toBe(true);
 				expect(reasons).toEqual({ FRAGMENT_RELEASED: 1 + later.length });
-				// then none waits any more
+				if (dst !== node) continue;
+				// no held fragment is left
 				const again = plane.counting(() => plane.run(hook, first!));
 				expect(passed(hook, again.result.action)).toBe(true);
 				expect(again.reasons['FRAGMENT_RELEASED']).toBeUndefined();
@@ -233,7 +239,7 @@ describe('fragments that overtake their first', () => {
 		const id = nextId++;
 		const piece = (offset: number, more: boolean) =>
 			packet().eth().ipv6({ src: client, dst: node }).fragment({ offset, more, id, proto: EXT_DESTINATION });
-		// destination options of eight bytes, then UDP
+		// a destination options header of eight bytes, then UDP
 		const head = [
 			PROTO_UDP,
 			0,

@@ -3,7 +3,7 @@ import { packet } from './builder.ts';
 import { concat } from './bytes.ts';
 import { decode } from './decode.ts';
 
-/** `size` is the most of transport payload bytes in one fragment, a multiple of eight. */
+/** `size` is the maximum of transport payload bytes in one fragment, a multiple of eight. */
 export function fragments(frame: Uint8Array, size: number, id = 7): Uint8Array[] {
 	const { ip, eth } = decode(frame);
 	if (!ip || !eth || ip.options.length > 0) throw new TypeError('Only a plain IP frame can be cut');

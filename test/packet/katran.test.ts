@@ -1,7 +1,7 @@
 /**
- * The inputs of Katran's fixtures with their verdicts (katran/lib/testing/fixtures). What it does to a packet is
- * another thing: it encapsulates, we translate. VIPs of any port, and of one family with backends of the other, are
- * not Services.
+ * Runs the inputs of Katran's fixtures and checks their verdicts (katran/lib/testing/fixtures). The
+ * outputs differ, because Katran encapsulates and we translate. VIPs with any port, and VIPs with
+ * backends of the other family, are not Services.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ETH_ARP, type Packet, packet } from './builder.ts';
@@ -30,7 +30,7 @@ const segment = (ip: Packet, proto: Proto, dport = 80, flags = 'A'): Uint8Array 
 		.payload(PAYLOAD)
 		.bytes();
 
-/** What is no VIP's. */
+/** Frames that match no VIP. */
 const FOREIGN: [string, Uint8Array][] = [
 	['UDP to a port of the VIP that it does not have', segment(start(), 'udp', 82)],
 	['TCP to a port of the VIP that it does not have', segment(start(), 'tcp', 82)],

@@ -1,6 +1,6 @@
 /**
- * How long a flow is remembered, and what happens to flows in use when new ones come without end. A second is made
- * short (variable hz), so that what takes hours takes moments.
+ * Tests the lifetime of flows, and flows in use during a flood of new ones. The variable hz
+ * shortens a second, so that hours take moments.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -33,7 +33,10 @@ const left = (bytes: Uint8Array) => {
 	return { backend: ip!.dst, source: ip!.src, port: (tcp ?? udp)!.sport };
 };
 
-/** Two backends on other nodes behind the NodePort. @returns what leaves those that are not `gone`. */
+/**
+ * Adds a NodePort with two backends on other nodes.
+ * @returns functions that take backends out of the table
+ */
 function service(plane: Dataplane, { family, proto }: Case) {
 	const { node, remote, remote2 } = ADDR[family];
 	const addresses: readonly string[] = [remote, remote2];
@@ -53,7 +56,7 @@ function service(plane: Dataplane, { family, proto }: Case) {
 	return { spec, written, without, remove };
 }
 
-/** What the backend answers to `first`, which left for it. */
+/** The backend's reply to `first`, the packet that left for it. */
 function answer(sent: Shape, first: Uint8Array, flags: string): Uint8Array {
 	const { backend, source, port } = left(first);
 	return frameOf({ ...turned(sent), src: backend, dst: source, sport: TARGET_PORT, dport: port, flags });
@@ -61,14 +64,14 @@ function answer(sent: Shape, first: Uint8Array, flags: string): Uint8Array {
 
 describe('how long a flow is remembered', () => {
 	let plane: Dataplane;
-	/** Milliseconds of a second of the programs: 8 to 10. */
+	/** Length of a program second in milliseconds, 8 to 10. */
 	let second: number;
 	beforeAll(async () => {
 		const hz = await measureHz(openNative('koffi'));
 		const jiffies = Math.floor(hz / 100);
 		second = (jiffies * 1000) / hz;
-		// timeout_tcp is a hundredth of the real one: an hour is 36
-		const timeouts = { timeout_tcp_syn: 20, timeout_tcp: 72, timeout_tcp_closed: 10, timeout_udp: 60 };
+		// timeout_tcp is a hundredth of the real one, so 36 seconds represent an hour
+		const timeouts = { timeout_tcp_syn: 20, timeout_tcp: 72, timeout_tcp_closed: 10, timeout_udp: 30 };
 		plane = await Dataplane.open('mlpp', { hz: jiffies, ...timeouts });
 	});
 	afterEach(() => plane.clear());
@@ -107,7 +110,7 @@ describe('how long a flow is remembered', () => {
 			plane.run(hook, frameOf(toNode(family, { flags: 'FA' })));
 			plane.run(hook, answer(toNode(family), first, 'FA'));
 			without(backend);
-			// the last ACK still goes there, a new SYN does not
+			// the backend still gets the last ACK, but no new SYN
 			expect(left(plane.run(hook, frameOf(toNode(family, { flags: 'A' }))).bytes).backend).toBe(backend);
 			expect(left(plane.run(hook, frameOf(toNode(family))).bytes).backend).not.toBe(backend);
 		},
@@ -130,7 +133,7 @@ describe('how long a flow is remembered', () => {
 				const reply = plane.run(hook, answer(toNode(family), first, 'PA'));
 				expect(redirected(hook, reply.action)).toBe(true);
 				expect(left(reply.bytes)).toMatchObject({ source: ADDR[family].node, port: NODEPORT });
-				// not a new flow: a SYN would be sent to another backend
+				// not a new flow, because a SYN would reach another backend
 				expect(left(plane.run(hook, frameOf(toNode(family))).bytes).backend).toBe(backend);
 			}
 		},
@@ -149,7 +152,7 @@ describe('the source port of a flow to another node, where there is one only', (
 	});
 	afterEach(() => plane.clear());
 	afterAll(() => plane?.close());
-	/** One backend: both clients need the port. */
+	/** Adds one backend, so that both clients need the same port. */
 	const start = (family: FamilyName) => {
 		const { node, remote } = ADDR[family];
 		const backends = [{ address: remote, port: TARGET_PORT }];
@@ -251,7 +254,7 @@ describe('a TCP packet of a flow that is not known', () => {
 });
 
 describe('a flood of SYNs', () => {
-	/** Room for half as many flows. */
+	/** Half as many flows fit, with two entries each. */
 	const ENTRIES = 4096;
 	const FLOOD = 4 * ENTRIES;
 	let plane: Dataplane;

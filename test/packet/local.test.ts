@@ -32,7 +32,7 @@ const outside = ({ family, proto }: Case): Shape => {
 	const { client, node } = ADDR[family];
 	return { proto, src: client, dst: node, sport: 4000, dport: NODEPORT, flags: 'S' };
 };
-/** From a pod of this node, out of its veth. */
+/** A packet of a pod of this node, sent out of its veth. */
 const inside = ({ family, proto }: Case, src: 'local' | 'local2', dport: number): Shape => {
 	const { clusterIp } = ADDR[family];
 	const from = ADDR[family][src];

@@ -25,7 +25,7 @@ const shape = (family: FamilyName, proto: Shape['proto'], dport: number): Shape 
 	return { proto, src: client, dst: node, sport: 4000, dport, flags: 'S' };
 };
 
-/** Frames to a NodePort whose lengths lie. */
+/** Frames to a NodePort with wrong lengths. */
 function liars(): [string, Uint8Array][] {
 	const v4 = { src: ADDR.v4.client, dst: ADDR.v4.node };
 	const v6 = { src: ADDR.v6.client, dst: ADDR.v6.node };
@@ -182,14 +182,20 @@ describe('malformed frames', () => {
 	});
 });
 
-/** BPF_PROG_TEST_RUN makes no skb of a frame that ends in its IP header; raw.test.ts sends those over a wire. */
+/**
+ * BPF_PROG_TEST_RUN builds no skb from a frame that ends in its IP header. raw.test.ts sends such
+ * frames over a wire.
+ */
 function runnable({ kind }: Program, frame: Uint8Array): boolean {
 	const type = (frame[12]! << 8) | frame[13]!;
 	const header = type === ETH_IPV4 ? 20 : type === ETH_IPV6 ? 40 : 1;
 	return kind === 'xdp' || frame.length >= 14 + header;
 }
 
-/** A frame to one of the Services with some bytes changed behind the MAC addresses, its end cut or more behind it. */
+/**
+ * A frame to one of the Services with changed bytes after the MAC addresses, a truncated end or
+ * extra bytes.
+ */
 function mutations(family: FamilyName): fc.Arbitrary<Uint8Array> {
 	const frame = fc
 		.tuple(fc.constantFrom('tcp' as const, 'udp' as const), fc.constantFrom(NODEPORT, LOCAL, NONE))
@@ -214,8 +220,8 @@ function decodeOrNothing(frame: Uint8Array): Decoded | undefined {
 }
 
 /**
- * Whatever comes in: a known verdict; a frame whose lengths lie is passed unchanged or dropped; one whose sums were
- * right and that was translated has right sums still.
+ * Expects a known verdict for any input. A frame with wrong lengths is passed unchanged or dropped.
+ * A translated frame with correct checksums keeps correct checksums.
  */
 function checkMutant(plane: Dataplane, hook: Program, frame: Uint8Array): void {
 	const { action, bytes } = plane.run(hook, frame);

@@ -1,4 +1,7 @@
-/** Network namespaces, links, addresses and sysctls of a test, all under one prefix, all gone on close(). */
+/**
+ * Network namespaces, links, addresses, sysctls and pins of a test. All share one prefix, and
+ * close() removes them.
+ */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +10,10 @@ export class Net implements Disposable {
 	readonly prefix: string;
 	readonly #made = new Set<string>();
 
-	/** The prefix is `base` and our process id, so that runs do not meet; what dead ones left behind goes first. */
+	/**
+	 * The prefix is `base` and our process id, so that runs do not collide. First removes the
+	 * namespaces and pins of dead processes.
+	 */
 	constructor(base: string) {
 		this.prefix = `${base}${process.pid}`;
 		for (const name of namesIn('/run/netns'))
@@ -21,12 +27,15 @@ export class Net implements Disposable {
 		return `${this.prefix}-${short}`;
 	}
 
-	/** The file that stands for the namespace. */
+	/** The file of the namespace. */
 	path(short: string): string {
 		return `/run/netns/${this.name(short)}`;
 	}
 
-	/** Makes a namespace with loopback up, forwarding and duplicate address detection as asked. */
+	/**
+	 * Creates a namespace with loopback up and optional forwarding, without duplicate address
+	 * detection.
+	 */
 	add(short: string, options: { forward?: boolean } = {}): void {
 		run('ip', ['netns', 'add', this.name(short)]);
 		this.#made.add(short);
@@ -41,12 +50,18 @@ export class Net implements Disposable {
 		this.ip(short, 'link set lo up');
 	}
 
-	/** Lines of `ip -batch`, run inside the namespace. @throws Error with what ip printed. */
+	/** Runs lines of `ip -batch` inside the namespace. @throws Error with the output of ip */
 	ip(short: string, ...lines: readonly string[]): string {
 		return run('ip', ['-n', this.name(short), '-batch', '-'], lines.join('\n'));
 	}
 
-	/** Names are paths below /proc/sys. */
+	/** Calls ip() for one family. */
+	ipOf(family: 'v4' | 'v6', short: string, ...lines: readonly string[]): string {
+		const flag = family === 'v4' ? '-4' : '-6';
+		return run('ip', [flag, '-n', this.name(short), '-batch', '-'], lines.join('\n'));
+	}
+
+	/** Writes sysctls. Names are paths below /proc/sys. */
 	sysctl(short: string, values: Readonly<Record<string, string>>): void {
 		const script = Object.entries(values)
 			.map(([name, value]) => `echo '${value}' >/proc/sys/${name}`)
@@ -54,12 +69,15 @@ export class Net implements Disposable {
 		this.exec(short, 'sh', '-ec', script);
 	}
 
-	/** Runs a program inside the namespace; the mounts stay, so that bpffs and cgroups remain visible. */
+	/**
+	 * Runs a program inside the namespace. It keeps the mounts, so that bpffs and cgroups stay
+	 * visible.
+	 */
 	exec(short: string, command: string, ...args: readonly string[]): string {
 		return run('nsenter', [`--net=${this.path(short)}`, command, ...args]);
 	}
 
-	/** A veth pair between two namespaces, both ends up. */
+	/** Creates a veth pair between two namespaces, with both ends up. */
 	veth(a: { ns: string; dev: string; mac?: string }, b: { ns: string; dev: string; mac?: string }): void {
 		const address = (mac: string | undefined) => (mac ? `address ${mac}` : '');
 		this.ip(
@@ -77,11 +95,12 @@ export class Net implements Disposable {
 		return link.ifindex;
 	}
 
-	/** Deleting the namespaces takes links, addresses and routes with it. */
+	/** Deletes the namespaces with their links, addresses and routes. */
 	close(): void {
 		for (const short of this.#made)
 			if (existsSync(this.path(short))) run('ip', ['netns', 'delete', this.name(short)]);
 		this.#made.clear();
+		rmSync(join(BPFFS, this.prefix), { recursive: true, force: true });
 	}
 
 	[Symbol.dispose](): void {
@@ -92,7 +111,7 @@ export class Net implements Disposable {
 const BPFFS = '/sys/fs/bpf';
 const namesIn = (directory: string) => (existsSync(directory) ? readdirSync(directory) : []);
 
-/** Is this a prefix made of `base` whose process is gone? */
+/** Whether the prefix consists of `base` and the id of a process that is gone. */
 export function isDead(base: string, prefix: string): boolean {
 	const pid = prefix.startsWith(base) ? prefix.slice(base.length) : '';
 	return /^\d+$/.test(pid) && !existsSync(`/proc/${pid}`);

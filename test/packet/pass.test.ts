@@ -20,7 +20,7 @@ const arp = packet()
 	.eth({ dst: 'ff:ff:ff:ff:ff:ff', type: ETH_ARP })
 	.payload(fromHex('0001080006040001020000000a64c0a80a64000000000000c0a80a0b'));
 
-/** Frames that are no Service's, each with the reason that is counted. */
+/** Frames that match no Service, each with its counted reason. */
 function foreign(): [name: string, reason: string, frame: Uint8Array][] {
 	const udp6 = packet().eth().ipv6({ src: ADDR.v6.client, dst: ADDR.v6.node });
 	const toNode = packet().eth().ipv4({ src: ADDR.v4.client, dst: ADDR.v4.node });

@@ -32,7 +32,7 @@ const send = ({ family, client, to, dport }: Row, shape: Partial<Shape> & Pick<S
 	...shape,
 });
 
-/** Ethernet and IP of an answer: turned round, no ToS, TTL 64. */
+/** Ethernet and IP headers of an answer: reversed addresses, no ToS, TTL 64. */
 function answerTo({ src, dst }: Shape) {
 	const eth = packet().eth({ src: MAC.node, dst: MAC.client });
 	return src.includes(':')
@@ -129,7 +129,10 @@ describe('a frontend without a backend', () => {
 	);
 });
 
-/** RFC 792, RFC 4443: type and code, good sums, the start of the packet in error unchanged. */
+/**
+ * Checks type and code (RFC 792, RFC 4443), the checksums, and that the quoted start of the packet
+ * is unchanged.
+ */
 function expectUnreachable(bytes: Uint8Array, frame: Uint8Array, family: FamilyName, sent: Shape): void {
 	verifyChecksums(bytes);
 	const { eth, ip, icmp, payload } = decode(bytes);

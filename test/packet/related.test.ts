@@ -3,7 +3,7 @@ import { FrontendScope } from '../../agent/abi/layout.ts';
 import { packet } from './builder.ts';
 import { decode, decodeIp } from './decode.ts';
 import { Dataplane, type Program, passed, program } from './fixture.ts';
-import { expectSameBytes } from './hexdump.ts';
+import { expectSameBytes, expectSent } from './hexdump.ts';
 import {
 	ADDR,
 	CASES,
@@ -26,7 +26,7 @@ const fromPod = program('ml_from_pod');
 const toPod = program('ml_to_pod');
 const LOCAL = NODEPORT + 1;
 
-/** Errors by family, with what stands in the four bytes behind the checksum. */
+/** Errors by family, with the four bytes after the checksum. */
 const ERRORS = {
 	v4: { unreachable: [3, 3, 0], tooBig: [3, 4, 1300], expired: [11, 0, 0] },
 	v6: { unreachable: [1, 4, 0], tooBig: [2, 0, 1300], expired: [3, 0, 0] },
@@ -43,7 +43,7 @@ interface Outer {
 	ethDst?: string;
 }
 
-/** An ICMP error about `quoted`, of which `keep` bytes behind the IP header are in it. */
+/** An ICMP error about `quoted`. It quotes `keep` bytes after the IP header. */
 function errorAbout(outer: Outer, quoted: Shape, keep = 8): Uint8Array {
 	const { family, kind, src, dst, ttl = 64, ethSrc = MAC.node2, ethDst = MAC.node } = outer;
 	const [type, code, rest] = ERRORS[family][kind];
@@ -77,7 +77,7 @@ describe('ICMP errors about translated flows', () => {
 	afterEach(() => plane.clear());
 	afterAll(() => plane?.close());
 
-	/** A flow: what the client sent, and what left for the backend. */
+	/** Opens a flow. @returns the packet of the client, and the packet that left for the backend */
 	const open = (hook: Program, sent: Shape): { sent: Shape; left: Shape } => {
 		const { ip, tcp, udp } = decode(plane.run(hook, frameOf(sent)).bytes);
 		const { sport, dport } = (tcp ?? udp)!;
@@ -99,7 +99,8 @@ describe('ICMP errors about translated flows', () => {
 			expect(result.action).toBe(7);
 			const macs = { ethSrc: MAC.node, ethDst: MAC.client };
 			const quoted = { ...sent, ttl: left.ttl! };
-			expectSameBytes(
+			expectSent(
+				fromNetdev,
 				result.bytes,
 				errorAbout({ family, kind: 'unreachable', src: node, dst: client, ttl: 63, ...macs }, quoted),
 			);
@@ -121,7 +122,7 @@ describe('ICMP errors about translated flows', () => {
 				);
 				expect(action).toBe(7);
 				const want = { family, kind, src: other, dst: client, ttl: 63, ...macs };
-				expectSameBytes(bytes, errorAbout(want, { ...sent, ttl: left.ttl! }));
+				expectSent(fromNetdev, bytes, errorAbout(want, { ...sent, ttl: left.ttl! }));
 			}
 		},
 	);
@@ -137,7 +138,7 @@ describe('ICMP errors about translated flows', () => {
 		const { ip, tcp, udp } = inner;
 		expect(ip).toMatchObject({ src: sent.src, dst: sent.dst });
 		expect(tcp ?? udp).toMatchObject({ sport: sent.sport, dport: sent.dport });
-		// an IPv4 header and a UDP checksum lie in what every error quotes; TCP's checksum does not
+		// Every error quotes the IPv4 header and the UDP checksum, but not the TCP checksum
 		if (proto === 'udp') expect(inner.faults).toEqual([]);
 	});
 
@@ -153,7 +154,7 @@ describe('ICMP errors about translated flows', () => {
 			expect(result.action).toBe(7);
 			const to = { family, kind: 'tooBig', src: node, dst: remote, ttl: 63 } as const;
 			const way = { ethSrc: MAC.node, ethDst: MAC.node2 };
-			expectSameBytes(result.bytes, errorAbout({ ...to, ...way }, turned(left, { ttl: 64 })));
+			expectSent(fromNetdev, result.bytes, errorAbout({ ...to, ...way }, turned(left, { ttl: 64 })));
 			expect(reasons).toEqual({ TO_REMOTE: 1 });
 		},
 	);

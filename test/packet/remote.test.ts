@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { decode } from './decode.ts';
 import { Dataplane, type Program, partialChecksum, passed, program, redirected } from './fixture.ts';
-import { expectSameBytes } from './hexdump.ts';
+import { expectSameBytes, expectSent } from './hexdump.ts';
 import {
 	ADDR,
 	CASES,
@@ -18,7 +18,7 @@ import {
 
 const HOOKS = [program('ml_xdp'), program('ml_from_netdev')];
 const MATRIX = HOOKS.flatMap((hook) => CASES.map((one) => ({ hook, name: hook.name, ...one })));
-/** A NodePort per place that its backend may be at. */
+/** A NodePort for each place of a backend. */
 const PORTS = {
 	remote: NODEPORT,
 	otherDevice: NODEPORT + 1,
@@ -37,7 +37,7 @@ function toNode({ family, proto }: Case, place: Place = 'remote', sport = 4000):
 	return { proto, src: client, dst: node, sport, dport: PORTS[place], flags: 'S' };
 }
 
-/** What leaves the node for the backend; the source port is the dataplane's choice. */
+/** The packet that leaves the node for the backend. The dataplane chooses the source port. */
 function toBackend(sent: Shape, family: Case['family'], place: Place, sport: number): Shape {
 	const { node } = ADDR[family];
 	const dst = ADDR[family][place];
@@ -74,7 +74,7 @@ describe('a NodePort from outside with a backend on another node', () => {
 			expect(redirected(hook, result.action)).toBe(true);
 			expect(sport).toBeGreaterThanOrEqual(SNAT_MIN);
 			expect(sport).toBeLessThanOrEqual(SNAT_MAX);
-			expectSameBytes(result.bytes, frameOf(toBackend(sent, one.family, 'remote', sport)));
+			expectSent(hook, result.bytes, frameOf(toBackend(sent, one.family, 'remote', sport)));
 			expect(reasons).toEqual({ TO_REMOTE: 1, CONN_NEW: 1 });
 		},
 	);
@@ -86,7 +86,7 @@ describe('a NodePort from outside with a backend on another node', () => {
 			const next: Shape = { ...toNode(one), flags: 'PA', seq: 1001, payload: 'second' };
 			const { result, reasons } = plane.counting(() => plane.run(hook, frameOf(next)));
 			expect(redirected(hook, result.action)).toBe(true);
-			expectSameBytes(result.bytes, frameOf(toBackend(next, one.family, 'remote', port)));
+			expectSent(hook, result.bytes, frameOf(toBackend(next, one.family, 'remote', port)));
 			expect(reasons).toEqual({ TO_REMOTE: 1 });
 			expect(plane.connections()).toHaveLength(2);
 		},
@@ -98,7 +98,7 @@ describe('a NodePort from outside with a backend on another node', () => {
 		const { result, reasons } = plane.counting(() => plane.run(hook, frameOf(reply)));
 		expect(redirected(hook, result.action)).toBe(true);
 		const want = turned(sent, { flags: 'SA', ttl: 62, ethSrc: MAC.node, ethDst: MAC.client });
-		expectSameBytes(result.bytes, frameOf(want));
+		expectSent(hook, result.bytes, frameOf(want));
 		expect(reasons).toEqual({ TO_CLIENT: 1 });
 	});
 
@@ -108,12 +108,12 @@ describe('a NodePort from outside with a backend on another node', () => {
 		const out = plane.run(hook, frameOf(sent));
 		expect(redirected(hook, out.action)).toBe(true);
 		const { sport } = ports(out.bytes);
-		expectSameBytes(out.bytes, frameOf(toBackend(sent, one.family, 'remote', sport)));
+		expectSent(hook, out.bytes, frameOf(toBackend(sent, one.family, 'remote', sport)));
 		const reply = turned({ ...sent, src: node, dst: remote, sport, dport: TARGET_PORT }, { flags: 'SA' });
 		const back = plane.run(hook, frameOf({ ...reply, ethSrc: MAC.node2, ethDst: MAC.node }));
 		expect(redirected(hook, back.action)).toBe(true);
 		const want = turned(sent, { flags: 'SA', ttl: 63, ethSrc: MAC.node, ethDst: MAC.node2 });
-		expectSameBytes(back.bytes, frameOf(want));
+		expectSent(hook, back.bytes, frameOf(want));
 	});
 
 	it.each(MATRIX)(
@@ -154,7 +154,7 @@ describe('a NodePort from outside with a backend on another node', () => {
 			const { sent, action, bytes, port } = open(hook, one, 'otherDevice');
 			expect(action).toBe(hook.kind === 'xdp' ? 4 : 7);
 			const want = toBackend(sent, one.family, 'otherDevice', port);
-			expectSameBytes(bytes, frameOf({ ...want, ethSrc: MAC.node20, ethDst: MAC.node3 }));
+			expectSent(hook, bytes, frameOf({ ...want, ethSrc: MAC.node20, ethDst: MAC.node3 }));
 		} finally {
 			plane.xdpDevice('up1', false);
 		}

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Reconciler } from '../../agent/reconcile.ts';
+import { Reconciler } from '../../agent/loop/reconcile.ts';
 import {
 	CLIENT_IP,
 	type Family,
@@ -20,14 +20,14 @@ import { frameOf, MAC, type Shape, turned } from './shape.ts';
 
 type Case = FlowCase & { readonly family: Family };
 
-/** Enough for each of a few endpoints to be chosen. */
+/** Enough connections to hit each of a few endpoints. */
 const CONNECTIONS = 64;
 const fromPod = program('ml_from_pod');
 const toPod = program('ml_to_pod');
 const fromNetdev = program('ml_from_netdev');
 const toNetdev = program('ml_to_netdev');
 
-/** The first packet of a connection, out of the pod's veth or in by the uplink. */
+/** The first packet of a connection, from the veth of the pod or the uplink. */
 function opening({ family }: Case, { from, to }: Flow, sport: number, source: string): Shape {
 	const { ip, port } = target(to, family);
 	const macs =
@@ -41,7 +41,7 @@ const sourceOf = ({ endpoints }: Case, { from }: Flow): string =>
 describe('where packets of each client go', () => {
 	let plane: Dataplane;
 	beforeAll(async () => {
-		plane = await Dataplane.open('mlps');
+		plane = await Dataplane.open('mlps', { answer_burst: 1_000_000 });
 		for (const family of [4, 6] as const) {
 			plane.net.ip(
 				'dut',
@@ -53,7 +53,10 @@ describe('where packets of each client go', () => {
 	});
 	afterAll(() => plane?.close());
 
-	/** The control loop writes what the objects mean; routes lead to the pods, here or behind the other node. */
+	/**
+	 * Programs the objects by the control loop. Routes lead to the pods, here or behind the other
+	 * node.
+	 */
 	function serve(one: Case): void {
 		plane.clear();
 		const silent = () => {};
@@ -82,7 +85,7 @@ describe('where packets of each client go', () => {
 		}
 	}
 
-	/** What comes back to the client: its source must be the address that was dialled. */
+	/** Checks the reply to the client. Its source must be the dialled address. */
 	function expectReply(hook: Program, sent: Shape, arrived: Shape): void {
 		const reply = plane.run(hook, frameOf(turned(arrived, { flags: 'SA' })));
 		const { ip, tcp } = decode(reply.bytes);
@@ -91,7 +94,7 @@ describe('where packets of each client go', () => {
 		);
 	}
 
-	/** Where one connection went, and whether with its own source. */
+	/** The endpoint of one connection, and whether its source changed. */
 	function connect(one: Case, flow: Flow, sport: number, client = sourceOf(one, flow)): string {
 		const hook = flow.from === 'ext' ? fromNetdev : fromPod;
 		const sent = opening(one, flow, sport, client);
@@ -110,8 +113,9 @@ describe('where packets of each client go', () => {
 	}
 
 	/**
-	 * What the tables ask for. The mark means that replies return through this node: that needs the node's address for
-	 * an endpoint elsewhere whose client is outside, and for who reaches itself.
+	 * The results that the tables require. A mark means that replies return through this node. The
+	 * source must then be the node address in two cases: a remote endpoint with an outside client,
+	 * and an endpoint that reaches itself.
 	 */
 	function wanted({ endpoints, family }: Case, { from, want }: Flow): string[] {
 		const [list, mark] = want.split(' ') as [string, string | undefined];
@@ -126,7 +130,10 @@ describe('where packets of each client go', () => {
 			.sort();
 	}
 
-	/** Connections of the node's own processes are made by its sockets, not by packets: test/netns has them. */
+	/**
+	 * Skips connections of the node's own processes, which its sockets translate. test/netns tests
+	 * them.
+	 */
 	function expectFlows(one: Case): void {
 		serve(one);
 		for (const flow of one.flows.filter(({ from }) => from !== 'node')) {

@@ -1,4 +1,4 @@
-/** Fills the Service maps by hand: what the control loop would write, without the control loop. */
+/** Fills the Service maps as the control loop would, without the control loop. */
 import {
 	BackendFlag,
 	backendCodec,
@@ -27,7 +27,7 @@ export const protoNumber = (proto: Proto): number => (proto === 'tcp' ? PROTO_TC
 
 const V4_PREFIX = Uint8Array.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
 
-/** 16 bytes as the maps hold them: IPv4 as ::ffff:a.b.c.d. */
+/** The 16 bytes of an address in the maps, IPv4 as ::ffff:a.b.c.d. */
 export function mapAddress(text: string): Uint8Array {
 	const bytes = ipBytes(text);
 	return bytes.length === 4 ? concat(V4_PREFIX, bytes) : bytes;
@@ -47,16 +47,18 @@ export interface FrontendSpec {
 	address: string;
 	port: number;
 	scope?: FrontendScope;
-	/** FrontendFlag bits; ClusterIP for an INTERNAL one, NodePort for an EXTERNAL one. */
+	/**
+	 * FrontendFlag bits. The default is ClusterIP for INTERNAL scope and NodePort for EXTERNAL scope.
+	 */
 	flags?: number;
 }
 export interface ServiceSpec {
 	proto: Proto;
 	frontends: readonly FrontendSpec[];
 	backends: readonly BackendSpec[];
-	/** Slots; the backends follow each other round and round. */
+	/** Number of slots. The backends repeat in order. */
 	tableSize?: number;
-	/** sessionAffinity ClientIP. */
+	/** Timeout of sessionAffinity ClientIP. */
 	affinitySeconds?: number;
 }
 export interface Written {
@@ -77,12 +79,21 @@ export class Services {
 		if (maps.tables.count === 0) maps.tables.grow();
 	}
 
+	/** Restarts the ids and table positions. No entry may still use the old ones. */
+	reuse(): void {
+		this.#nextService = 1;
+		this.#nextBackend = 1;
+		this.#nextChunk = 0;
+	}
+
 	settings(snatV4: string, snatV6: string): void {
 		const value = { snatV4: mapAddress(snatV4), snatV6: mapAddress(snatV6) };
 		this.#maps.settings.update(u32(0), settingsCodec.encode(value));
 	}
 
-	/** Backends, then the table, then frontends: the order in which no packet sees a hole. */
+	/**
+	 * Writes backends, then the table, then frontends, so that no packet sees an incomplete Service.
+	 */
 	add(spec: ServiceSpec): Written {
 		const backendIds = spec.backends.map((backend) => this.#backend(backend, spec.proto));
 		const serviceId = this.#nextService++;
@@ -100,9 +111,14 @@ export class Services {
 		);
 	}
 
+	withoutFrontend({ address, port, scope = FrontendScope.EXTERNAL }: FrontendSpec, proto: Proto): void {
+		const key = { addr: mapAddress(address), port, proto: protoNumber(proto), scope };
+		this.#maps.frontends.delete(frontendKeyCodec.encode(key));
+	}
+
 	/**
-	 * Puts other backends behind the frontends of a Service: a new table, then the frontends that name it. `members`
-	 * may be more than the table has slots for, as after a change of its size.
+	 * Replaces the backends of a Service: writes a new table, then the frontends that reference it.
+	 * `members` may exceed the slots of the table, as after a change of its size.
 	 */
 	retarget(
 		spec: ServiceSpec,
@@ -117,7 +133,7 @@ export class Services {
 		for (const frontend of spec.frontends) this.frontend(frontend, spec.proto, rest);
 	}
 
-	/** Who may use frontends of the Service that have FrontendFlag.RANGES. */
+	/** Sets the clients that may use frontends of the Service with FrontendFlag.RANGES. */
 	sourceRanges(serviceId: number, ...ranges: readonly string[]): void {
 		for (const range of ranges) {
 			const key = sourceRangeKey(serviceId, parseCidr(range)!);
@@ -129,7 +145,10 @@ export class Services {
 		this.#maps.sourceRanges.delete(sourceRangeKeyCodec.encode(sourceRangeKey(serviceId, parseCidr(range)!)));
 	}
 
-	/** An address whose other ports are nobody's. @param flags ServiceAddressFlag bits */
+	/**
+	 * Adds a Service address, whose other ports have no Service.
+	 * @param flags ServiceAddressFlag bits
+	 */
 	address(text: string, flags: number): void {
 		const addr = mapAddress(text);
 		const bit = addressBit(addr);
@@ -139,20 +158,20 @@ export class Services {
 		this.#maps.addresses.update(addr, serviceAddressCodec.encode({ flags }));
 	}
 
-	/** Ranges of ClusterIPs. */
+	/** Sets the ClusterIP ranges. */
 	serviceCidrs(...ranges: readonly string[]): void {
 		const cidrs = serviceCidrsOf(ranges.map((range) => parseCidr(range)!));
 		this.#maps.serviceCidrs.update(u32(0), serviceCidrsCodec.encode(cidrs));
 	}
 
-	/** Takes a backend away: its flag goes, its generation grows. */
+	/** Removes a backend: clears its flags and increments its generation. */
 	removeBackend(id: number): void {
 		const value = backendCodec.decode(this.#maps.backends.lookup(u32(id))!);
 		const generation = value.generation + 1;
 		this.#maps.backends.update(u32(id), backendCodec.encode({ ...value, flags: 0, generation }));
 	}
 
-	/** A backend that no table names yet. */
+	/** Adds a backend that no table references yet. */
 	backend(spec: BackendSpec, proto: Proto): number {
 		return this.#backend(spec, proto);
 	}
@@ -165,12 +184,13 @@ export class Services {
 			proto: protoNumber(proto),
 			flags: BackendFlag.VALID | (spec.local ? BackendFlag.LOCAL : 0),
 			generation: 1,
+			serviceId: 0,
 		};
 		this.#maps.backends.update(u32(id), backendCodec.encode(value));
 		return id;
 	}
 
-	/** Slots, then the distinct backends from the next whole chunk on. */
+	/** Writes the slots, then the distinct backends from the next whole chunk. */
 	#table(ids: readonly number[], size: number, members: readonly number[]): number {
 		const first = this.#nextChunk;
 		const slots = Array.from({ length: size }, (_, slot) => ids[slot % ids.length]!);

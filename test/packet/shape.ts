@@ -1,4 +1,6 @@
-/** The flows that the packet tests send, and the frames of a flow: input and expectation come from the same builder. */
+/**
+ * The flows of the packet tests and their frames. Input and expectation come from the same builder.
+ */
 import { type Packet, packet } from './builder.ts';
 import type { Proto } from './services.ts';
 
@@ -18,12 +20,14 @@ export const MAC = {
 	node: '02:00:00:00:0a:0b',
 	client: '02:00:00:00:0a:64',
 	node2: '02:00:00:00:0a:0c',
-	/** Second uplink, and what lies behind it. */
+	/** The second uplink, and its neighbour. */
 	node20: '02:00:00:00:14:0b',
 	node3: '02:00:00:00:14:0d',
 	/** Host side and pod side of the pod's veth. */
 	host: '02:00:00:00:01:01',
 	pod: '02:00:00:00:01:0a',
+	/** Another host on the wire. */
+	foreign: '02:00:00:00:0f:0f',
 } as const;
 
 /** Addresses by family; ADDR.v4 and ADDR.v6 have the same roles. */
@@ -37,12 +41,12 @@ export const ADDR = {
 		clusterIp: '10.96.0.10',
 		local: '10.244.1.10',
 		local2: '10.244.1.11',
-		/** Behind node2, which is a known neighbour on the first uplink. */
+		/** Behind node2, a known neighbour on the first uplink. */
 		remote: '10.244.2.10',
 		remote2: '10.244.2.11',
 		/** Behind a known neighbour on the second uplink. */
 		otherDevice: '10.244.3.10',
-		/** Behind a neighbour that has no link-layer address. */
+		/** Behind a neighbour without a link-layer address. */
 		noNeighbour: '10.244.4.10',
 		/** No route leads there. */
 		noRoute: '10.245.0.1',
@@ -80,17 +84,17 @@ export interface Shape {
 	dport: number;
 	ttl?: number;
 	tos?: number;
-	/** Letters; TCP only. */
+	/** TCP flags as letters. */
 	flags?: string;
 	seq?: number;
 	ack?: number;
 	payload?: string | Uint8Array;
 	ethSrc?: string;
 	ethDst?: string;
-	/** IPv4 options, or nothing. */
+	/** IPv4 options. Absent: none. */
 	ipOptions?: Uint8Array;
 	tcpOptions?: Uint8Array;
-	/** 0: no UDP checksum. */
+	/** 0 sends no UDP checksum. */
 	udpChecksum?: number;
 	id?: number;
 	flowLabel?: number;
@@ -103,7 +107,9 @@ function network(start: Packet, shape: Shape): Packet {
 	return start.ipv4({ src, dst, ttl, tos, id, dontFragment: true, ...options });
 }
 
-/** The frame of a shape: client's MAC to the node's unless said otherwise; 20 bytes of payload. */
+/**
+ * The frame of a shape, by default from the client's MAC to the node's, with 20 bytes of payload.
+ */
 export function frameOf(shape: Shape): Uint8Array {
 	const { sport, dport, flags = 'A', seq = 1000, ack = 0, payload = 'Should not change!!\0' } = shape;
 	const ip = network(packet().eth({ src: shape.ethSrc ?? MAC.client, dst: shape.ethDst ?? MAC.node }), shape);
@@ -116,7 +122,7 @@ export function frameOf(shape: Shape): Uint8Array {
 	return l4.payload(payload).bytes();
 }
 
-/** The same packet in the other direction, as a server would answer: addresses, ports and MACs turned round. */
+/** The reply to a packet: addresses, ports and MACs swapped. */
 export function turned(shape: Shape, changes: Partial<Shape> = {}): Shape {
 	return {
 		...shape,

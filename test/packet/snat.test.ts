@@ -41,7 +41,7 @@ describe('source ports of flows to another node', () => {
 		const chosen = new Set<number>();
 		for (let i = 0; i < 10_000; i++) {
 			const frame = first(one, 20_000 + i);
-			// one checksum in 65536 looks unfinished to XDP, which leaves it to TC
+			// XDP takes one checksum in 65536 for a partial one and leaves the packet to TC
 			const hook = passed(xdp, plane.run(xdp, frame).action) ? fromNetdev : xdp;
 			const { action, bytes } = plane.run(hook, frame);
 			expect(redirected(hook, action)).toBe(true);

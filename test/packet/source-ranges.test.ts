@@ -4,7 +4,7 @@ import { decode } from './decode.ts';
 import { Dataplane, dropped, program } from './fixture.ts';
 import { ADDR, CASES, type Case, frameOf, NODEPORT, SERVICE_PORT, type Shape, TARGET_PORT } from './shape.ts';
 
-/** Addresses of a load balancer, the clients of B-06, and a pod's neighbour in a range. */
+/** Addresses of load balancers, the clients of B-06, and a neighbour of a pod in a range. */
 const LB = {
 	v4: { lb: '1.2.3.4', lb2: '5.6.7.8', open: '1.2.3.5', ext: '203.0.113.2', blocked: '203.0.113.130' },
 	v6: {
@@ -49,7 +49,7 @@ describe('loadBalancerSourceRanges (B-06)', () => {
 				frontends: both(open, LOADBALANCER),
 				backends: [{ address: remote, port: TARGET_PORT }],
 			});
-			// no backend at all, or elsewhere only
+			// without any backend, or with remote ones only
 			for (const [port, flags] of [
 				[81, limited],
 				[82, limited | DROP],
@@ -86,7 +86,7 @@ describe('loadBalancerSourceRanges (B-06)', () => {
 		plane.clear();
 		const { lb, blocked } = LB[row.family];
 		blocks(hook, send(hook, row, { src: blocked, dst: lb }));
-		// and does not learn whether there is a backend
+		// and the client cannot detect whether there is a backend
 		for (const dport of [81, 82]) blocks(hook, send(hook, row, { src: blocked, dst: lb, dport }));
 	});
 

@@ -61,7 +61,7 @@ describe('the known-answer packets', () => {
 			const { action, bytes } = plane.run(hook, fromHex(remoteVector.in_frame_hex));
 			expect(redirected(hook, action)).toBe(true);
 			const known = want(remoteVector, 63);
-			// the IP header does not know the port
+			// the IP header does not contain the port
 			expect(toHex(bytes.subarray(14, 34))).toBe(toHex(known.subarray(0, 20)));
 			const { tcp, payload } = decode(bytes);
 			const withKnownPort = packet()

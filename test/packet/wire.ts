@@ -1,12 +1,12 @@
-/** Raw frames out of a device. */
+/** Sends raw frames out of a device. */
 import { check } from '../../agent/bpf/call.ts';
-import type { Native } from '../../agent/bpf/ffi/native.ts';
+import type { Native } from '../../agent/bpf/ffi/library.ts';
 
 /** <linux/if_packet.h>, <sys/socket.h>. */
 const AF_PACKET = 17;
 const SOCK_RAW = 3;
 
-/** struct sockaddr_ll: family, protocol, ifindex, then what sending does not need. */
+/** struct sockaddr_ll: family, protocol and ifindex. Sending does not need the other fields. */
 function linkAddress(ifindex: number): Uint8Array {
 	const address = new Uint8Array(20);
 	const view = new DataView(address.buffer);
@@ -15,7 +15,10 @@ function linkAddress(ifindex: number): Uint8Array {
 	return address;
 }
 
-/** Sends out of a device of the thread's own namespace. @returns the frames that the kernel took. */
+/**
+ * Sends out of a device in the namespace of the thread.
+ * @returns the frames that the kernel accepted
+ */
 export function sendFrames(
 	{ call }: Native,
 	ifindex: number,

@@ -1,6 +1,7 @@
 /**
- * Section B of the catalogue as tables: a Service, its endpoints, and where flows from each kind of client end. The
- * numbers are those of kube-proxy's own tests. They are read twice: as a translation, and in packets.
+ * Section B of the catalogue as tables: a Service, its endpoints, and the destinations of flows
+ * from each kind of client. The numbers are from kube-proxy's own tests. Two tests read the tables,
+ * one for the translation and one for packets.
  */
 import { parseIp } from '../../agent/model/ip.ts';
 import { service, slice } from '../unit/reconcile-objects.ts';
@@ -10,7 +11,7 @@ export const POD_IP = '10.0.0.2';
 export const CLIENT_IP = '203.0.113.2';
 export const NODE_PORT = 3001;
 
-/** Addresses of a Service of these tables, each with its port. */
+/** Addresses of the Service in these tables, with ports. */
 const CLUSTER = '172.30.0.41:80';
 const EXTERNAL = '192.168.99.11:80';
 const LB = '1.2.3.4:80';
@@ -18,7 +19,7 @@ const AT_NODE = `${NODE_IP}:${NODE_PORT}`;
 const OUTSIDE = [EXTERNAL, LB, AT_NODE];
 const ALL = [CLUSTER, ...OUTSIDE];
 
-/** r ready, t terminating and serving, n neither. */
+/** r is ready, t is terminating and serving, n is terminating and not serving. */
 export interface EndpointCase {
 	readonly ip: string;
 	readonly local: boolean;
@@ -26,18 +27,18 @@ export interface EndpointCase {
 }
 
 export interface Flow {
-	/** Whose packets: a pod of this node, this node itself, who is outside, or the (only) endpoint. */
+	/** The client: a pod of this node, the node itself, an outside client, or the (only) endpoint. */
 	readonly from: 'pod' | 'node' | 'ext' | 'self';
 	readonly to: string;
 	/**
-	 * Endpoints, sorted; REJECT or DROP; M behind them where kube-proxy masquerades. What M asks for is that replies
-	 * come back through this node, which is so for local endpoints without it.
+	 * Sorted endpoints, REJECT or DROP. M follows where kube-proxy masquerades, so that replies
+	 * return through this node. For local endpoints they do so without M.
 	 */
 	readonly want: string;
 }
 
 export interface FlowCase {
-	/** What differs from the id's other cases. */
+	/** The difference to other cases of the id. */
 	readonly name: string;
 	readonly spec: Readonly<Record<string, unknown>>;
 	readonly endpoints: readonly EndpointCase[];
@@ -60,7 +61,10 @@ const EP2 = '10.180.2.1';
 const BOTH = at(EP1, EP2);
 const fifth = (last: number) => `10.180.1.${last}`;
 
-/** Two ready, one that ends and serves, one that ends, all here; one ready elsewhere. */
+/**
+ * On this node two ready endpoints, one terminating and serving, one terminating and not serving.
+ * One ready endpoint on another node.
+ */
 const FIVE = [local(fifth(1)), local(fifth(2)), local(fifth(3), 't'), local(fifth(4), 'n'), remote(fifth(5))];
 
 const LOCAL = { externalTrafficPolicy: 'Local' };
@@ -251,24 +255,24 @@ const FLOWS = {
 
 export type Family = 4 | 6;
 
-/** The cases of an id, in either family. */
+/** The cases of an id in both families. */
 export const flowCases = (id: keyof typeof FLOWS): (FlowCase & { readonly family: Family })[] =>
 	FLOWS[id].flatMap((one) => ([4, 6] as const).map((family) => ({ ...one, family })));
 
-/** The IPv4 address of a table, or the one that stands for it in the other family. */
+/** The IPv4 address of a table, or its counterpart in IPv6. */
 export function inFamily(ip: string, family: Family): string {
 	return family === 4
 		? ip
 		: parseIp(`fd00:${ip.split('.').slice(0, 3).join(':')}::${ip.split('.')[3]}`)!.text;
 }
 
-/** `address:port` in either family, and back in two. */
+/** Parses `address:port` of a table and converts it to the family. */
 export function target(text: string, family: Family): { readonly ip: string; readonly port: number } {
 	const [ip, port] = text.split(':') as [string, string];
 	return { ip: inFamily(ip, family), port: Number(port) };
 }
 
-/** The Service of a case as the API server has it. */
+/** The Service of a case, as the API server returns it. */
 export function serviceOf({ spec, family }: { spec: object; family: Family }): object {
 	const of = (text: string) => target(text, family).ip;
 	return service('ns/svc', {
@@ -279,7 +283,7 @@ export function serviceOf({ spec, family }: { spec: object; family: Family }): o
 	});
 }
 
-/** Its EndpointSlice; node1 is the node of these tests. */
+/** The EndpointSlice of a case. These tests run as node1. */
 export function sliceOf({ endpoints, family }: Pick<FlowCase, 'endpoints'> & { family: Family }): object {
 	return slice(
 		'svc',

@@ -1,4 +1,4 @@
-/** Ids of the catalogue that no test shows here, and why. */
+/** Ids of the catalogue that no test shows, with the reason. */
 export const REASONS: Readonly<Record<string, string>> = {
 	'A-76': 'needs a kernel with SCTP, for both peers to have sockets',
 	'F-17': 'direct server return is not offered: replies go through the node that the client dialled',

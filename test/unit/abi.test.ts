@@ -52,8 +52,15 @@ describe('integer codecs', () => {
 
 describe('struct()', () => {
 	it('encode() puts fields at their offsets and zeroes padding', () => {
-		const encoded = backendCodec.encode({ addr, port: 8080, proto: 6, flags: 1, generation: 7 });
-		expect([...encoded]).toEqual([...addr, 0x90, 0x1f, 6, 0, 1, 0, 0, 0, 7, 0, 0, 0]);
+		const encoded = backendCodec.encode({
+			addr,
+			port: 8080,
+			proto: 6,
+			flags: 1,
+			generation: 7,
+			serviceId: 5,
+		});
+		expect([...encoded]).toEqual([...addr, 0x90, 0x1f, 6, 0, 1, 0, 0, 0, 7, 0, 0, 0, 5, 0, 0, 0]);
 	});
 
 	it('decode() is the inverse of encode(), nested structs included', () => {
@@ -64,9 +71,14 @@ describe('struct()', () => {
 			serviceId: 3,
 			flags: 4,
 			lastSeen: 5,
-			addrDiff: 0xffffffff,
+			addrDiff: 0xffff,
 			portDiff: 6,
 			ifindex: 7,
+			claim: 0xffffffff,
+			slot: 8,
+			backendClosedFirst: 1,
+			own: { packet: 1, more: 0, fin: 1, rst: 0 },
+			peer: { packet: 0, more: 1, fin: 0, rst: 1 },
 		};
 		expect(connCodec.decode(connCodec.encode(conn))).toEqual(conn);
 	});
@@ -112,8 +124,8 @@ describe('struct()', () => {
 	});
 
 	it('decode() refuses a wrong length', () => {
-		expect(() => backendCodec.decode(new Uint8Array(27))).toThrow(
-			'Cannot decode backend: expected 28 bytes, got 27',
+		expect(() => backendCodec.decode(new Uint8Array(31))).toThrow(
+			'Cannot decode backend: expected 32 bytes, got 31',
 		);
 	});
 

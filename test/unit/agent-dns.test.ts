@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import packet from 'dns-packet';
 import { Registry } from 'prom-client';
 import { afterEach, expect, test, vi } from 'vitest';
-import type { AgentOptions } from '../../agent/agent.ts';
-import { type AgentDns, startDns } from '../../agent/agent-dns.ts';
+import { systemClock } from '../../agent/base/clock.ts';
+import { type AgentDns, startDns } from '../../agent/compose/dns.ts';
+import type { AgentOptions } from '../../agent/compose/options.ts';
 import { loadConfig } from '../../agent/config.ts';
-import { systemClock } from '../../agent/kube/clock.ts';
 import { endpointText } from '../../agent/model/ip.ts';
 import type { OwnServer } from '../../agent/model/own-server.ts';
 import { queryOf, service } from './dns-rig.ts';
@@ -17,7 +17,7 @@ const nothing = { upsert() {}, remove() {}, listed() {} };
 const silent = { info() {}, warn() {}, child: () => silent };
 
 let dns: AgentDns;
-/** Each time that the server was told to be somewhere else: its addresses. */
+/** The addresses of each move of the DNS server. */
 let told: string[][];
 let registry: Registry;
 
@@ -33,7 +33,7 @@ async function start(flags: Record<string, string>): Promise<void> {
 	dns = startDns(options, registry, own)!;
 }
 
-/** Everything is listed, and kube-dns is all there is. */
+/** Lists all objects. kube-dns is the only one. */
 function list(): void {
 	const sink = dns.services(nothing);
 	sink.upsert(KEY, service(KEY, { clusterIPs: ['127.0.0.9'], ports: [{ name: 'dns', port: 53 }] }));

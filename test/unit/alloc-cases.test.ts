@@ -1,10 +1,10 @@
-/** Cases of the catalogue's section C that need more than one step, or a cluster that changes. */
+/** Cases of section C of the catalogue that need several steps or a cluster that changes. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { createApi } from '../../agent/standalone/api/index.ts';
-import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
+import { createApi } from '../../standalone/api/index.ts';
+import type { Fields, KubeObject } from '../../standalone/port.ts';
 import { create, service, update } from './alloc-setup.ts';
 
 const nodePorts = (spec: Fields): number[] => spec.ports.map((port: Fields) => port.nodePort);

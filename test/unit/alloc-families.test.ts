@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import type { Family } from '../../agent/standalone/alloc/ip-range.ts';
-import { ApiError, createApi } from '../../agent/standalone/api/index.ts';
+import type { Family } from '../../standalone/alloc/ip-range.ts';
+import { ApiError, createApi } from '../../standalone/api/index.ts';
 
 interface Row {
 	cluster: Family[];
@@ -12,7 +12,7 @@ interface Row {
 const vectors = new URL('../vectors/dualstack_create.json', import.meta.url);
 const rows: Row[] = JSON.parse(readFileSync(vectors, 'utf8')).cases;
 
-// The rows' addresses lie in these ranges
+// Ranges of the addresses in the rows
 const CIDRS: Record<Family, string> = { IPv4: '10.0.0.0/16', IPv6: '2000::/112' };
 
 function specOf({ in: given }: Row): Record<string, unknown> {
@@ -57,7 +57,7 @@ describe('Service create: ipFamilyPolicy, ipFamilies and clusterIPs (C R-1, C-01
 				serviceCidrs: row.cluster.map((family) => CIDRS[family]),
 			});
 			const spec = specOf(row);
-			// 10.0.0.1 belongs to default/kubernetes in this range: another one stands for it
+			// 10.0.0.1 belongs to default/kubernetes in this range, so another address replaces it
 			const text = JSON.stringify(spec).replaceAll('"10.0.0.1"', '"10.0.0.9"');
 			const create = () =>
 				objects.create('services', {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { canonicalIp, familyOf, IpRange, staticIpBand } from '../../agent/standalone/alloc/ip-range.ts';
-import { PortRange, staticPortBand } from '../../agent/standalone/alloc/port-range.ts';
+import { canonicalIp, familyOf, IpRange, staticIpBand } from '../../standalone/alloc/ip-range.ts';
+import { PortRange, staticPortBand } from '../../standalone/alloc/port-range.ts';
 
 const drain = <T>(next: () => T, count: number): T[] => Array.from({ length: count }, next);
 

@@ -2,11 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { type Api, createApi } from '../../agent/standalone/api/index.ts';
-import type { KubeObject } from '../../agent/standalone/port.ts';
+import { type Api, createApi } from '../../standalone/api/index.ts';
+import type { KubeObject } from '../../standalone/port.ts';
 import { create } from './alloc-setup.ts';
 
-/** A cluster with two addresses, one of which default/kubernetes has. */
+/** A cluster with two service addresses. default/kubernetes uses one of them. */
 const SMALL = { families: ['IPv4'], serviceCidrs: ['10.96.0.0/30'] } as const;
 
 const cidr = ({ objects }: Api, name: string, ...cidrs: string[]): KubeObject =>

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { createApi } from '../../agent/standalone/api/index.ts';
-import type { Fields } from '../../agent/standalone/port.ts';
+import { createApi } from '../../standalone/api/index.ts';
+import type { Fields } from '../../standalone/port.ts';
 import { create, refusal, service, update } from './alloc-setup.ts';
 
 const DUAL = () => createApi();
@@ -58,7 +58,7 @@ describe('Service nodePorts (C R-4)', () => {
 		expect(refusal(() => create(api, 'b', { type: 'NodePort', ports: ports('TCP') })).message).toContain(
 			'spec.ports[1].nodePort: Duplicate value: 30080',
 		);
-		// The failed creates took nothing
+		// The failed creates allocated nothing
 		expect(
 			create(api, 'c', { type: 'NodePort', ports: [{ port: 1, nodePort: 30080 }] }).ports[0].nodePort,
 		).toBe(30080);

@@ -1,16 +1,16 @@
-import { type Api, ApiError } from '../../agent/standalone/api/index.ts';
-import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
+import { type Api, ApiError } from '../../standalone/api/index.ts';
+import type { Fields, KubeObject } from '../../standalone/port.ts';
 
 export const service = (name: string, spec: Fields = {}): KubeObject => ({
 	metadata: { name, namespace: 'default' },
 	spec: { selector: { app: name }, ports: [{ port: 80 }], ...spec },
 });
 
-/** @returns the spec as it is stored. */
+/** @returns the stored spec */
 export const create = ({ objects }: Api, name: string, spec?: Fields): Fields =>
 	objects.create('services', service(name, spec)).spec;
 
-/** @returns the spec as it is stored. */
+/** @returns the stored spec */
 export function update({ objects }: Api, name: string, change: (spec: Fields) => void): Fields {
 	const object = structuredClone(objects.mustGet('services', 'default', name)) as KubeObject;
 	change(object.spec);

@@ -1,5 +1,5 @@
 import { request } from 'node:https';
-import type { Fields } from '../../agent/standalone/port.ts';
+import type { Fields } from '../../standalone/port.ts';
 import { ownerTls } from './api-credentials.ts';
 
 export interface Answer {
@@ -14,14 +14,17 @@ export interface Call {
 	headers?: Record<string, string>;
 }
 
-/** One request of the owner to a server on loopback, of JSON where nothing else is said; the answer parsed as JSON where it is JSON. */
+/**
+ * Sends one request of the owner to a server on loopback. The default content type is JSON.
+ * @returns the response, parsed if it is JSON
+ */
 export function call(
 	port: number,
 	path: string,
 	{ method = 'GET', body, headers = {} }: Call = {},
 ): Promise<Answer> {
 	const text = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body);
-	// node frames the body of a DELETE only where it is told the length
+	// node frames the body of a DELETE only with a content-length
 	const framed = {
 		...(text === undefined ? {} : { 'content-type': 'application/json' }),
 		...headers,
@@ -50,12 +53,15 @@ export function call(
 }
 
 export interface WatchStream {
-	/** Waits for the next event. @throws Error after two seconds. */
+	/** Waits for the next event. @throws Error after two seconds */
 	next(): Promise<Fields>;
 	close(): void;
 }
 
-/** Opens a watch and hands out its events one by one. @param tls the client's certificate, and whom it trusts. */
+/**
+ * Opens a watch that returns its events one by one.
+ * @param tls the client certificate and the trusted authority
+ */
 export function openWatch(
 	port: number,
 	path: string,

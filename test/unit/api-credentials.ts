@@ -1,8 +1,11 @@
-/** Credentials of an API server in tests: made once in a process, and the owner's client certificate with them. */
-import type { Credentials } from '../../agent/standalone/api/index.ts';
-import { createAuthority, createPrivateKey, Issuer } from '../../agent/standalone/auth/certificates.ts';
-import { MASTERS } from '../../agent/standalone/auth/user.ts';
-import type { Access } from '../../agent/standalone/cluster/kubeconfig.ts';
+/**
+ * Credentials of an API server in tests, with the client certificate of the owner. Each process
+ * creates them once.
+ */
+import type { Credentials } from '../../standalone/api/index.ts';
+import { createAuthority, createPrivateKey, Issuer } from '../../standalone/auth/certificates.ts';
+import { MASTERS } from '../../standalone/auth/user.ts';
+import type { Access } from '../../standalone/cluster/kubeconfig.ts';
 
 const names = { dns: ['localhost'], addresses: ['127.0.0.1'] };
 const authority = await createAuthority('test');
@@ -17,7 +20,7 @@ export const credentials: Credentials = {
 
 export const identity = await issuer.client({ commonName: 'kubernetes-admin', organizations: [MASTERS] });
 
-/** For node:https and node:tls: the owner's certificate, and whom it trusts. */
+/** Options of node:https and node:tls: the certificate of the owner, and the trusted authority. */
 export const ownerTls = { ca: authority.cert, cert: identity.cert, key: identity.key };
 
 export const ownerAccess = (port: number): Access => ({

@@ -1,5 +1,8 @@
-/** An API server with a database, for tests that kill it. Usage: api-database-child.ts <file> <credentials>; tells its port over IPC. */
-import { createApi } from '../../agent/standalone/api/index.ts';
+/**
+ * Runs an API server with a database, for tests that kill it. Usage: api-database-child.ts <file>
+ * <credentials>. Sends its port over IPC.
+ */
+import { createApi } from '../../standalone/api/index.ts';
 
 const { port } = await createApi({
 	database: process.argv[2]!,

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Api, createApi } from '../../agent/standalone/api/index.ts';
-import { startControllers } from '../../agent/standalone/controllers/start.ts';
-import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
+import { type Api, createApi } from '../../standalone/api/index.ts';
+import { startControllers } from '../../standalone/controllers/start.ts';
+import type { Fields, KubeObject } from '../../standalone/port.ts';
 import { call, openWatch } from './api-client.ts';
 import { credentials } from './api-credentials.ts';
 
@@ -32,7 +32,7 @@ function open(options: Parameters<typeof createApi>[0] = {}): Api {
 	return api;
 }
 
-/** Ends the newest API and opens the next on what it stored. */
+/** Closes the newest API and opens another one on the same database. */
 async function reopen(options: Parameters<typeof createApi>[0] = {}): Promise<Api> {
 	await apis.pop()!.close();
 	return open(options);
@@ -145,7 +145,7 @@ describe('an API with a database', () => {
 			'twin ClusterIPAlreadyAllocated',
 			'twin PortOutOfRange',
 		]);
-		// The twin inherits: the address is not free when its first owner goes
+		// The twin keeps the address, so it stays allocated after the first Service is deleted
 		expect(first.spec.clusterIP).toBe('10.96.0.9');
 		objects.delete('services', 'default', 'first');
 		const third = service('third', { clusterIP: '10.96.0.9' });
@@ -211,7 +211,7 @@ describe('a write that is acknowledged', () => {
 		const api = open({ onDatabaseError: (error) => errors.push(error) });
 		const { port } = await api.listen({ port: 0 });
 		const other = new DatabaseSync(database);
-		await call(port!, CONFIGS); // what the start wrote is committed
+		await call(port!, CONFIGS); // the objects of the start are committed
 		other.exec('BEGIN IMMEDIATE');
 		const refused = await call(port!, CONFIGS, { method: 'POST', body: config('late') });
 		expect(refused.body).toMatchObject({ code: 500, reason: 'InternalError', kind: 'Status' });

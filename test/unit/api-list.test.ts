@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Api, createApi } from '../../agent/standalone/api/index.ts';
-import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
+import { type Api, createApi } from '../../standalone/api/index.ts';
+import type { Fields, KubeObject } from '../../standalone/port.ts';
 import { call, openWatch } from './api-client.ts';
 import { credentials } from './api-credentials.ts';
 
@@ -37,7 +37,7 @@ describe('the resourceVersion of a list (R-A10)', () => {
 			const { items, metadata } = await list(query);
 			expect([names({ items }), metadata.resourceVersion], query).toEqual([['a', 'b'], second]);
 		}
-		// As with etcd, a limit without a match means exactly that version
+		// As with etcd, a limit without resourceVersionMatch requires exactly that version
 		expect(names(await list(`?resourceVersion=${first}&limit=5`))).toEqual(['a']);
 	});
 
@@ -82,7 +82,7 @@ describe('the resourceVersion of a list (R-A10)', () => {
 describe('a watch (R-A10)', () => {
 	test('with sendInitialEvents lists first, marks the end, and goes on', async () => {
 		make('a');
-		// Python's client writes True
+		// the Python client writes True
 		const query = 'watch=True&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=1';
 		const stream = openWatch(port, `${CONFIGS}?${query}`);
 		expect(await stream.next()).toMatchObject({ type: 'ADDED', object: { metadata: { name: 'a' } } });

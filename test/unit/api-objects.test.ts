@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { type Api, type ApiError, createApi } from '../../agent/standalone/api/index.ts';
-import type { Fields, KubeObject, ObjectEvent } from '../../agent/standalone/port.ts';
+import { type Api, type ApiError, createApi } from '../../standalone/api/index.ts';
+import type { Fields, KubeObject, ObjectEvent } from '../../standalone/port.ts';
 
 const apis: Api[] = [];
 function open(options: Parameters<typeof createApi>[0] = {}): Api {

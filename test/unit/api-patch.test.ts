@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import type { ApiError } from '../../agent/standalone/api/errors.ts';
-import { jsonPatch } from '../../agent/standalone/api/patch/json-patch.ts';
-import { mergeRulesOf } from '../../agent/standalone/api/patch/merge-keys.ts';
-import { mergePatch } from '../../agent/standalone/api/patch/merge-patch.ts';
-import { applyPatch, checkPatchType } from '../../agent/standalone/api/patch/patch.ts';
-import { strategicMergePatch } from '../../agent/standalone/api/patch/strategic.ts';
+import type { ApiError } from '../../standalone/api/errors.ts';
+import { jsonPatch } from '../../standalone/api/patch/json-patch.ts';
+import { mergeRulesOf } from '../../standalone/api/patch/merge-keys.ts';
+import { mergePatch } from '../../standalone/api/patch/merge-patch.ts';
+import { applyPatch, checkPatchType } from '../../standalone/api/patch/patch.ts';
+import { strategicMergePatch } from '../../standalone/api/patch/strategic.ts';
 
 describe('jsonPatch() (RFC 6902)', () => {
 	const add = (path: string, value: unknown) => ({ op: 'add', path, value });

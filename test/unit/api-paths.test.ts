@@ -1,8 +1,8 @@
-/** However a path is written, what is served is what was authorized. */
+/** The server serves exactly the path that it authorized, in any spelling. */
 import { Agent, request } from 'node:https';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Api, createApi } from '../../agent/standalone/api/index.ts';
+import { type Api, createApi } from '../../standalone/api/index.ts';
 import { credentials, ownerTls } from './api-credentials.ts';
 
 const SECRET = 'c2VjcmV0LW1hcmtlcg==';
@@ -31,7 +31,7 @@ afterAll(async () => {
 	await api.close();
 });
 
-/** Sends the path as it is. @returns the status and the text; no more of a watch than has come at once. */
+/** Sends the path unchanged. @returns the status and the text, for a watch only the first chunk */
 function get(path: string, tls: object = {}): Promise<{ code: number; text: string }> {
 	const headers = 'cert' in tls ? {} : { authorization: `Bearer ${token}` };
 	const to = {

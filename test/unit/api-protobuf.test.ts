@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { decodeProtobuf } from '../../agent/standalone/api/protobuf/decode.ts';
+import { decodeProtobuf } from '../../standalone/api/protobuf/decode.ts';
 
 const varint = (value: number): Buffer =>
 	value < 0x80

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { flagOf } from '../../agent/standalone/api/http/query.ts';
-import { accessesOf } from '../../agent/standalone/api/http/request-access.ts';
+import { flagOf } from '../../standalone/api/http/query.ts';
+import { accessesOf } from '../../standalone/api/http/request-access.ts';
 
 const VALUES: readonly [query: string, set: boolean][] = [
 	['', false],

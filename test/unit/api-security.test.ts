@@ -1,9 +1,9 @@
 import { request } from 'node:https';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Api, createApi } from '../../agent/standalone/api/index.ts';
-import { KINDS, type Kind } from '../../agent/standalone/api/kinds.ts';
-import { createAuthority, Issuer } from '../../agent/standalone/auth/certificates.ts';
-import { MASTERS } from '../../agent/standalone/auth/user.ts';
+import { type Api, createApi } from '../../standalone/api/index.ts';
+import { KINDS, type Kind } from '../../standalone/api/kinds.ts';
+import { createAuthority, Issuer } from '../../standalone/auth/certificates.ts';
+import { MASTERS } from '../../standalone/auth/user.ts';
 import { credentials, identity } from './api-credentials.ts';
 
 let api: Api;
@@ -29,7 +29,10 @@ interface Sent {
 	tls?: object;
 }
 
-/** One request by whoever holds the credentials in it. @returns status, headers and text of the answer. */
+/**
+ * Sends one request with the given credentials only.
+ * @returns status, headers and text of the response
+ */
 function send(path: string, { method = 'GET', headers = {}, body, tls = {} }: Sent = {}) {
 	const framed = body === undefined ? headers : { ...headers, 'content-length': String(body.length) };
 	const to = { host: '127.0.0.1', port, path, method, headers: framed, agent: false as const };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { guardOf, guardProblem } from '../../scripts/check/headers.ts';
-import { importProblem, importsOf } from '../../scripts/check/imports.ts';
+import { importCycles, importProblem, importsOf } from '../../scripts/check/imports.ts';
 import { forbidden } from '../../scripts/check/words.ts';
 
 describe('importsOf()', () => {
@@ -32,35 +32,64 @@ describe('importProblem()', () => {
 		importProblem(file, { line: 1, specifier, typeOnly });
 
 	it.each([
-		['model/translate.ts', './types.ts'],
-		['plan/diff.ts', '../abi/layout.ts'],
-		['model/ip.ts', 'ipaddr.js'],
-		['bpf/dataplane.ts', '../abi/layout.ts'],
-		['bpf/ffi/koffi.ts', 'koffi'],
-		['kube/kubeconfig.ts', '@kubernetes/client-node'],
-		['standalone/net/topology.ts', '../../bpf/netns.ts'],
-		['start.ts', './bpf/dataplane.ts'],
-		['cli/agent.ts', '../config.ts'],
+		['agent/model/translate.ts', './types.ts'],
+		['agent/plan/diff.ts', '../abi/layout.ts'],
+		['agent/bpf/dataplane.ts', '../abi/layout.ts'],
+		['agent/bpf/dataplane.ts', 'node:fs'],
+		['agent/bpf/ffi/koffi.ts', 'koffi'],
+		['agent/kube/kubeconfig.ts', '@kubernetes/client-node'],
+		['standalone/net/topology.ts', '../../agent/bpf/netns.ts'],
+		['agent/compose/start.ts', '../bpf/dataplane.ts'],
+		['agent/cli/agent.ts', '../config.ts'],
 	])('lets %s import %s', (file, specifier) => {
 		expect(problem(file, specifier)).toBeUndefined();
 	});
 
 	it.each([
-		['model/store.ts', 'node:fs', /pure/],
-		['plan/apply.ts', '../bpf/kernel-map.ts', /pure/],
-		['plan/apply.ts', '../bpf/port.ts', /pure/],
-		['maglev/table.ts', 'pino', /pure/],
-		['standalone/node/x.ts', 'koffi', /only agent\/bpf/],
-		['start.ts', '@kubernetes/client-node/dist/config.js', /only agent\/kube/],
-		['kube/source.ts', '../bpf/error.ts', /edges do not import each other/],
-		['standalone/dns/x.ts', '../../http/server.ts', /edges do not import each other/],
-		['bpf/dataplane.ts', '../config.ts', /given what it needs/],
+		['agent/model/policy.ts', 'node:fs', /pure/],
+		['agent/model/policy.ts', '../loop/store.ts', /agent\/model may not import agent\/loop\/store.ts/],
+		['agent/plan/apply.ts', '../bpf/kernel-map.ts', /may not import/],
+		['agent/plan/apply.ts', '../bpf/port.ts', /types only/],
+		['agent/maglev/table.ts', 'pino', /pure/],
+		['standalone/node/x.ts', 'koffi', /only agent\/bpf\/ffi may import koffi/],
+		['agent/compose/start.ts', '@kubernetes/client-node/dist/config.js', /only agent\/kube may/],
+		['agent/compose/start.ts', 'left-pad', /agent\/compose may not import left-pad/],
+		['agent/kube/source.ts', '../bpf/error.ts', /may not import/],
+		['agent/loop/reconcile.ts', '../compose/agent.ts', /may not import/],
+		['standalone/node/x.ts', '../../agent/http/server.ts', /may not import/],
+		['standalone/net/x.ts', '../../agent/bpf/dataplane.ts', /may not import/],
+		['agent/bpf/dataplane.ts', '../config.ts', /may not import/],
+		['agent/attic/x.ts', './y.ts', /not among the rooms/],
 	])('keeps %s from %s', (file, specifier, why) => {
 		expect(problem(file, specifier)).toMatch(why);
 	});
 
 	it('lets the core name the types of a port', () => {
-		expect(problem('plan/apply.ts', '../bpf/port.ts', true)).toBeUndefined();
+		expect(problem('agent/plan/apply.ts', '../bpf/port.ts', true)).toBeUndefined();
+	});
+});
+
+describe('importCycles()', () => {
+	const cycles = (graph: Record<string, string[]>) => importCycles(new Map(Object.entries(graph)));
+
+	it('finds none where all lead down', () => {
+		expect(cycles({ a: ['b', 'c'], b: ['d'], c: ['d', 'b'], d: [] })).toEqual([]);
+	});
+
+	it.each<[string, Record<string, string[]>, string[][]]>([
+		['of itself', { a: ['a'] }, [['a']]],
+		['of two', { c: ['a'], a: ['b'], b: ['a', 'd'] }, [['a', 'b']]],
+		['of three behind a chain', { z: ['a'], a: ['b'], b: ['c'], c: ['a'] }, [['a', 'b', 'c']]],
+		[
+			'that are two',
+			{ a: ['b'], b: ['a', 'c'], c: ['d'], d: ['c'] },
+			[
+				['a', 'b'],
+				['c', 'd'],
+			],
+		],
+	])('names the modules of a circle %s', (_, graph, expected) => {
+		expect(cycles(graph)).toEqual(expected);
 	});
 });
 

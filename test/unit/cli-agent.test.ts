@@ -3,12 +3,13 @@ import { createServer } from 'node:net';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MAPS } from '../../agent/abi/layout.ts';
-import { type AgentOptions, runAgent } from '../../agent/agent.ts';
+import { systemClock } from '../../agent/base/clock.ts';
 import { FakeArray, FakeHash, type FakeServiceMaps, fakeServiceMaps } from '../../agent/bpf/fake.ts';
 import { frontendRows } from '../../agent/cli/frontend-rows.ts';
+import { runAgent } from '../../agent/compose/agent.ts';
+import type { AgentOptions } from '../../agent/compose/options.ts';
 import { loadConfig } from '../../agent/config.ts';
 import type { RunningServer } from '../../agent/http/server.ts';
-import { systemClock } from '../../agent/kube/clock.ts';
 import { event, FakeApiServer, list, object, raw, status as statusStep } from './kube-fake-server.ts';
 
 const SERVICES = '/api/v1/services';
@@ -51,9 +52,12 @@ describe('runAgent()', () => {
 			dataplane: {
 				maps,
 				counters: new FakeArray(maps.kernel, { ...MAPS.counters, cpus: 2 }),
+				connections: new FakeHash(maps.kernel, { ...MAPS.connections, lru: true }),
 				sockets: new FakeHash(maps.kernel, { ...MAPS.sockets, lru: true }),
+				filled: () => {},
 				followAddresses: () => {},
-				destroySockets: () => ({ sockets: 0, more: false }),
+				leaveOut: () => {},
+				destroySockets: () => ({ sockets: 0, more: false, left: 0 }),
 				setNodeAddresses: (addresses) => void nodeAddresses.push(...addresses),
 				status: () => ({
 					attachments: [{ program: 'ml_xdp', target: 'eth0', mode: 'native' }],
@@ -120,6 +124,22 @@ describe('runAgent()', () => {
 		);
 		await vi.waitFor(() => expect(backends('10.96.0.1:80')).toEqual(['10.244.1.2:8080', '10.244.2.3:8080']));
 		expect(Object.values((await statusz())['services'] as object)).toEqual(['default/web:80/tcp']);
+	});
+
+	it('serves Services though it may not list the pods of host ports, and says so until it may', async () => {
+		api.script(SERVICES, list('10', [service('web', 5, '10.96.0.1')]));
+		api.script(SLICES, list('10', [slice('web', 6, ['10.244.1.2'])]));
+		const forbidden = statusStep(403, 'Forbidden', 'pods is forbidden');
+		api.script('/api/v1/pods', forbidden, forbidden, list('10', []));
+		const any = '127.0.0.1:0';
+		running = runAgent(await agentOptions({ healthAddress: any, metricsAddress: any, hostPorts: 'on' }));
+		await vi.waitFor(() => expect(backends('10.96.0.1:80')).toEqual(['10.244.1.2:8080']));
+		const degradations = async () => (await statusz())['degradations'];
+		expect(await degradations()).toEqual([
+			expect.stringContaining('Host ports are not served: List of pods'),
+		]);
+		expect(await metrics()).toMatch(/^maglane_degradations 1$/m);
+		await vi.waitFor(async () => expect(await degradations()).toEqual([]), { timeout: 10_000 });
 	});
 
 	it('reads Endpoints where the API has no EndpointSlices', async () => {
@@ -211,7 +231,7 @@ describe('runAgent()', () => {
 		api.script(SLICES, list('10', [slice('web', 6, ['10.244.1.2'])]));
 		await start();
 		const answer = await vi.waitFor(() => fetch(`http://127.0.0.1:${port}/`), { timeout: 5000 });
-		// the endpoint is on no node that is known
+		// the node of the endpoint is unknown
 		expect([answer.status, await answer.json()]).toMatchObject([
 			503,
 			{ service: { namespace: 'default', name: 'web' }, localEndpoints: 0, serviceProxyHealthy: true },

@@ -23,7 +23,10 @@ export function u32(value: number): Uint8Array {
 	return new Uint8Array(Uint32Array.of(value).buffer);
 }
 
-/** Maps in memory with one TCP Service of two backends, one UDP Service without any, and a connection. */
+/**
+ * Maps in memory with a connection, a TCP Service with two backends and a UDP Service without
+ * backends.
+ */
 export function filledMaps(): PinnedMaps {
 	const maps = fakeServiceMaps({ frontends: 100, backends: 100, chunks: 64, segments: 2 });
 	const counters = new FakeArray(maps.kernel, { ...MAPS.counters, cpus: 2 });
@@ -31,11 +34,11 @@ export function filledMaps(): PinnedMaps {
 	const backend = (id: number, ip: string, port: number, flags: number): void =>
 		maps.backends.update(
 			u32(id),
-			backendCodec.encode({ addr: bytesOf(ip), port, proto: 6, flags, generation: 1 }),
+			backendCodec.encode({ addr: bytesOf(ip), port, proto: 6, flags, generation: 1, serviceId: 1 }),
 		);
 	backend(1, '10.244.1.2', 8080, BackendFlag.VALID | BackendFlag.LOCAL);
 	backend(2, '10.244.2.3', 8080, BackendFlag.VALID);
-	// 19 slots from chunk 4 on: 13 of backend 1, 6 of backend 2; what follows belongs to no table
+	// 19 slots from chunk 4: 13 of backend 1, 6 of backend 2. Later slots belong to no table
 	const slots = Array.from({ length: 32 }, (_, i) => (i < 13 ? 1 : i < 19 ? 2 : 99));
 	const segment = maps.tables.grow();
 	segment.update(u32(4), tableChunkCodec.encode({ backend: slots.slice(0, 16) }));
@@ -49,10 +52,23 @@ export function filledMaps(): PinnedMaps {
 	const tuple = (saddr: string, sport: number, daddr: string, dport: number) => {
 		return { saddr: bytesOf(saddr), sport, daddr: bytesOf(daddr), dport, proto: 6 };
 	};
-	const rest = { backendId: 2, backendGeneration: 1, lastSeen: 5, addrDiff: 0, portDiff: 0, ifindex: 0 };
+	const seen = { packet: 1, more: 1, fin: 0, rst: 0 };
+	const rest = {
+		backendId: 2,
+		backendGeneration: 1,
+		lastSeen: 5,
+		addrDiff: 0,
+		portDiff: 0,
+		ifindex: 0,
+		claim: 1,
+		slot: 0,
+		backendClosedFirst: 0,
+		own: seen,
+		peer: seen,
+	};
 	const forward = tuple('192.168.10.100', 40000, '192.168.10.11', 30080);
 	const translated = tuple('192.168.10.11', 61000, '10.244.2.3', 8080);
-	const flags = ConnFlag.FORWARD | ConnFlag.SNAT | ConnFlag.ESTABLISHED;
+	const flags = ConnFlag.FORWARD | ConnFlag.SNAT;
 	connections.update(
 		tupleCodec.encode(forward),
 		connCodec.encode({ ...rest, nat: translated, serviceId: 1, flags }),
@@ -74,7 +90,7 @@ export interface Run {
 	readonly err: string;
 }
 
-/** Runs a command line with fakes; `overrides` replaces parts of the context. */
+/** Runs a command line with fakes. `overrides` replaces parts of the context. */
 export async function runMaglane(
 	args: readonly string[],
 	overrides: Partial<CliContext> = {},

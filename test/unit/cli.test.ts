@@ -8,7 +8,7 @@ import { filledMaps, runMaglane } from './cli-fixture.ts';
 
 const servers: Server[] = [];
 
-/** An agent that says `status` at /statusz. @returns its address */
+/** Starts an agent that serves `status` at /statusz. @returns its address */
 async function agentThatSays(status: object): Promise<string> {
 	const server = createServer((_request, response) => response.end(JSON.stringify(status)));
 	servers.push(server);
@@ -141,7 +141,7 @@ describe('maglane status', () => {
 		expect(code).toBe(0);
 		expect(out).toContain('Agent       in sync (node1)');
 		expect(out).toContain('Services    2 ports, 3 frontends, 1 without backends');
-		expect(out).toContain('Attached    eth0: ml_xdp (native), ml_from_netdev (tcx)\n');
+		expect(out).toContain('Attached    eth0: ml_xdp (native), ml_from_netdev (tcx, first)\n');
 		expect(out).toContain('Dropped     1 drop_ttl');
 	});
 
@@ -177,13 +177,21 @@ describe('maglane status', () => {
 			...GOOD,
 			degradations: ['XDP on eth0 is generic'],
 			problems: [problem],
-			watches: { services: { listed: true, error: 'connect ECONNREFUSED' } },
+			watches: {
+				services: { listed: true, error: 'connect ECONNREFUSED' },
+				pods: { listed: false, error: 'List of pods: 403 Forbidden: no' },
+			},
+			lastError: 'Cannot update map frontends: E2BIG',
 		});
 		const { code, out } = await runMaglane(['status', '--metrics-address', address]);
 		expect(code).toBe(3);
 		expect(out).toContain('Degraded    XDP on eth0 is generic');
 		expect(out).toContain('Problem     Service default/web spec.ports[0].port: is 0');
-		expect(out).toContain('Watch       services: connect ECONNREFUSED');
+		expect(out).toContain('Watch       services: connect ECONNREFUSED\n');
+		expect(out).toContain('Watch       pods: List of pods: 403 Forbidden: no; give the agent the rights');
+		expect(out).toContain(
+			'Failing     Cannot update map frontends: E2BIG; BPF programs still serve the last written Services',
+		);
 	});
 
 	it('colours a terminal and respects NO_COLOR', async () => {

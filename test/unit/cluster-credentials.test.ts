@@ -1,16 +1,19 @@
-/** The keys and certificates of a cluster: who may read them, what a second `up` keeps, what a clock that steps does. */
+/**
+ * Tests the keys and certificates of a cluster: access to them, a second `up`, and a clock that
+ * steps.
+ */
 import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createApi } from '../../agent/standalone/api/index.ts';
-import { createTokens, steadyClock } from '../../agent/standalone/auth/tokens.ts';
-import { openCredentials } from '../../agent/standalone/cluster/credentials.ts';
-import type { ClusterOptions } from '../../agent/standalone/cluster/options.ts';
-import { pathsOf } from '../../agent/standalone/cluster/paths.ts';
 import { hasCommand } from '../../scripts/machine.ts';
+import { createApi } from '../../standalone/api/index.ts';
+import { createTokens, steadyClock } from '../../standalone/auth/tokens.ts';
+import { openCredentials } from '../../standalone/cluster/credentials.ts';
+import type { ClusterOptions } from '../../standalone/cluster/options.ts';
+import { pathsOf } from '../../standalone/cluster/paths.ts';
 
 let directory: string;
 beforeEach(() => {

@@ -17,11 +17,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findClang, searchList } from '../../agent/bpf/clang.ts';
 import { bpfObjects, sourcesHash } from '../../agent/bpf/compile.ts';
 
-/** A compiler of a few lines of shell: what is tested here is who calls it when, and with what. */
+/** A fake compiler in shell. The tests check when it is called, and with which arguments. */
 const COMPILER = `#!/bin/sh
-case "$*" in
-*--version*) echo "clang version 99.0"; exit ;;
-*-E*) printf '#include "..." search starts here:\\n#include <...> search starts here:\\n /usr/include\\nEnd of search list.\\n' >&2; exit ;;
+case " $* " in
+*" --version "*) echo "clang version 99.0"; exit ;;
+*" -E "*) printf '#include "..." search starts here:\\n#include <...> search starts here:\\n /usr/include\\nEnd of search list.\\n' >&2; exit ;;
 esac
 echo "$@" >>"$(dirname "$0")/calls"
 for last; do :; done
@@ -43,7 +43,8 @@ describe('bpfObjects()', () => {
 			clang: join(folder, 'clang'),
 		};
 		await mkdir(options.sources);
-		for (const name of ['xdp', 'tc', 'sock']) await writeFile(join(options.sources, `${name}.bpf.c`), name);
+		for (const name of ['xdp', 'tc', 'tc_l3', 'sock'])
+			await writeFile(join(options.sources, `${name}.bpf.c`), name);
 		await writeFile(join(options.sources, 'abi.h'), '');
 		await writeFile(options.clang, COMPILER, { mode: 0o755 });
 	});
@@ -55,7 +56,7 @@ describe('bpfObjects()', () => {
 	};
 	const ship = async (hash: string) => {
 		await mkdir(options.shipped);
-		for (const name of ['xdp', 'tc', 'sock'])
+		for (const name of ['xdp', 'tc', 'tc_l3', 'sock'])
 			await writeFile(join(options.shipped, `${name}.bpf.o`), 'shipped');
 		await writeFile(join(options.shipped, 'sources.sha256'), `${hash}\n`);
 	};
@@ -65,7 +66,7 @@ describe('bpfObjects()', () => {
 		const second = await bpfObjects(options);
 		expect(first.origin).toBe('compiled');
 		expect(second).toEqual({ ...first, origin: 'cached' });
-		expect(await calls()).toBe(3);
+		expect(await calls()).toBe(4);
 		expect(await readFile(first.files.sock, 'utf8')).toBe('object\n');
 	});
 
@@ -120,7 +121,7 @@ describe('bpfObjects()', () => {
 		await expect(bpfObjects(options)).rejects.toThrow(
 			`Cannot use the cache of BPF objects: ${options.cache} belongs to user 65534`,
 		);
-		// whoever owns the sources says what is compiled anyhow
+		// the owner of the sources controls the objects anyway
 		await chown(options.sources, 65_534, 65_534);
 		expect((await bpfObjects(options)).origin).toBe('cached');
 	});
@@ -164,7 +165,7 @@ describe('bpfObjects()', () => {
 	});
 
 	it('takes the shipped objects when the sources are theirs, compiler or not', async () => {
-		const names = ['xdp.bpf.c', 'tc.bpf.c', 'sock.bpf.c', 'abi.h'];
+		const names = ['xdp.bpf.c', 'tc.bpf.c', 'tc_l3.bpf.c', 'sock.bpf.c', 'abi.h'];
 		const read = async (name: string) => [name, await readFile(join(options.sources, name))] as const;
 		await ship(sourcesHash(new Map(await Promise.all(names.map(read)))));
 		expect(await bpfObjects(options)).toMatchObject({ origin: 'shipped', directory: options.shipped });

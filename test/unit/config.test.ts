@@ -28,6 +28,7 @@ describe('loadConfig()', () => {
 			answerEcho: false,
 			pinPath: '/sys/fs/bpf/maglane',
 			cgroup: 'auto',
+			socketLb: 'all',
 			xdp: 'auto',
 			devices: 'auto',
 			endpointsSource: 'auto',
@@ -36,7 +37,7 @@ describe('loadConfig()', () => {
 			dnsService: 'kube-system/kube-dns',
 			dnsUpstream: 'auto',
 			dnsReverse: [],
-			healthAddress: { host: '0.0.0.0', port: 10256 },
+			healthAddress: { host: '::', port: 10256 },
 			metricsAddress: { host: '127.0.0.1', port: 10249 },
 			snatPorts: { min: 10_260, max: 29_999 },
 			tableSize: 'auto',
@@ -99,9 +100,20 @@ describe('loadConfig()', () => {
 		[':9000', { host: '::', port: 9000 }],
 		['[fd00:10::1]:1', { host: 'fd00:10::1', port: 1 }],
 		['localhost:0', { host: 'localhost', port: 0 }],
+		['0.0.0.0', { host: '0.0.0.0', port: 10256 }],
+		['fd00::1', { host: 'fd00::1', port: 10256 }],
 		['off', undefined],
 	])('reads the address %s', async (healthAddress, expected) => {
 		expect((await loadConfig({ healthAddress }, {})).healthAddress).toEqual(expected);
+	});
+
+	it('knows the names of kube-proxy for them, and says in an error which was given', async () => {
+		const config = await loadConfig({ healthzBindAddress: '10.0.0.1', metricsBindAddress: '[::1]:9' }, {});
+		expect(config.healthAddress).toEqual({ host: '10.0.0.1', port: 10256 });
+		expect(config.metricsAddress).toEqual({ host: '::1', port: 9 });
+		await expect(loadConfig({ healthzBindAddress: 'x' }, {})).rejects.toThrow(
+			'Invalid --healthz-bind-address "x"',
+		);
 	});
 
 	it.each([

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { containerEnv } from '../../agent/standalone/node/env.ts';
-import type { KubeObject } from '../../agent/standalone/port.ts';
+import { containerEnv } from '../../standalone/node/env.ts';
+import type { KubeObject } from '../../standalone/port.ts';
 
 const pod: KubeObject = { metadata: { name: 'p', namespace: 'a' }, spec: { containers: [] } };
 const facts = {

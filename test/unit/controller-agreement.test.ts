@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { KubeObject } from '../../agent/standalone/port.ts';
+import type { KubeObject } from '../../standalone/port.ts';
 import { createTestCluster, service, type TestCluster } from './controller-cluster.ts';
 
 const LABELS = ['red', 'green', 'blue'];
@@ -10,7 +10,7 @@ type Step = (cluster: TestCluster) => void;
 
 const pick = <T>(values: readonly T[]) => fc.constantFrom(...values);
 
-/** What users and nodes do, in any order. */
+/** Random actions of users and nodes. */
 const step: fc.Arbitrary<Step> = fc.oneof(
 	fc
 		.tuple(pick(NAMES), pick(LABELS), pick([8080, 9090]))
@@ -58,7 +58,7 @@ function pod(name: string, app: string, containerPort: number): KubeObject {
 	};
 }
 
-/** `ip:port ready|not` of the Endpoints. */
+/** `ip:port ready|not` for each address of the Endpoints. */
 function fromEndpoints(cluster: TestCluster, name: string): string[] {
 	const lines: string[] = [];
 	for (const { addresses = [], notReadyAddresses = [], ports } of cluster.api.get(
@@ -73,7 +73,7 @@ function fromEndpoints(cluster: TestCluster, name: string): string[] {
 	return lines.sort();
 }
 
-/** The same of the slices of the family that the Endpoints have, without terminating pods. */
+/** The same lines from the slices of the Endpoints' family, without terminating pods. */
 function fromSlices(cluster: TestCluster, svc: KubeObject): string[] {
 	const lines: string[] = [];
 	for (const slice of slicesOf(cluster, svc.metadata.name))
@@ -92,7 +92,7 @@ function slicesOf(cluster: TestCluster, name: string): KubeObject[] {
 		.filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === name);
 }
 
-/** What rule B R-9 says, from the pods alone. */
+/** The lines that rule B R-9 requires, derived from the pods alone. */
 function expected(cluster: TestCluster, svc: KubeObject): string[] {
 	const lines: string[] = [];
 	for (const { metadata, spec, status } of cluster.api.list('pods', 'default')) {

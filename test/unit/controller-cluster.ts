@@ -1,14 +1,15 @@
 import { pino } from 'pino';
-import { createRanges } from '../../agent/standalone/alloc/service-strategy.ts';
-import { Objects } from '../../agent/standalone/api/objects.ts';
-import { seed } from '../../agent/standalone/api/seed.ts';
-import { Store } from '../../agent/standalone/api/store.ts';
-import { createStrategies } from '../../agent/standalone/api/strategies.ts';
-import { type Clock, timestamp } from '../../agent/standalone/controllers/clock.ts';
-import { type ControllersOptions, startControllers } from '../../agent/standalone/controllers/start.ts';
-import type { KubeObject } from '../../agent/standalone/port.ts';
+import type { Clock } from '../../agent/base/clock.ts';
+import { createRanges } from '../../standalone/alloc/service-strategy.ts';
+import { Objects } from '../../standalone/api/objects.ts';
+import { seed } from '../../standalone/api/seed.ts';
+import { Store } from '../../standalone/api/store.ts';
+import { createStrategies } from '../../standalone/api/strategies.ts';
+import { type ControllersOptions, startControllers } from '../../standalone/controllers/start.ts';
+import type { KubeObject } from '../../standalone/port.ts';
+import { timestamp } from '../../standalone/timestamp.ts';
 
-/** A clock that moves when told. */
+/** A clock that a test advances. */
 export class ManualClock implements Clock {
 	#now = Date.parse('2026-01-01T00:00:00Z');
 	readonly #timers = new Set<{ at: number; run: () => void }>();
@@ -34,14 +35,17 @@ export class ManualClock implements Clock {
 export interface TestCluster {
 	api: Objects;
 	clock: ManualClock;
-	/** Until the controllers have nothing to do. */
+	/** Resolves when the controllers have no work left. */
 	settle: () => Promise<void>;
-	/** Writes that reached the store so far. */
+	/** Number of writes to the store so far. */
 	writes: () => number;
 	addNode: (name: string, zone?: string) => KubeObject;
-	/** Plays the nodes once: starts pods that were given a node, ends those that are terminating. @returns what it did. */
+	/**
+	 * Acts as all nodes once: starts scheduled pods and ends terminating ones.
+	 * @returns the number of changes
+	 */
 	kubelet: (ready?: boolean) => number;
-	/** kubelet() and settle() until nothing happens any more. */
+	/** Repeats kubelet() and settle() until nothing changes. */
 	converge: () => Promise<void>;
 	setReady: (pod: KubeObject, ready: boolean) => void;
 	apply: (resource: string, object: KubeObject) => KubeObject;

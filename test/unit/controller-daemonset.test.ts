@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { KubeObject } from '../../agent/standalone/port.ts';
+import type { KubeObject } from '../../standalone/port.ts';
 import { createTestCluster, deployment, type TestCluster } from './controller-cluster.ts';
 
 let cluster: TestCluster;

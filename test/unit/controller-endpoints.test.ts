@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { KubeObject } from '../../agent/standalone/port.ts';
+import type { KubeObject } from '../../standalone/port.ts';
 import { createTestCluster, service, type TestCluster } from './controller-cluster.ts';
 import { MANAGED_BY, SERVICE_NAME, viewsOf } from './controller-views.ts';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Endpoint } from '../../agent/standalone/controllers/endpoint.ts';
-import { targetPort } from '../../agent/standalone/controllers/endpoint-ports.ts';
-import { type PackedSlice, type Packing, pack } from '../../agent/standalone/controllers/slice-pack.ts';
+import type { Endpoint } from '../../standalone/controllers/endpoint.ts';
+import { targetPort } from '../../standalone/controllers/endpoint-ports.ts';
+import { type PackedSlice, type Packing, pack } from '../../standalone/controllers/slice-pack.ts';
 
 const endpoint = (id: number, ready = true): Endpoint => ({
 	addresses: [`10.0.${id >> 8}.${id & 255}`],
@@ -16,7 +16,7 @@ const slice = (name: string, endpoints: Endpoint[], stale = false): PackedSlice 
 	stale,
 });
 
-/** The slices after the packing is written. */
+/** The slices after the packing is applied. */
 function written(
 	before: readonly PackedSlice[],
 	{ create, update, remove }: Packing,

@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
-import { createQueue, type Sync } from '../../agent/standalone/controllers/queue.ts';
+import { createQueue, type Sync } from '../../standalone/controllers/queue.ts';
 import { ManualClock } from './controller-cluster.ts';
 
 function setUp(sync: Sync) {

@@ -1,10 +1,13 @@
-import type { KubeObject } from '../../agent/standalone/port.ts';
+import type { KubeObject } from '../../standalone/port.ts';
 import { deployment, service, type TestCluster } from './controller-cluster.ts';
 
 export const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
 export const SERVICE_NAME = 'kubernetes.io/service-name';
 
-/** What the tests of endpoints look at, in namespace default; the Service and the pods are `web` unless said. */
+/**
+ * Views of objects for endpoint tests, in namespace default. The Service and its pods are named
+ * `web` by default.
+ */
 export function viewsOf(cluster: () => TestCluster) {
 	const slices = (name = 'web') =>
 		cluster()

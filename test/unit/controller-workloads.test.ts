@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { KubeObject } from '../../agent/standalone/port.ts';
+import type { KubeObject } from '../../standalone/port.ts';
 import { createTestCluster, deployment, type TestCluster } from './controller-cluster.ts';
 
 let cluster: TestCluster;
@@ -18,7 +18,7 @@ const sets = () => cluster.api.list('replicasets', 'default');
 const condition = (object: KubeObject, type: string) =>
 	object.status.conditions.find((entry: { type: string }) => entry.type === type);
 const revision = (set: KubeObject) => Number(set.metadata.annotations?.['deployment.kubernetes.io/revision']);
-/** What Events say of an object, the oldest first. */
+/** Events of an object, oldest first. */
 const told = (kind: string, name: string) =>
 	cluster.api
 		.list('events', 'default')
@@ -233,7 +233,7 @@ describe('Deployment', () => {
 		expect(sizes()).toEqual([8, 5]);
 		cluster.api.update('deployments', { ...get(), spec: { ...get().spec, replicas: 15 } });
 		await cluster.settle();
-		// The figures of the Kubernetes documentation, "Proportional scaling"
+		// The figures of "Proportional scaling" in the Kubernetes documentation
 		expect(sizes()).toEqual([11, 7]);
 	});
 
@@ -253,7 +253,7 @@ describe('Deployment', () => {
 	});
 
 	it('says why its pods cannot be made', async () => {
-		// A pod's name is its ReplicaSet's and 6 characters more: too long by them
+		// A pod name appends 6 characters to the ReplicaSet name, which makes it too long here
 		const object = deployment('web', 1);
 		object.metadata.name = 'w'.repeat(240);
 		cluster.api.create('deployments', object);

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { withHints } from '../../agent/standalone/controllers/endpoint-hints.ts';
-import { zoneShares } from '../../agent/standalone/controllers/zone-shares.ts';
-import { spreadZones } from '../../agent/standalone/controllers/zone-spread.ts';
-import type { KubeObject } from '../../agent/standalone/port.ts';
+import { withHints } from '../../standalone/controllers/endpoint-hints.ts';
+import { zoneShares } from '../../standalone/controllers/zone-shares.ts';
+import { spreadZones } from '../../standalone/controllers/zone-spread.ts';
+import type { KubeObject } from '../../standalone/port.ts';
 import { createTestCluster, type TestCluster } from './controller-cluster.ts';
 import { viewsOf } from './controller-views.ts';
 

@@ -7,13 +7,26 @@ import { parseAllDocuments } from 'yaml';
 import { loadConfig } from '../../agent/config.ts';
 
 const base = resolve(import.meta.dirname, '../../deploy/base');
-const rendered = execFileSync('kubectl', ['kustomize', base], { encoding: 'utf8' });
-const objects = parseAllDocuments(rendered).map((document) => document.toJS());
+const render = (directory: string) =>
+	parseAllDocuments(execFileSync('kubectl', ['kustomize', directory], { encoding: 'utf8' })).map((document) =>
+		document.toJS(),
+	);
+const objects = render(base);
 const ofKind = (kind: string) => objects.find((object) => object.kind === kind);
+const allOfKind = (kind: string, among = objects) => among.filter((object) => object.kind === kind);
+const namesOf = (kind: string, among = objects): string[] =>
+	allOfKind(kind, among).map(({ metadata }) => metadata.name);
+/** Resources that the rules of all roles name. */
+const resourcesOf = (among = objects): Set<string> =>
+	new Set(
+		allOfKind('ClusterRole', among).flatMap(({ rules }) =>
+			rules.flatMap(({ resources }: { resources: string[] }) => resources),
+		),
+	);
 
 describe('deploy/base', () => {
-	it('renders a DaemonSet with its account, role and configuration, all in kube-system', () => {
-		expect(objects.map(({ kind }) => kind).sort()).toEqual([
+	it('renders a DaemonSet with its account, roles and configuration, all in kube-system', () => {
+		expect([...new Set(objects.map(({ kind }) => kind))].sort()).toEqual([
 			'ClusterRole',
 			'ClusterRoleBinding',
 			'ConfigMap',
@@ -22,13 +35,27 @@ describe('deploy/base', () => {
 		]);
 		for (const { kind, metadata } of objects)
 			expect(metadata.namespace).toBe(kind.startsWith('Cluster') ? undefined : 'kube-system');
-		expect(ofKind('ClusterRoleBinding').subjects[0]).toMatchObject(
-			(({ kind, metadata: { name, namespace } }) => ({ kind, name, namespace }))(ofKind('ServiceAccount')),
-		);
+		const { kind, metadata } = ofKind('ServiceAccount');
+		for (const { metadata: binding, roleRef, subjects } of allOfKind('ClusterRoleBinding')) {
+			expect(roleRef).toMatchObject({ kind: 'ClusterRole', name: binding.name });
+			expect(subjects).toEqual([{ kind, name: metadata.name, namespace: metadata.namespace }]);
+		}
+	});
+
+	it('has roles of their own for pods and for namespaces', () => {
+		const names = ['maglane', 'maglane-namespaces', 'maglane-pods'];
+		expect(namesOf('ClusterRole').sort()).toEqual(names);
+		expect(namesOf('ClusterRoleBinding').sort()).toEqual(names);
+		for (const { metadata, rules } of allOfKind('ClusterRole')) {
+			const resources = rules.flatMap((rule: { resources: string[] }) => rule.resources);
+			if (metadata.name === 'maglane') expect(resources).not.toContain('pods');
+			if (metadata.name === 'maglane') expect(resources).not.toContain('namespaces');
+			else expect(resources).toEqual([metadata.name.replace('maglane-', '')]);
+		}
 	});
 
 	it('lets the agent only read, and write events', () => {
-		for (const { resources, verbs } of ofKind('ClusterRole').rules) {
+		for (const { resources, verbs } of allOfKind('ClusterRole').flatMap(({ rules }) => rules)) {
 			const allowed = resources.includes('events') ? ['create', 'patch'] : ['get', 'list', 'watch'];
 			expect(verbs).toEqual(allowed);
 		}
@@ -56,6 +83,34 @@ describe('deploy/base', () => {
 			for (const path of [config.cgroup, config.pinPath])
 				expect(mounts.some((mount) => path.startsWith(mount))).toBe(true);
 			expect(agent.ports[0].containerPort).toBe(config.healthAddress?.port);
+		} finally {
+			rmSync(directory, { recursive: true, force: true });
+		}
+	});
+});
+
+describe('deploy/minimal', () => {
+	const minimal = render(resolve(base, '../minimal'));
+
+	it('reads neither pods nor namespaces', () => {
+		expect(namesOf('ClusterRole', minimal)).toEqual(['maglane']);
+		expect(namesOf('ClusterRoleBinding', minimal)).toEqual(['maglane']);
+		expect([...resourcesOf(minimal)].sort()).toEqual(
+			[...resourcesOf()].filter((resource) => resource !== 'pods' && resource !== 'namespaces').sort(),
+		);
+	});
+
+	it('has a configuration that needs neither', async () => {
+		const directory = mkdtempSync(join(tmpdir(), 'maglane-deploy-'));
+		try {
+			const file = join(directory, 'config.yaml');
+			writeFileSync(file, allOfKind('ConfigMap', minimal)[0].data['config.yaml']);
+			const [agent] = allOfKind('DaemonSet', minimal)[0].spec.template.spec.containers;
+			const values = agent.env.filter(({ value }: { value?: string }) => value !== undefined);
+			const env = Object.fromEntries(values.map(({ name, value }: Record<string, string>) => [name, value]));
+			const config = await loadConfig({ config: file }, { ...env, MAGLANE_NODE_NAME: 'node1' });
+			expect(config).toMatchObject({ socketLb: 'all', hostPorts: false });
+			expect(config.dns ?? []).toEqual([]);
 		} finally {
 			rmSync(directory, { recursive: true, force: true });
 		}

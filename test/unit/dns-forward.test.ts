@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import net from 'node:net';
 import packet from 'dns-packet';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { ListenAddress } from '../../agent/dns/address.ts';
 import { lifetime } from '../../agent/dns/cache.ts';
 import { Forwarder } from '../../agent/dns/forwarder.ts';
-import type { ListenAddress } from '../../agent/dns/listener.ts';
 import { resolvConfServers } from '../../agent/dns/resolv-conf.ts';
 import { Frames, framed } from '../../agent/dns/tcp.ts';
 import { asker, dataText, load, makeZone, service } from './dns-rig.ts';
@@ -20,7 +20,7 @@ const SOA = {
 const OPT = { type: 'OPT', name: '.', udpPayloadSize: 1232, flags: 0, options: [] };
 const RCODES = { NOERROR: 0, SERVFAIL: 2, NXDOMAIN: 3, REFUSED: 5 };
 
-/** A name server of others that says what it is told to. */
+/** An upstream name server with configurable answers. */
 class Upstream implements AsyncDisposable {
 	#udp = dgram.createSocket('udp4');
 	readonly #tcp = net.createServer();
@@ -42,7 +42,7 @@ class Upstream implements AsyncDisposable {
 		return { host: '127.0.0.1', port };
 	}
 
-	/** A port that is free for UDP may be taken for TCP. */
+	/** Another process may use the TCP port of a free UDP port, so try again. */
 	async #bind(): Promise<number> {
 		for (;;) {
 			this.#udp.bind(0, '127.0.0.1');

@@ -50,7 +50,7 @@ const ask = asker(zone());
 const S = 'default.svc.cluster.local';
 const answers = async (name: string, type: string) => (await ask(name, type)).texts;
 
-/** Why there is no answer: the code, and the SOA that says for how long. */
+/** A negative answer: its code, and its SOA, which gives the caching time. */
 async function negative(name: string, type: string) {
 	const { rcode, texts, authorities } = await ask(name, type);
 	expect(authorities.map((record) => [record.type, record.ttl, record.data.minimum])).toEqual([

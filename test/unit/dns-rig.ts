@@ -1,4 +1,7 @@
-/** A zone of Kubernetes objects, asked in whole messages; dns-packet writes and reads them. */
+/**
+ * A zone of Kubernetes objects that tests query in complete messages. dns-packet encodes and
+ * decodes them.
+ */
 import packet, { type Packet, type Record } from 'dns-packet';
 import { Resolver, type ResolverOptions } from '../../agent/dns/resolver.ts';
 import { parseDnsService } from '../../agent/dns/service.ts';
@@ -20,7 +23,7 @@ export function makeZone(reverse: readonly string[] = EVERYWHERE): Zone {
 
 const keyOf = ({ metadata }: Manifest): string => `${metadata.namespace ?? 'default'}/${metadata.name}`;
 
-/** Puts Namespaces, Services, Endpoints and EndpointSlices into a zone. */
+/** Adds Namespaces, Services, Endpoints and EndpointSlices to a zone. */
 export function load(zone: Zone, manifests: readonly Manifest[]): Zone {
 	const services = manifests.filter(({ kind }) => kind === 'Service');
 	const sources = manifests.flatMap((manifest) => {
@@ -39,10 +42,10 @@ export function load(zone: Zone, manifests: readonly Manifest[]): Zone {
 
 export interface Asked {
 	readonly transport?: 'udp' | 'tcp';
-	/** Size of an OPT record. */
+	/** UDP size of an OPT record. */
 	readonly edns?: number;
 	readonly class?: string;
-	/** False: the server is not to ask others. */
+	/** false clears RD, so that the server does not ask other servers. */
 	readonly recursion?: boolean;
 }
 
@@ -60,11 +63,11 @@ export function queryOf(name: string, type: string, asked: Asked = {}): Buffer {
 
 export interface Said extends Packet {
 	readonly length: number;
-	/** Answers as the vectors have them. */
+	/** Answers in the format of the vectors. */
 	readonly texts: string[];
 }
 
-/** Asks a resolver of a zone. */
+/** Sends queries to a resolver of a zone. */
 export function asker(zone: Zone, options: Partial<ResolverOptions> = {}) {
 	const resolver = new Resolver({ zone, synced: () => true, ...options });
 	return async (name: string, type: string, asked: Asked = {}): Promise<Said> => {
@@ -92,7 +95,7 @@ export interface SliceEndpoint {
 	readonly ready?: boolean;
 }
 
-/** @param id makes the slices of a Service several */
+/** @param id distinguishes several slices of a Service */
 export function slice(
 	key: string,
 	endpoints: readonly SliceEndpoint[],

@@ -3,10 +3,12 @@ import { once } from 'node:events';
 import net from 'node:net';
 import packet from 'dns-packet';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Listener, listen } from '../../agent/dns/listener.ts';
+import type { Listener } from '../../agent/dns/address.ts';
+import { listen } from '../../agent/dns/listener.ts';
 import { Resolver } from '../../agent/dns/resolver.ts';
 import { DnsServer } from '../../agent/dns/server.ts';
 import { Frames, framed } from '../../agent/dns/tcp.ts';
+import { silent } from '../support/log.ts';
 import { load, makeZone, queryOf, service, slice } from './dns-rig.ts';
 
 const S = 'default.svc.cluster.local';
@@ -28,7 +30,7 @@ async function askUdp(message: Uint8Array, { host = '127.0.0.1', port = 0 }) {
 	return packet.decode(answer);
 }
 
-/** Sends pieces as they are and waits for so many answers. */
+/** Sends the pieces unchanged and waits for `count` answers. */
 async function askTcp(pieces: readonly Uint8Array[], count: number, port: number) {
 	const socket = net.connect(port, '127.0.0.1').setNoDelay();
 	const frames = new Frames();
@@ -108,8 +110,6 @@ describe('a listener', () => {
 });
 
 describe('DnsServer', () => {
-	const silent = { info() {}, warn() {} };
-
 	test('serves the addresses that it is told, follows them, and ends', async () => {
 		const told: string[][] = [];
 		const server = new DnsServer({

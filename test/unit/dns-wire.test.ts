@@ -46,7 +46,7 @@ describe('messages', () => {
 	test('names are compressed', async () => {
 		expect((await ask(`web.${S}`, 'A')).length).toBe(12 + 31 + 4 + 16);
 		const said = await ask(`missing.${S}`, 'A');
-		// the SOA's names are those of the question but for their first labels
+		// compression shares the names of the SOA with the question except for their first labels
 		expect(said.length).toBe(12 + 35 + 4 + 2 + 10 + ('kube-dns.kube-system'.length + 3) + 13 + 20);
 	});
 

@@ -8,7 +8,7 @@ import { asker, load, makeZone, service, slice } from './dns-rig.ts';
 
 const S = 'default.svc.cluster.local';
 
-/** What the zone says of every name that any of these tests gives a Service. */
+/** The records of the zone for every name that these tests give a Service. */
 function everything(zone: Zone): unknown {
 	const labels = ['a', 'b', 'h0.a', 'h1.a', '10-0-0-0.b', '_p._tcp.a', '_tcp.a', '_q._udp.b', '_udp.b'];
 	const names = labels.flatMap((label) => ['ns', 'other'].map((ns) => `${label}.${ns}.svc.cluster.local`));
@@ -21,7 +21,9 @@ function everything(zone: Zone): unknown {
 	];
 }
 
-/** Of several endpoint objects, which comes first depends on which came last. */
+/**
+ * Sorts the records, because their order depends on the order in which endpoint objects changed.
+ */
 function sorted(records: NameRecords | undefined): unknown {
 	return (
 		records && [
@@ -47,7 +49,7 @@ const objects = fc.record({
 });
 type Change = typeof objects extends fc.Arbitrary<infer T> ? T : never;
 
-/** Like the store: what has not changed is the same object as before. */
+/** Caches values like the store, so that unchanged objects keep their identity. */
 function memo<T>() {
 	const known = new Map<string, T>();
 	return (key: unknown, make: () => T): T => {

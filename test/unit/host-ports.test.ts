@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { HostPorts } from '../../agent/host-ports.ts';
-import type { EndpointsKind } from '../../agent/model/store.ts';
-import { Store } from '../../agent/model/store.ts';
+import { HostPorts } from '../../agent/features/host-ports.ts';
+import { Store } from '../../agent/loop/store.ts';
 import { translate } from '../../agent/model/translate.ts';
+import type { EndpointsKind } from '../../agent/model/types.ts';
 
 const NODE = ['192.168.10.11', 'fd00:10::11'];
 
@@ -18,7 +18,7 @@ const pod = (name: string, ip: number, ports: PodPort[], more: object = {}) => (
 	status: { phase: 'Running', podIPs: [{ ip: `10.244.1.${ip}` }, { ip: `fd00:244:1::${ip}` }] },
 });
 
-/** A store behind the sinks, and what it says. */
+/** A store behind the sinks, with its frontends. */
 function rig(kind: EndpointsKind = 'endpointslices') {
 	const store = new Store({ nodeName: 'node1', serviceCidrLimit: 8 });
 	store.endpointsKind = kind;
@@ -38,12 +38,14 @@ function rig(kind: EndpointsKind = 'endpointslices') {
 		kind,
 	);
 	hostPorts.setNodeAddresses(NODE);
-	const frontends = () => {
+	const frontends = (from: 'external' | 'internal' = 'external') => {
 		store.take();
 		return [...store.services.values()]
 			.flatMap((service) => translate(service, store.sources(service.key), store.node).frontends)
-			.filter(({ scope }) => scope === 'external')
-			.map(({ claim, backends }) => `${claim} -> ${backends.map(({ key }) => key)}`)
+			.filter(({ scope }) => scope === from)
+			.map(({ claim, backends, loopback }) => {
+				return `${claim} -> ${backends.map(({ key }) => key)}${loopback ? ' loopback' : ''}`;
+			})
 			.sort();
 	};
 	return { store, hostPorts, frontends, listed: () => listed };
@@ -107,14 +109,52 @@ test('changes of a pod that change no host port are not passed on', () => {
 	expect(store.dirty).toBe(true);
 });
 
-test('a pod in the network of the node has its ports there itself; loopback is told of', () => {
-	const { hostPorts, frontends, store } = rig();
+test('a pod in the network of the node has its ports there itself', () => {
+	const { hostPorts, frontends } = rig();
 	const port = { hostPort: 80, containerPort: 80 };
 	hostPorts.pods.upsert('a/host', pod('host', 2, [port], { hostNetwork: true }));
-	hostPorts.pods.upsert('a/local', pod('local', 3, [{ ...port, hostIP: '127.0.0.1' }]));
 	expect(frontends()).toEqual([]);
+});
+
+test.each([
+	['127.0.0.1', ['127.0.0.1:80/tcp -> 10.244.1.3:80/tcp loopback']],
+	['127.0.0.5', ['127.0.0.5:80/tcp -> 10.244.1.3:80/tcp loopback']],
+	['::1', ['[::1]:80/tcp -> [fd00:244:1::3]:80/tcp loopback']],
+	['192.168.10.11', ['192.168.10.11:80/tcp -> 10.244.1.3:80/tcp']],
+	...(['', '0.0.0.0', '::'].map((ip) => [
+		ip,
+		[
+			'127.0.0.1:80/tcp -> 10.244.1.3:80/tcp loopback',
+			'192.168.10.11:80/tcp -> 10.244.1.3:80/tcp',
+			'[::1]:80/tcp -> [fd00:244:1::3]:80/tcp loopback',
+			'[fd00:10::11]:80/tcp -> [fd00:244:1::3]:80/tcp',
+		],
+	]) as [string, string[]][]),
+])('processes of the node reach a host port of hostIP %j there (R-A9)', (hostIP, expected) => {
+	const { hostPorts, frontends, store } = rig();
+	hostPorts.pods.upsert('a/local', pod('local', 3, [{ hostPort: 80, containerPort: 80, hostIP }]));
+	expect(frontends('internal')).toEqual(expected);
+	// packets to loopback enter through no device
+	expect(frontends().filter((one) => one.includes('loopback'))).toEqual([]);
+	expect(store.problems()).toEqual([]);
+});
+
+test('a hostIP that is none of a node is told of', () => {
+	const { hostPorts, frontends, store } = rig();
+	hostPorts.pods.upsert('a/x', pod('x', 3, [{ hostPort: 80, containerPort: 80, hostIP: '224.0.0.1' }]));
+	expect(frontends('internal')).toEqual([]);
 	expect(store.problems()).toMatchObject([
-		{ object: 'Service a/local:hostport:127.0.0.1', field: 'spec.hostIPs[0]' },
+		{ object: 'Service a/x:hostport:224.0.0.1', field: 'spec.hostIPs[0]' },
+	]);
+});
+
+test('a family in which the pod has no address is left to others', () => {
+	const { hostPorts, frontends } = rig();
+	const four = pod('four', 2, [{ hostPort: 80, containerPort: 80 }]);
+	hostPorts.pods.upsert('a/four', { ...four, status: { phase: 'Running', podIPs: [{ ip: '10.244.1.2' }] } });
+	expect(frontends('internal').map((one) => one.split(' ')[0])).toEqual([
+		'127.0.0.1:80/tcp',
+		'192.168.10.11:80/tcp',
 	]);
 });
 
@@ -126,4 +166,33 @@ test('Services are complete when the pods of the node are', () => {
 	expect(listed()).toBe(1);
 	hostPorts.services.listed();
 	expect(listed()).toBe(2);
+});
+
+test('Services do not wait for pods that the agent may not list; it says so until it may (C9)', () => {
+	const { hostPorts, listed, frontends } = rig();
+	hostPorts.services.listed();
+	hostPorts.pods.forbidden?.('List of pods: 403 Forbidden');
+	expect(listed()).toBe(1);
+	expect(hostPorts.degradation).toMatch(/^Host ports are not served: List of pods: 403 Forbidden; allow/);
+	hostPorts.pods.forbidden?.('List of pods: 403 Forbidden');
+	expect(listed()).toBe(1);
+	hostPorts.pods.upsert('a/web', pod('web', 2, [{ hostPort: 80, containerPort: 8080 }]));
+	hostPorts.pods.listed();
+	expect(hostPorts.degradation).toBeUndefined();
+	expect(frontends()).toHaveLength(2);
+});
+
+test.each([
+	['10.244.1.3', ['127.0.0.1', '192.168.10.11', ''], ['::1', 'fd00:10::11']],
+	['fd00:244:1::3', ['::1', 'fd00:10::11', ''], ['127.0.0.1', '192.168.10.11']],
+])('a pod with %s alone leaves hostIPs of the other family to the node', (podIp, own, other) => {
+	for (const hostIP of [...own, ...other]) {
+		const { hostPorts, frontends, store } = rig();
+		const { metadata, spec } = pod('one', 3, [{ hostPort: 80, containerPort: 80, hostIP }]);
+		hostPorts.pods.upsert('a/one', { metadata, spec, status: { podIPs: [{ ip: podIp }] } });
+		const all = [...frontends('internal'), ...frontends()];
+		expect(all.length > 0, hostIP).toBe(own.includes(hostIP));
+		expect(all.filter((one) => one.endsWith('-> '))).toEqual([]);
+		expect(store.problems()).toEqual([]);
+	}
 });

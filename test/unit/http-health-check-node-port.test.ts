@@ -1,8 +1,9 @@
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { HealthCheckNodePorts } from '../../agent/http/health-check-node-port.ts';
+import { silent } from '../support/log.ts';
 
-/** A port that nobody listened on a moment ago. */
+/** A port that no process listened on a moment ago. */
 async function freePort(): Promise<number> {
 	const server = createServer();
 	await new Promise<void>((resolve) => server.listen(0, resolve));
@@ -18,7 +19,7 @@ describe('HealthCheckNodePorts', () => {
 	const refused: string[] = [];
 	const servers = new HealthCheckNodePorts(
 		() => healthy,
-		{ info: tell, warn: tell },
+		{ ...silent, info: tell, warn: tell },
 		({ service, port }, error) => refused.push(`${service} ${port} ${error.message}`),
 	);
 	const get = (port: number, path = '/'): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`);

@@ -4,7 +4,7 @@ import { HEALTH_TIMEOUT_MS, Health } from '../../agent/http/health.ts';
 const NOW = Date.UTC(2026, 0, 1);
 const at = (ms: number): string => new Date(ms).toISOString();
 
-/** Health of an agent whose oldest change has waited `pending` ms. */
+/** Health of an agent whose oldest change has been pending for `pending` ms. */
 function health(pending?: number, sinceApplied?: number, eligible = true): Health {
 	const source = { pendingMs: () => pending, sinceAppliedMs: () => sinceApplied, eligible: () => eligible };
 	return new Health(source, () => NOW);

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Health } from '../../agent/http/health.ts';
 import {
@@ -24,7 +24,7 @@ describe('the servers of the agent', () => {
 	const get = (server: number, path: string, method = 'GET'): Promise<Response> =>
 		fetch(`http://127.0.0.1:${servers[server]!.port}${path}`, { method });
 
-	/** @returns the status of an answer to a request with this Host. */
+	/** @returns the status of the response to a request with this Host */
 	const asked = (port: number, host: string | undefined, address = '127.0.0.1'): Promise<number> =>
 		new Promise((done, fail) => {
 			const socket = connect(port, address, () => {
@@ -227,6 +227,41 @@ describe('the servers of the agent', () => {
 		servers.push(await serve(LOCAL, routes, '--x', (error) => void errors.push(error)));
 		expect((await get(2, '/x')).status).toBe(500);
 		expect(errors.at(-1)).toEqual(new Error('broken'));
+	});
+
+	it.each([
+		['0.0.0.0', ['127.0.0.1', '::1'], [undefined]],
+		['::', ['127.0.0.1', '::1'], [undefined]],
+		['127.0.0.1', ['127.0.0.1', '::1'], ['127.0.0.1', '::1']],
+		['::1', ['127.0.0.1', '::1'], ['::1', '127.0.0.1']],
+		['localhost', ['127.0.0.1', '::1'], ['127.0.0.1', '::1']],
+		['127.0.0.2', ['127.0.0.2'], ['127.0.0.2']],
+	])('of %s answers in both families where it is no one address', async (host, addresses, hosts) => {
+		const routes = { '/metrics': () => ({ status: 200, body: '' }) };
+		const server = await serve({ host, port: 0 }, routes, '--x', (error) => void errors.push(error));
+		servers.push(server);
+		expect(server.hosts).toEqual(hosts);
+		for (const address of addresses) expect(await asked(server.port, 'node1', address)).toBe(200);
+		await server.close();
+		for (const address of addresses)
+			await expect(asked(server.port, 'node1', address)).rejects.toThrow('ECONNREFUSED');
+	});
+
+	it('serves one loopback address when the other is taken, and tells', async () => {
+		const routes = { '/metrics': () => ({ status: 200, body: '' }) };
+		const other = createServer().listen(0, '::1');
+		await once(other, 'listening');
+		const { port } = other.address() as AddressInfo;
+		const server = await serve(
+			{ host: '127.0.0.1', port },
+			routes,
+			'--x',
+			(error) => void errors.push(error),
+		);
+		servers.push(server);
+		expect([server.hosts, await asked(port, 'node1')]).toEqual([['127.0.0.1'], 200]);
+		expect(errors.at(-1)).toMatchObject({ code: 'EADDRINUSE', address: '::1' });
+		other.close();
 	});
 
 	it('names the flag when the port is taken', async () => {

@@ -1,13 +1,13 @@
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Clock } from '../../agent/kube/clock.ts';
+import type { Clock } from '../../agent/base/clock.ts';
 import type { RawObject } from '../../agent/kube/resources.ts';
 
 export type Step = (response: http.ServerResponse, request: http.IncomingMessage) => void;
 
 /**
- * An API server that answers each path with a script, one step a request; with the script at its end it accepts
- * a watch and stays silent. Requests are kept as "path?query", the query's parameters sorted.
+ * An API server with a script for each path, one step a request. After the script it accepts a
+ * watch and sends nothing. It records requests as "path?query" with sorted parameters.
  */
 export class FakeApiServer {
 	readonly requests: string[] = [];
@@ -32,7 +32,7 @@ export class FakeApiServer {
 		return this;
 	}
 
-	/** What every request that is no watch gets once the script is at its end. */
+	/** Sets the response to requests other than watches after the script. */
 	always(path: string, step: Step): this {
 		this.#lists.set(path, step);
 		return this;
@@ -49,7 +49,7 @@ export class FakeApiServer {
 		return this.requests.filter((request) => request.startsWith(`${path}?`) || request === path);
 	}
 
-	/** @param fd a listening socket, maybe of another network namespace */
+	/** @param fd a listening socket, possibly of another network namespace */
 	async listen(fd?: number): Promise<URL> {
 		const at = fd === undefined ? { port: this.#port, host: '127.0.0.1' } : { fd };
 		await new Promise<void>((resolve) => this.#server.listen(at, resolve));
@@ -58,7 +58,7 @@ export class FakeApiServer {
 		return new URL(`http://127.0.0.1:${this.#port}`);
 	}
 
-	/** Closes every connection and the port; listen() takes the same port again. */
+	/** Closes all connections and the port. listen() reuses the port. */
 	async close(): Promise<void> {
 		const closed = new Promise((resolve) => this.#server.close(resolve));
 		for (const socket of this.#sockets) socket.resetAndDestroy();
@@ -85,13 +85,13 @@ export function list(version: string, items: object[], token?: string): Step {
 	return (response) => response.end(JSON.stringify({ kind: 'List', metadata, items }));
 }
 
-/** A watch that sends events and then does what `end` says. */
+/** A watch that sends events, then ends as `end` specifies. */
 export function watch(events: object[], end: 'close' | 'reset' | 'stay' = 'stay'): Step {
 	return (response) => {
 		response.writeHead(200).flushHeaders();
 		for (const event of events) response.write(`${JSON.stringify(event)}\n`);
 		if (end === 'close') response.end();
-		// after the events have left: a reset drops what is still in the socket's buffer
+		// wait until the events are sent, because a reset discards the socket buffer
 		if (end === 'reset') setTimeout(() => response.socket?.resetAndDestroy(), 30);
 	};
 }
@@ -110,7 +110,7 @@ export function status(
 	return (response) => response.writeHead(code, headers).end(JSON.stringify(body));
 }
 
-/** A Service-like object with just a name and a version. */
+/** A minimal object like a Service, with a name and a version. */
 export function object(name: string, version: number, more: object = {}): RawObject {
 	return {
 		metadata: { namespace: 'default', name, uid: `uid-${name}`, resourceVersion: String(version) },
@@ -124,8 +124,8 @@ export const bookmark = (version: number): object =>
 	event('BOOKMARK', { kind: 'Service', metadata: { resourceVersion: String(version) } });
 
 /**
- * A clock that stands still until told. Waits of at most `skip` ms pass at once (and count towards `now`), so
- * that back-off costs a test no time, while a stall happens only when the test says so.
+ * A clock that a test advances. Waits of at most `skip` ms end at once and advance `now`. Backoff
+ * therefore takes no time, and a stall occurs only when the test advances the clock.
  */
 export class FakeClock implements Clock {
 	readonly skipped: number[] = [];

@@ -67,6 +67,17 @@ describe('loadApiTarget()', () => {
 		expect((await target.options()).headers).toEqual({ Authorization: 'Bearer rotated' });
 	});
 
+	it('reads a token file again after the server refused its token (C5)', async () => {
+		write('token', 'old');
+		const target = await loadApiTarget({ kubeconfig: write('config', kubeconfig('tokenFile: token')) });
+		const token = async () => (await target.options()).headers;
+		expect(await token()).toEqual({ Authorization: 'Bearer old' });
+		write('token', 'new');
+		expect(await token()).toEqual({ Authorization: 'Bearer old' });
+		target.refused!();
+		expect(await token()).toEqual({ Authorization: 'Bearer new' });
+	});
+
 	it('runs a credential plugin', async () => {
 		const credential = '{"status":{"token":"from-plugin"}}';
 		const user = `exec: {apiVersion: client.authentication.k8s.io/v1, command: echo, args: ['${credential}']}`;

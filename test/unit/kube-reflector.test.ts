@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Sink } from '../../agent/base/sink.ts';
 import { Reflector } from '../../agent/kube/reflector.ts';
 import { type RawObject, SERVICES } from '../../agent/kube/resources.ts';
-import type { Sink } from '../../agent/kube/sink.ts';
 import { openTransport, type RequestSample, type Transport } from '../../agent/kube/transport.ts';
+import { silent } from '../support/log.ts';
 import {
 	bookmark,
 	event,
@@ -59,7 +60,7 @@ describe('Reflector', () => {
 	async function start(pageSize?: number): Promise<void> {
 		const url = await server.listen();
 		transport = openTransport({ server: url, options: async () => ({}) }, (s) => samples.push(s));
-		const log = { debug() {}, info() {}, warn: (fields: object) => void warnings.push(fields) };
+		const log = { ...silent, warn: (fields: object) => void warnings.push(fields) };
 		const options = { resource: SERVICES, transport, sink, clock, random: () => 0.5, log };
 		reflector = new Reflector(pageSize ? { ...options, pageSize } : options);
 		running = reflector.run(stop.signal);
@@ -131,7 +132,7 @@ describe('Reflector', () => {
 			`${PATH}?${SELECTOR}`,
 			watchFrom(20),
 		);
-		// b came with the first, incomplete list and has not changed; a is absent from the complete one
+		// b was in the incomplete first list and has not changed. a is missing from the complete list
 		expect(sink.calls).toEqual([
 			'upsert default/a@1',
 			'upsert default/b@2',
@@ -173,6 +174,23 @@ describe('Reflector', () => {
 			'listed',
 		]);
 		expect(warnings).toEqual([]);
+		// The server may have restarted, and a delay would keep new Services unserved
+		expect(clock.skipped).toEqual([]);
+	});
+
+	it('waits between lists when what was just listed has expired again', async () => {
+		const gone = () => status(410, 'Expired', 'too old resource version');
+		server.script(PATH, list('10', []), gone(), list('20', []), gone(), list('30', []));
+		await start();
+		await requested(
+			FIRST_LIST,
+			watchFrom(10),
+			listOf('resourceVersion=10'),
+			watchFrom(20),
+			listOf('resourceVersion=20'),
+			watchFrom(30),
+		);
+		expect(clock.skipped).toHaveLength(1);
 	});
 
 	it('lists again when an ERROR event says 410', async () => {
@@ -225,7 +243,7 @@ describe('Reflector', () => {
 		expect(server.requests).toHaveLength(2);
 		clock.advance(1_000);
 		await requested(FIRST_LIST, watchFrom(10), watchFrom(20));
-		// 299 s of a working connection: no delay, and no list
+		// the connection worked for 299 s, so there is no delay and no list
 		expect(clock.skipped).toEqual([]);
 		expect(sink.calls).toEqual(['upsert default/a@1', 'listed']);
 	});
@@ -318,7 +336,7 @@ describe('Reflector', () => {
 		await requested(FIRST_LIST, watchFrom(10));
 		await server.close();
 		await vi.waitFor(() => expect(clock.skipped.length).toBeGreaterThan(6));
-		expect(clock.skipped.slice(0, 7)).toEqual([1200, 2400, 4800, 9600, 19_200, 38_400, 45_000]);
+		expect(clock.skipped.slice(0, 7)).toEqual([1200, 2400, 4800, 7500, 7500, 7500, 7500]);
 		expect(sink.state).toEqual(['default/a@1']);
 		expect(reflector.state.error).toContain('ECONNREFUSED');
 		await server.listen();

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Sink } from '../../agent/kube/sink.ts';
+import type { Sink } from '../../agent/base/sink.ts';
 import { type ApiSource, type EndpointsSource, watchApi } from '../../agent/kube/source.ts';
 import { openTransport, type Transport } from '../../agent/kube/transport.ts';
+import { silent } from '../support/log.ts';
 import { FakeApiServer, FakeClock, list, object, raw, status } from './kube-fake-server.ts';
 
 const DISCOVERY = '/apis/discovery.k8s.io/v1';
@@ -29,6 +30,7 @@ describe('watchApi()', () => {
 	const stop = { signal: new AbortController() };
 	let chosen: EndpointsSource[];
 	let sinks: { services: Names; endpoints: Names; node: Names; namespaces?: Names };
+	let allServices: boolean;
 
 	async function start(endpointsSource: EndpointsSource | 'auto', serviceCidrs?: Sink): Promise<void> {
 		const url = await server.listen();
@@ -43,10 +45,10 @@ describe('watchApi()', () => {
 			endpointsSource,
 			sinks: (endpoints) => {
 				chosen.push(endpoints);
-				return sinks;
+				return { ...sinks, allServices };
 			},
 			serviceCidrs,
-			log: { debug() {}, info() {}, warn() {} },
+			log: silent,
 			signal: stop.signal.signal,
 			clock: new FakeClock(),
 			random: () => 0,
@@ -56,6 +58,7 @@ describe('watchApi()', () => {
 	beforeEach(() => {
 		server = new FakeApiServer();
 		chosen = [];
+		allServices = false;
 		sinks = { services: new Names(), endpoints: new Names(), node: new Names() };
 		server.script('/api/v1/services', list('1', [object('svc', 1)]));
 		server.script(SLICES, list('2', [object('svc-abc', 2)]));
@@ -109,15 +112,19 @@ describe('watchApi()', () => {
 		expect(chosen).toEqual(['endpointslices']);
 	});
 
-	it('watches all Services and endpoints, and namespaces, where somebody wants to know those', async () => {
-		server.script('/api/v1/namespaces', list('5', [{ metadata: { name: 'empty', resourceVersion: '5' } }]));
-		sinks = { ...sinks, namespaces: new Names() };
-		await start('endpointslices');
-		await listed();
-		expect(sinks.namespaces?.calls).toEqual(['upsert empty', 'listed']);
-		for (const path of ['/api/v1/services', SLICES])
-			expect(server.requestsOf(path)[0]).not.toContain('labelSelector');
-	});
+	it.each([true, false])(
+		'watches namespaces, and all Services and endpoints only where wanted: %s',
+		async (all) => {
+			server.script('/api/v1/namespaces', list('5', [{ metadata: { name: 'empty', resourceVersion: '5' } }]));
+			sinks = { ...sinks, namespaces: new Names() };
+			allServices = all;
+			await start('endpointslices');
+			await listed();
+			expect(sinks.namespaces?.calls).toEqual(['upsert empty', 'listed']);
+			for (const path of ['/api/v1/services', SLICES])
+				expect(server.requestsOf(path)[0]?.includes('labelSelector')).toBe(!all);
+		},
+	);
 
 	it('watches ServiceCIDRs where the API has them', async () => {
 		const found = new Names();

@@ -1,12 +1,13 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Clock } from '../../agent/kube/clock.ts';
+import type { Clock } from '../../agent/base/clock.ts';
 import { Reflector } from '../../agent/kube/reflector.ts';
 import { type RawObject, SERVICES } from '../../agent/kube/resources.ts';
 import { openTransport, type Transport } from '../../agent/kube/transport.ts';
-import { type Api, createApi } from '../../agent/standalone/api/index.ts';
+import { type Api, createApi } from '../../standalone/api/index.ts';
+import { silent } from '../support/log.ts';
 import { credentials, ownerTls } from './api-credentials.ts';
 
-/** Real time, but no wait is longer than 20 ms, and nothing stalls. */
+/** Real time, with waits of at most 20 ms and no stalls. */
 const hasty: Clock = {
 	now: () => performance.now(),
 	after(ms, run) {
@@ -28,7 +29,7 @@ function service(name: string, labels: Record<string, string> = {}, port = 80) {
 
 describe('Reflector against the standalone API server', () => {
 	let api: Api;
-	/** Of the first server of a test; the next one takes it over. */
+	/** Port of the first server of a test. The next server reuses it. */
 	let port = 0;
 	let transport: Transport;
 	let stop: AbortController;
@@ -60,20 +61,22 @@ describe('Reflector against the standalone API server', () => {
 			},
 			listed: () => void calls.push('listed'),
 		};
-		const log = { debug() {}, info() {}, warn() {} };
 		reflector = new Reflector({
 			resource: SERVICES,
 			transport,
 			sink,
 			clock: hasty,
 			random: Math.random,
-			log,
+			log: silent,
 			pageSize,
 		});
 		running = reflector.run(stop.signal);
 	}
 
-	/** Waits until the sink holds what the API's own list does, but for what the selector leaves out. */
+	/**
+	 * Waits until the sink has the objects of the API's own list, except those that the selector
+	 * excludes.
+	 */
 	const agrees = (): Promise<void> =>
 		vi.waitFor(
 			() => {

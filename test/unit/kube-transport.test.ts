@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { loadApiTarget } from '../../agent/kube/kubeconfig.ts';
 import { openTransport, type RequestSample, type Transport } from '../../agent/kube/transport.ts';
 
-/** An authority, and a server's and a client's key that it signed, made by openssl(1). */
+/** Creates an authority with the keys of a server and a client that it signed, using openssl(1). */
 function makeCertificates(directory: string): void {
 	const openssl = (...args: string[]): void => {
 		execFileSync('openssl', args, { cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] });
@@ -83,7 +83,7 @@ describe('openTransport() over TLS', () => {
 		rmSync(directory, { recursive: true });
 	});
 
-	/** A kubeconfig as kubeadm writes it, with the given user. */
+	/** Opens a kubeconfig in kubeadm's format with the given user. */
 	async function open(user: object, cluster: object = { 'certificate-authority': 'ca.crt' }): Promise<void> {
 		const { port } = server.address() as AddressInfo;
 		const file = join(directory, 'config.json');

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type AgentAnswer, createAgentWatch } from '../../agent/standalone/lb/agent-watch.ts';
-import { chooseNode } from '../../agent/standalone/lb/choose.ts';
-import { announcement, parseMac } from '../../agent/standalone/lb/frames.ts';
+import { type AgentAnswer, createAgentWatch } from '../../standalone/lb/agent-watch.ts';
+import { chooseNode } from '../../standalone/lb/choose.ts';
+import { announcement, parseMac } from '../../standalone/lb/frames.ts';
 import { ManualClock } from './controller-cluster.ts';
 
 const NODES = ['node1', 'node2', 'node3', 'node4'];
@@ -72,7 +72,7 @@ describe('announcement()', () => {
 		expect(hex(frame).slice(0, 108)).toBe(`3333000000010242ac11000286dd6000000000203aff${source}${target}`);
 		const icmp = frame.subarray(54);
 		expect(hex(icmp).replace(/^8800..../, '8800')).toBe(`880020000000${source}02010242ac110002`);
-		// RFC 1071: with the checksum in it the sum is all ones
+		// RFC 1071: including the checksum, the sum is all ones
 		const summed = Buffer.from(`${source}${target}000000200000003a${hex(icmp)}`, 'hex');
 		let sum = 0;
 		for (let at = 0; at < summed.length; at += 2) sum += summed.readUInt16BE(at);

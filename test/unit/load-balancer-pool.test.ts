@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseOptions } from '../../agent/standalone/cluster/options.ts';
-import { AddressPool } from '../../agent/standalone/lb/pool.ts';
+import { parseOptions } from '../../standalone/cluster/options.ts';
+import { AddressPool } from '../../standalone/lb/pool.ts';
 
 const free = () => true;
 

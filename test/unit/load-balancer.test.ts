@@ -1,13 +1,13 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Announcer, NodeHealth } from '../../agent/standalone/lb/placement.ts';
-import { AddressPool } from '../../agent/standalone/lb/pool.ts';
-import type { KubeObject } from '../../agent/standalone/port.ts';
+import type { Announcer, NodeHealth } from '../../standalone/lb/placement.ts';
+import { AddressPool } from '../../standalone/lb/pool.ts';
+import type { KubeObject } from '../../standalone/port.ts';
 import { createTestCluster, deployment, service, type TestCluster } from './controller-cluster.ts';
 
 const POOL = '192.168.10.200-192.168.10.202,fd00:10::200-fd00:10::20f';
 const CONDITION = 'maglane.io/LoadBalancerAllocated';
 
-/** Nodes that answer for whatever they are told to. */
+/** Fake nodes that record announcements and have a configurable health. */
 class FakeNodes implements Announcer, NodeHealth {
 	placed: ReadonlyMap<string, string> = new Map();
 	readonly ill = new Set<string>();
@@ -222,7 +222,7 @@ describe('the node that answers for an address', () => {
 		expect([first, second]).not.toContain(third);
 		cluster.api.delete('nodes', undefined, third);
 		await cluster.settle();
-		// Nobody else is left: an ill agent is better than none
+		// No other node is left, and an ill agent is better than none
 		expect(holder()).toBe(first);
 		const status = { conditions: [{ type: 'Ready', status: 'Unknown' }] };
 		cluster.api.update('nodes', { ...cluster.api.get('nodes', undefined, first)!, status }, 'status');

@@ -11,14 +11,17 @@ import { TableSpace } from '../../agent/plan/table-space.ts';
 const names = (n: number, seed = 0) =>
 	Array.from({ length: n }, (_, i) => `10.${seed}.${i >> 8}.${i & 255}:8080/tcp`);
 
-/** How often each index of 0..n-1 is in the table. */
+/** Number of slots for each index of 0..n-1. */
 function shares(table: Uint32Array, n: number): number[] {
 	const counts = new Array<number>(n).fill(0);
 	for (const index of table) counts[index]! += 1;
 	return counts;
 }
 
-/** Slots of other backends that change when backend `removed` goes: their number, and in percent of the others' slots. */
+/**
+ * Slots of other backends that change when backend `removed` is removed: their number, and percent
+ * of all slots of the others.
+ */
 function disruption(
 	list: readonly string[],
 	size: number,
@@ -166,7 +169,7 @@ describe('maglevTable()', () => {
 		},
 	);
 
-	// the percent of simulations with ideal hashes; a third more is chance
+	// percentages from simulations with ideal hashes, with a tolerance of a third for chance
 	it.each([
 		[65521, [0.04, 0.13, 0.23, 0.34, 0.46, 0.57, 0.71, 0.58]],
 		[16381, [0.05, 0.18, 0.53, 0.74, 0.99, 1.34, 1.5, 0.58]],

@@ -16,9 +16,10 @@ const FLAGS: Readonly<Record<string, readonly [value: string, flag: string]>> = 
 	LB_POOL: ['192.0.2.0/24', '--lb-pool 192.0.2.0/24'],
 };
 
-test('every variable that README gives to make up reaches the command', needsMake, () => {
-	const readme = readFileSync(resolve(root, 'README.md'), 'utf8').replaceAll('\n', ' ');
-	const named = [...readme.matchAll(/make up((?: [A-Z_]+=\S+)+)/g)].flatMap(([, variables]) =>
+test('every variable that the docs give to make up reaches the command', needsMake, () => {
+	const pages = ['README.md', 'docs/standalone.md'].map((page) => readFileSync(resolve(root, page), 'utf8'));
+	const text = pages.join(' ').replaceAll('\n', ' ');
+	const named = [...text.matchAll(/make up((?: [A-Z_]+=\S+)+)/g)].flatMap(([, variables]) =>
 		[...variables!.matchAll(/([A-Z_]+)=/g)].map(([, name]) => name!),
 	);
 	expect(new Set(named)).toEqual(new Set(Object.keys(FLAGS)));
@@ -30,4 +31,23 @@ test('every variable that README gives to make up reaches the command', needsMak
 
 test('without a variable no flag is given', needsMake, () => {
 	for (const [, flag] of Object.values(FLAGS)) expect(planOf('up')).not.toContain(flag.split(' ')[0]);
+});
+
+test('every variable of make networks-vm reaches the command', needsMake, () => {
+	const flags = {
+		...{ KERNELS: 'kernels', CLANGS: 'clangs', TIERS: 'tiers' },
+		...{ TOPOLOGY: 'topologies', ACCEL: 'accel' },
+	};
+	expect(planOf('networks-vm')).not.toContain('--');
+	for (const [name, flag] of Object.entries(flags))
+		for (const value of ['one,two', 'one two'])
+			expect(planOf('networks-vm', `${name}=${value}`)).toContain(` --${flag} "${value}"`);
+});
+
+test('make networks runs all topologies, some, or none but writes the rows', needsMake, () => {
+	const plan = (...args: string[]) =>
+		/scripts\/networks\.ts *(.*)$/m.exec(planOf('networks', ...args))![1]!.trim();
+	expect(plan()).toBe('');
+	expect(plan('TOPOLOGY=flat vxlan')).toBe('flat vxlan');
+	expect(plan('RUN=no')).toBe('--page');
 });

@@ -114,7 +114,7 @@ describe('parseService()', () => {
 });
 
 describe('parseEndpointSlice()', () => {
-	it('reads conditions that are absent as ready and serving (KEP-1672)', () => {
+	it('reads conditions that are absent as ready and serving, each by itself (KEP-1672)', () => {
 		const conditions = (given: object | null) =>
 			parseEndpointSlice(
 				{ ...slice('a', ['10.0.0.1']), endpoints: [{ addresses: ['10.0.0.1'], conditions: given }] },
@@ -122,7 +122,8 @@ describe('parseEndpointSlice()', () => {
 			).value.groups[0]!.endpoints.map((e) => [e.ready, e.serving, e.terminating])[0];
 		expect(conditions(null)).toEqual([true, true, false]);
 		expect(conditions({ ready: null })).toEqual([true, true, false]);
-		expect(conditions({ ready: false })).toEqual([false, false, false]);
+		expect(conditions({ ready: false })).toEqual([false, true, false]);
+		expect(conditions({ ready: false, terminating: true })).toEqual([false, true, true]);
 		expect(conditions({ ready: false, serving: true, terminating: true })).toEqual([false, true, true]);
 	});
 

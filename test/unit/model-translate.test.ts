@@ -79,7 +79,7 @@ describe('translate()', () => {
 			{ name: 't', port: 80 },
 			{ name: 'u', port: 80, protocol: 'UDP' },
 		];
-		const gone = { ip: '10.0.0.1', conditions: { ready: false } };
+		const gone = { ip: '10.0.0.1', conditions: { ready: false, serving: false } };
 		const ending = { ip: '10.0.0.2', conditions: { ready: false, serving: true, terminating: true } };
 		const { kept } = translate(SERVICE({ ports }), [SLICE('a', [gone, ending, '10.0.0.3'], targets)], NODE);
 		expect(kept.map((b) => b.key)).toEqual([

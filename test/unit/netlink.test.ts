@@ -8,11 +8,12 @@ import {
 	parseAddress,
 	parseLink,
 	parseRoute,
+	routeRequest,
 } from '../../agent/bpf/netlink-message.ts';
 
 const hex = (text: string) => Uint8Array.from(Buffer.from(text.replaceAll(/\s/g, ''), 'hex'));
 
-/** An attribute: length, type, value, padded to four bytes. */
+/** Encodes an attribute: length, type, value, padded to four bytes. */
 function attribute(type: number, value: Uint8Array): Uint8Array {
 	const out = new Uint8Array((4 + value.length + 3) & ~3);
 	new DataView(out.buffer).setUint16(0, 4 + value.length, true);
@@ -108,6 +109,12 @@ describe('parseLink()', () => {
 		expect(link).toMatchObject({ name: 'lo', kind: '', up: true, loopback: true, ethernet: false, mac: '' });
 	});
 
+	it('reads a VLAN with its parent, and a tun device', () => {
+		const vlan = joined(linkHead(1, 9, 0), attribute(5, u32(2)), attribute(18, attribute(1, name('vlan'))));
+		expect(parseLink(vlan)).toMatchObject({ kind: 'vlan', parent: 2, ethernet: true });
+		expect(parseLink(linkHead(0xfffe, 3, 0))).toMatchObject({ ethernet: false, layer3: true });
+	});
+
 	it.each([
 		[0, 'none'],
 		[2, 'generic'],
@@ -163,7 +170,42 @@ describe('parseRoute()', () => {
 			family: 4,
 			isDefault: true,
 			devices: [4],
+			gateway: false,
+			isLocal: false,
+			isForeign: true,
+			destination: new Uint8Array(4),
+			prefix: 0,
+			source: undefined,
 		});
+	});
+
+	it('knows a local route, its prefix and the source that it names', () => {
+		const body = joined(
+			head(2, 24, 255, 2),
+			attribute(1, Uint8Array.of(192, 0, 2, 0)),
+			attribute(7, Uint8Array.of(192, 0, 2, 1)),
+		);
+		expect(parseRoute(body)).toMatchObject({
+			isLocal: true,
+			isForeign: false,
+			destination: Uint8Array.of(192, 0, 2, 0),
+			prefix: 24,
+			source: '192.0.2.1',
+		});
+	});
+
+	it('takes the route of a device’s own prefix for the kernel’s', () => {
+		const body = joined(Uint8Array.of(2, 24, 0, 0, 254, 2, 253, 1), u32(0), attribute(4, u32(4)));
+		expect(parseRoute(body)).toMatchObject({ isLocal: false, isForeign: false });
+	});
+
+	it('knows whether a router is on the way, of either family', () => {
+		const routes = [
+			attribute(5, hex('0a000001')),
+			attribute(18, hex('0a00 fe800000000000000000000000000001')),
+		];
+		for (const route of routes)
+			expect(parseRoute(joined(head(2, 32), attribute(4, u32(4)), route))?.gateway).toBe(true);
 	});
 
 	it('reads every next hop of a multipath route', () => {
@@ -178,6 +220,19 @@ describe('parseRoute()', () => {
 		['a table beyond 255', joined(head(2, 0, 252), attribute(15, u32(1000)))],
 	])('takes no other route for a default one: %s', (_, body) => {
 		expect(parseRoute(body)?.isDefault).toBe(false);
+	});
+});
+
+describe('routeRequest()', () => {
+	it('asks for the route of one address, with its own family and bits', () => {
+		expect(routeRequest(hex('00000000 00000000 0000ffff 0a010009'), 7)).toEqual(
+			hex('24000000 1a00 0500 07000000 00000000  02 20 00 00 00000000 00000000  0800 0100 0a010009'),
+		);
+		expect(routeRequest(hex('fd000000 00000000 00000000 00000009'), 8)).toEqual(
+			hex(
+				'30000000 1a00 0500 08000000 00000000  0a 80 00 00 00000000 00000000  1400 0100 fd000000 00000000 00000000 00000009',
+			),
+		);
 	});
 });
 

@@ -66,7 +66,7 @@ describe('contains()', () => {
 describe('nodePortAddresses() (B-30)', () => {
 	const LOCAL = ips('10.20.30.51', '100.200.201.1', '127.0.0.1', '2001:db8::1', '::1');
 	it.each([
-		// of loopback, sockets have 127.0.0.1 and ::1 whatever is chosen: not in this list
+		// without loopback, because sockets serve 127.0.0.1 and ::1 with every selection
 		[['0.0.0.0/0'], ['10.20.30.51', '100.200.201.1', '2001:db8::1']],
 		[
 			['0.0.0.0/0', '::/0'],

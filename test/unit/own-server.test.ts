@@ -20,7 +20,7 @@ const own = (...addresses: string[]) => ({
 	addresses: addresses.map((text) => ({ ip: parseIp(text)!, port: 10_253 })),
 });
 
-/** Names of the backends of each frontend, for clients on the node. */
+/** The backends of each frontend for clients on the node. */
 function backends(rig: Rig): Record<string, string> {
 	const lines = rig.dump().split('\n');
 	const found = lines.flatMap(

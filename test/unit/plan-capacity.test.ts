@@ -2,7 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { service, slice } from './reconcile-objects.ts';
 import { Rig } from './reconcile-rig.ts';
 
-/** Service i, the older the smaller; two frontends, one backend, a table of 16 chunks and one for its backends. */
+/**
+ * Objects of Service i. A smaller i is older. Each needs two frontends, one backend, 16 chunks for
+ * a table and one for its backends.
+ */
 const objects = (i: number): [Record<string, object>, Record<string, object>] => {
 	const key = `default/s${i}`;
 	const meta = { creationTimestamp: `2026-01-0${i}T00:00:00Z` };
@@ -80,13 +83,23 @@ describe('Admission', () => {
 		stop.abort();
 	});
 
-	it('counts what Services share once: same endpoints, one table', () => {
-		const rig = new Rig({ limits: { chunks: 17, segments: 1 } });
-		for (let i = 1; i <= 5; i++)
+	it('counts one table for all addresses of a Service port, and none for two Services', () => {
+		const rig = new Rig({ limits: { chunks: 17, segments: 2 } });
+		for (let i = 1; i <= 3; i++)
 			rig.add(objects(i)[0], { [`default/s${i}`]: slice(`s${i}`, ['10.244.0.1']) });
 		rig.listed().sync();
-		expect(served(rig)).toHaveLength(5);
-		expect(rig.reconciler.snapshot().counts).toMatchObject({ tables: 1, backends: 1, tableChunks: 17 });
+		expect(served(rig)).toEqual(['default/s1', 'default/s2']);
+		expect(rig.reconciler.snapshot().counts).toMatchObject({ tables: 2, backends: 2, tableChunks: 34 });
+	});
+
+	it('counts a frontend that two Services ask for once', () => {
+		const [first] = objects(1);
+		const same = service('default/s2', { ips: ['10.96.0.1'] });
+		const rig = new Rig({ limits: { frontends: 2 } })
+			.add({ ...first, 'default/s2': same })
+			.listed()
+			.sync();
+		expect(rig.reconciler.services().map(({ refused }) => refused)).toEqual([undefined, undefined]);
 	});
 });
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { hostsFile, kernelHostname, resolvConf } from '../../agent/standalone/node/pod-files.ts';
-import type { KubeObject } from '../../agent/standalone/port.ts';
+import { hostsFile, kernelHostname, resolvConf } from '../../standalone/node/pod-files.ts';
+import type { KubeObject } from '../../standalone/port.ts';
 
 const pod = (spec: object): KubeObject => ({ metadata: { name: 'web-1', namespace: 'shop' }, spec });
 const dns = { zone: 'cluster.local', nameservers: ['10.96.0.10'] };

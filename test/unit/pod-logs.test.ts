@@ -2,8 +2,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { LogFile } from '../../agent/standalone/node/log-file.ts';
-import { type LogQuery, readLog } from '../../agent/standalone/node/log-read.ts';
+import { LogFile } from '../../standalone/node/log-file.ts';
+import { type LogQuery, readLog } from '../../standalone/node/log-read.ts';
 
 let folder: string;
 let path: string;
@@ -76,7 +76,7 @@ test('readLog() follows to the end, also into a file that was begun anew', async
 	const text = read({ follow: true, tailLines: 1 }, () => running);
 	log.line('first');
 	const block = `${'y'.repeat(1023)}`;
-	// past the size at which a file is put aside
+	// exceeds the size at which the log is rotated
 	for (let i = 0; i < 11 * 1024; i++) log.line(block);
 	await expect.poll(() => existsSync(path)).toBe(true);
 	log.line('after');

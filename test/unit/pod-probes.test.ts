@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { NetnsSwitcher } from '../../agent/bpf/netns.ts';
-import { type Probe, type ProbeListener, watchProbes } from '../../agent/standalone/node/probe.ts';
-import { type ActionTarget, act } from '../../agent/standalone/node/probe-action.ts';
+import { type Probe, type ProbeListener, watchProbes } from '../../standalone/node/probe.ts';
+import { type ActionTarget, act } from '../../standalone/node/probe-action.ts';
 
 const servers: Server[] = [];
 afterEach(() => {
@@ -21,7 +21,7 @@ const listen = (server: Server): Promise<number> =>
 		server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
 	});
 
-/** A pod whose namespace is this process's own. */
+/** A pod whose namespace is that of this process. */
 const target = (port = 0): ActionTarget => ({
 	switcher: {
 		connectTcp: (_netns: string, address: string, to: number) => connect(to, address),
@@ -96,7 +96,7 @@ test.each([
 	expect(asked).toBe('/grpc.health.v1.Health/Check a.b');
 });
 
-/** What a listener was told, until `enough` of it. */
+/** Collects the calls of a listener until `enough` returns true. */
 async function told(probes: Record<string, Probe>, port: number, enough: (events: string[]) => boolean) {
 	const events: string[] = [];
 	const stop = new AbortController();

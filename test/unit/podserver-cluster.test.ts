@@ -3,15 +3,15 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
-import { parseMounts } from '../../agent/standalone/cluster/mounts.ts';
-import { parseOptions, zoneOf } from '../../agent/standalone/cluster/options.ts';
-import { pathsOf } from '../../agent/standalone/cluster/paths.ts';
-import { getJson } from '../../agent/standalone/cluster/target.ts';
-import { nodeAddresses, PodNumbers, podAddresses } from '../../agent/standalone/net/addresses.ts';
-import { podLinkName, podNamespace } from '../../agent/standalone/net/names.ts';
-import { createLimit } from '../../agent/standalone/node/limit.ts';
-import { socketPath } from '../../agent/standalone/unix-path.ts';
 import { expectations } from '../../scripts/demo/targets.ts';
+import { parseMounts } from '../../standalone/cluster/mounts.ts';
+import { parseOptions, zoneOf } from '../../standalone/cluster/options.ts';
+import { pathsOf } from '../../standalone/cluster/paths.ts';
+import { getJson } from '../../standalone/cluster/target.ts';
+import { nodeAddresses, PodNumbers, podAddresses } from '../../standalone/net/addresses.ts';
+import { podLinkName, podNamespace } from '../../standalone/net/names.ts';
+import { createLimit } from '../../standalone/node/limit.ts';
+import { socketPath } from '../../standalone/unix-path.ts';
 
 const flags = {
 	prefix: 'maglane',

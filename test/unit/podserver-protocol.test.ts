@@ -6,7 +6,7 @@ import {
 	looksLikeHttp,
 	plainAddress,
 	type ServedPod,
-} from '../../agent/standalone/podserver/protocol.ts';
+} from '../../standalone/podserver/protocol.ts';
 
 const pod: ServedPod = { hostname: 'web-1', behaviour: 'netexec', terminating: false };
 const peer = { address: '10.244.1.2', port: 4711 };

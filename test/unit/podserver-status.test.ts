@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { type ContainerFacts, podStatus } from '../../agent/standalone/node/status.ts';
-import type { KubeObject } from '../../agent/standalone/port.ts';
+import { type ContainerFacts, podStatus } from '../../standalone/node/status.ts';
+import type { KubeObject } from '../../standalone/port.ts';
 
 const now = '2026-01-01T00:00:10Z';
 const pod = (spec: object = {}, status?: object): KubeObject => ({

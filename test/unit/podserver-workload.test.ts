@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { containerEnv, expand } from '../../agent/standalone/node/env.ts';
-import { launchOf, planWorkload, servicePorts } from '../../agent/standalone/node/workload.ts';
-import type { KubeObject } from '../../agent/standalone/port.ts';
+import { containerEnv, expand } from '../../standalone/node/env.ts';
+import { launchOf, planWorkload, servicePorts } from '../../standalone/node/workload.ts';
+import type { KubeObject } from '../../standalone/port.ts';
 
 const host = {
 	podIPs: ['10.244.1.2', 'fd00:244:1::2'],

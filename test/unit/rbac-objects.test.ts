@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { type Api, type ApiError, createApi } from '../../agent/standalone/api/index.ts';
-import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
+import { type Api, type ApiError, createApi } from '../../standalone/api/index.ts';
+import type { Fields, KubeObject } from '../../standalone/port.ts';
 
 let api: Api;
 beforeEach(() => {
@@ -17,7 +17,7 @@ const binding = (roleRef: Fields, ...subjects: Fields[]): KubeObject => ({
 });
 const REF = { apiGroup: RBAC, kind: 'Role', name: 'r' };
 
-/** @returns fields that the API names in its refusal. */
+/** @returns the fields that the API names when it rejects the object */
 function faults(resource: string, object: KubeObject): (string | undefined)[] {
 	try {
 		api.objects.create(resource, object);

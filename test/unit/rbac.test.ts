@@ -1,17 +1,23 @@
-/** RBAC rules and bindings grant what they say, and a grantor grants no more than it has. */
+/**
+ * RBAC rules and bindings grant exactly their verbs, and a grantor grants at most its own rights.
+ */
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { type Api, createApi } from '../../agent/standalone/api/index.ts';
-import type { Access, Authorizer, PolicyRule } from '../../agent/standalone/auth/access.ts';
-import { checkEscalation } from '../../agent/standalone/auth/escalation.ts';
-import { createAuthorizer, ruleAllows } from '../../agent/standalone/auth/rbac.ts';
-import type { User } from '../../agent/standalone/auth/user.ts';
-import type { Fields, KubeObject } from '../../agent/standalone/port.ts';
+import { type Api, createApi } from '../../standalone/api/index.ts';
+import type { Access, Authorizer, PolicyRule } from '../../standalone/auth/access.ts';
+import { checkEscalation } from '../../standalone/auth/escalation.ts';
+import { createAuthorizer, ruleAllows } from '../../standalone/auth/rbac.ts';
+import type { User } from '../../standalone/auth/user.ts';
+import type { Fields, KubeObject } from '../../standalone/port.ts';
 
 const GROUP = 'rbac.authorization.k8s.io';
 const user = (name: string, ...groups: string[]): User => ({ name, uid: '', groups, extra: {} });
 
-/** @param text "verb group/resource/subresource namespace/name" with empty parts where there are none. */
+/**
+ * Builds a request to authorize.
+ * @param path "group/resource/subresource", with empty parts where there are none
+ * @param place "namespace/name"
+ */
 function access(verb: string, path: string, place = '/'): Access {
 	const [group = '', resource = '', subresource = ''] = path.split('/');
 	const [namespace = '', name = ''] = place.split('/');
@@ -156,7 +162,7 @@ describe('a binding', () => {
 });
 
 describe('granting', () => {
-	/** The user "a" holds the rules in every namespace. */
+	/** Grants the user "a" the rules in every namespace. */
 	function hold(...rules: PolicyRule[]): void {
 		make('clusterroles', { name: 'held' }, { rules });
 		const subjects = [{ apiGroup: GROUP, kind: 'User', name: 'a' }];

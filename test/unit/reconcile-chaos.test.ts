@@ -85,7 +85,7 @@ function sliceOf({ i, backends, ready, odd }: Extract<Step, { do: 'slice' }>): o
 	return { ...slice(`s${i}`, endpoints, ports), addressType: 'IPv4' };
 }
 
-/** The objects that exist, and an agent that is told of every change. */
+/** The existing objects, and an agent that receives every change. */
 class World {
 	readonly services = new Map<string, object>();
 	readonly endpoints = new Map<string, object>();
@@ -111,7 +111,7 @@ class World {
 		if ('failAt' in step) this.#sync(step.do, step.failAt, step.ms);
 	}
 
-	/** A new agent on these maps. */
+	/** Starts a new agent on these maps. */
 	restart(maps = this.rig.maps): Rig {
 		const rig = new Rig({ maps });
 		rig.add(Object.fromEntries(this.services), Object.fromEntries(this.endpoints));
@@ -134,7 +134,7 @@ class World {
 		this.rig.maps.kernel.failAt(0);
 	}
 
-	/** Somebody else writes into the maps. */
+	/** Another process writes to the maps. */
 	#damage(which: number): void {
 		const maps = this.rig.maps;
 		const frontends = [...maps.frontends.entries()];

@@ -1,4 +1,4 @@
-/** Kubernetes objects as a watch delivers them, for the control loop's tests. */
+/** Kubernetes objects as a watch delivers them, for tests of the control loop. */
 export interface ServiceOptions {
 	readonly ips?: readonly string[];
 	readonly ports?: readonly (object | null)[];

@@ -6,7 +6,7 @@ import { backendName, frontendName, isValid, u32Of } from '../../agent/plan/kern
 import { service, slice } from './reconcile-objects.ts';
 import { Rig } from './reconcile-rig.ts';
 
-/** The maps as a packet sees them between two writes. */
+/** The maps as packets see them between two writes. */
 class Replay {
 	readonly #frontends = new Map<string, { table: number; tableSize: number }>();
 	readonly #backends = new Map<number, string>();
@@ -27,7 +27,7 @@ class Replay {
 		}
 	}
 
-	/** By frontend: the backends that a flow may get now; a slot that leads nowhere is `undefined`. */
+	/** Possible backends of a new flow for each frontend. A slot without a backend is `undefined`. */
 	backends(): Map<string, string> {
 		return new Map(
 			[...this.#frontends].map(([name, value]) => [name, this.#table(value.table, value.tableSize)]),

@@ -1,10 +1,10 @@
 import { type FakeLimits, type FakeServiceMaps, fakeServiceMaps } from '../../agent/bpf/fake.ts';
+import { Reconciler, type ReconcilerOptions } from '../../agent/loop/reconcile.ts';
 import { dumpKernel } from '../../agent/plan/dump.ts';
 import { readKernel } from '../../agent/plan/kernel.ts';
-import { Reconciler, type ReconcilerOptions } from '../../agent/reconcile.ts';
 import { node } from './reconcile-objects.ts';
 
-/** A clock that a test moves. */
+/** A clock that a test advances. */
 export class TestClock {
 	#now = 0;
 	#timers: { at: number; run: () => void }[] = [];
@@ -21,7 +21,7 @@ export class TestClock {
 		};
 	}
 
-	/** Lets time pass, and runs what is due in order. */
+	/** Advances the time and runs due timers in order. */
 	advance(ms: number): void {
 		const end = this.#now + ms;
 		for (;;) {
@@ -41,7 +41,7 @@ export interface LogLine {
 	readonly fields: Record<string, unknown>;
 }
 
-/** A reconciler over fake maps, with everything that it is given and does within reach. */
+/** A reconciler over fake maps, with access to its inputs and outputs. */
 export class Rig {
 	readonly maps: FakeServiceMaps;
 	readonly clock = new TestClock();
@@ -66,7 +66,7 @@ export class Rig {
 		this.sinks = this.reconciler.sinks('endpointslices');
 	}
 
-	/** Everything has been listed. */
+	/** Completes the initial lists. */
 	listed(nodeObject: object = node()): this {
 		this.sinks.node.upsert('node1', nodeObject);
 		this.sinks.services.listed();
@@ -90,7 +90,7 @@ export class Rig {
 		return dumpKernel(readKernel(this.maps), (id) => this.reconciler.serviceName(id));
 	}
 
-	/** Lines of the dump that begin with this. */
+	/** The lines of the dump that begin with `start`. */
 	lineOf(start: string): string {
 		return (
 			this.dump()

@@ -110,7 +110,14 @@ describe('Reconciler', () => {
 
 	it('clears a backend that another one put there, and grows the generation when it gives the id', () => {
 		const rig = new Rig();
-		const stray = { addr: new Uint8Array(16).fill(7), port: 9, proto: 6, flags: 1, generation: 41 };
+		const stray = {
+			addr: new Uint8Array(16).fill(7),
+			port: 9,
+			proto: 6,
+			flags: 1,
+			generation: 41,
+			serviceId: 3,
+		};
 		rig.maps.backends.update(u32Key(1), backendCodec.encode(stray));
 		rig.listed().sync();
 		const cleared = backendCodec.decode(rig.maps.backends.lookup(u32Key(1))!);
@@ -188,7 +195,9 @@ describe('Reconciler', () => {
 		for (let n = 1; n <= model.maps.kernel.journal.length; n++) {
 			const rig = web();
 			rig.maps.kernel.failAt(n);
-			expect(change(rig).reconciler.sync()).toBeUndefined();
+			expect(change(rig).reconciler.sync()).toBeDefined();
+			expect(rig.reconciler.snapshot()).toMatchObject({ failures: 0, totals: { failures: 1 } });
+			expect(rig.dump(), `write ${n}`).toBe(model.dump());
 			const next = n % 2 ? rig : change(new Rig({ maps: rig.maps }).add(WEB, WEB_SLICES)).listed();
 			expect(next.sync().dump(), `write ${n}`).toBe(model.dump());
 		}
@@ -209,9 +218,11 @@ describe('Reconciler.run()', () => {
 		rig.clock.advance(1);
 		expect(rig.reconciler.snapshot()).toMatchObject({ pendingSince: undefined, totals: { syncs: 2 } });
 		rig.clock.advance(1000);
-		rig.maps.kernel.failAt(1);
+		// every write fails, so the change is not the cause
+		rig.maps.kernel.fail(() => true);
 		rig.add({}, WEB_SLICES);
 		rig.clock.advance(0);
+		rig.maps.kernel.fail(() => false);
 		expect(rig.reconciler.snapshot()).toMatchObject({ failures: 1, pendingSince: 1005 });
 		rig.sinks.services.upsert('default/web', WEB['default/web']);
 		rig.clock.advance(99);

@@ -25,7 +25,10 @@ function frontends(one: Case): readonly Frontend[] {
 	return translate(parseService(serviceOf(one), 'ns/svc').value, [slices], here).frontends;
 }
 
-/** Where a flow may end: sockets and packets of the node and of its pods see the internal scope. */
+/**
+ * Possible destinations of a flow. Sockets and packets of the node and of its pods use the internal
+ * scope.
+ */
 function verdict(all: readonly Frontend[], { family }: Case, { from, to }: Flow): string {
 	const { ip, port } = target(to, family);
 	const claim = `${endpointText(parseIp(ip)!, port)}/tcp`;
@@ -36,7 +39,7 @@ function verdict(all: readonly Frontend[], { family }: Case, { from, to }: Flow)
 	return found.drop ? 'DROP' : 'REJECT';
 }
 
-/** As the tables have it, without the mark, which is the packets'. */
+/** The expectation of the tables without the mark, which only applies to packets. */
 function wanted({ family }: Case, { want }: Flow): string {
 	const text = want.replace(' M', '');
 	if (!text.includes(':')) return text;

@@ -20,7 +20,7 @@ interface EndpointCase {
 	readonly local?: boolean;
 }
 
-/** 10.1.2.3, 10.1.2.4 and on, as upstream's tests number them. */
+/** 10.1.2.3, 10.1.2.4 and so on, numbered like upstream's tests. */
 function endpoints(list: readonly EndpointCase[]): EndpointOptions[] {
 	const named = (names: readonly string[] = []) => names.map((name) => ({ name }));
 	return list.map(({ zones, nodes, state = 'ready', local }, i) => ({
@@ -32,14 +32,14 @@ function endpoints(list: readonly EndpointCase[]): EndpointOptions[] {
 }
 
 interface Question {
-	/** Of this node; empty: it has none. */
+	/** Zone of this node, empty if it has none. */
 	readonly zone?: string;
 	readonly spec?: object;
-	/** Whose set: pods at the ClusterIP, or who is outside at the NodePort. */
+	/** The client: a pod at the ClusterIP, or an outside client at the NodePort. */
 	readonly from?: 'pod' | 'outside';
 }
 
-/** Last bytes of the addresses that may be chosen. */
+/** Last bytes of the eligible addresses. */
 function chosen(list: readonly EndpointCase[], { zone = 'zone-a', spec = {}, from = 'pod' }: Question = {}) {
 	const ports = [{ port: 80, protocol: 'TCP', nodePort: 3001 }];
 	const { frontends } = translate(

@@ -7,10 +7,10 @@ import { page, parsePage } from '../../scripts/semantics/page.ts';
 import { resultsFrom, rows, unknownIds } from '../../scripts/semantics/rows.ts';
 import { CATALOGUE, type Section } from '../semantics/catalogue/index.ts';
 
-/** Where the catalogue was written from; not part of the repository. */
+/** The source of the catalogue, which is not part of the repository. */
 const SPECIFICATION = join(resolve(import.meta.dirname, '../..'), '../shared/spec/acceptance.md');
 
-/** Ids of the specification's text: rules are numbered anew in each section. */
+/** Ids in the text of the specification. Each section numbers its rules from 1. */
 function specified(text: string): string[] {
 	const ids = new Set<string>();
 	for (const section of text.split(/^(?=# [A-H]\. )/m).slice(1)) {

@@ -8,7 +8,7 @@ const backends = (rig: Rig) =>
 		.dump()
 		.split('\n')
 		.filter((line) => line.startsWith('backend '))
-		.map((line) => line.replace('backend ', ''));
+		.map((line) => line.split(' ')[1]);
 const ports = (...numbers: number[]) => numbers.map((port) => ({ name: `p${port}`, port, protocol: 'TCP' }));
 const LOCAL_LB = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 32001 };
 

@@ -132,9 +132,9 @@ describe('ranges of ClusterIPs', () => {
 		const rig = new Rig({ serviceCidrs: [parseCidr('192.168.0.0/16')!, ...many] }).listed().sync();
 		expect(ranges(rig)).toHaveLength(8);
 		expect(problems(rig)).toEqual([
-			'ServiceCIDR 192.168.0.0/16  holds 192.168.10.11, an address of the node: what is not given out of it is not dropped',
-			'ServiceCIDR 10.8.0.0/16  is one more than the 8 that fit: what is not given out of it is not dropped',
-			'ServiceCIDR 10.9.0.0/16  is one more than the 8 that fit: what is not given out of it is not dropped',
+			'ServiceCIDR 192.168.0.0/16  contains the node address 192.168.10.11, so packets to its unallocated addresses are not dropped. Choose a range without node addresses',
+			'ServiceCIDR 10.8.0.0/16  exceeds the limit of 8 ranges, so packets to its unallocated addresses are not dropped. Configure fewer ranges',
+			'ServiceCIDR 10.9.0.0/16  exceeds the limit of 8 ranges, so packets to its unallocated addresses are not dropped. Configure fewer ranges',
 		]);
 	});
 });
@@ -168,7 +168,7 @@ describe('addresses that no Service may take (CVE-2020-8554)', () => {
 		rig.sinks.node.upsert('node1', node(['192.168.10.11', '198.51.100.1']));
 		expect(external(rig.sync())).toEqual([]);
 		rig.sinks.node.upsert('node1', node());
-		// on a device, as keepalived puts one there
+		// an address on a device, as keepalived adds it
 		rig.reconciler.setLocalAddresses(['198.51.100.1']);
 		expect(external(rig.sync())).toEqual(['198.51.100.1:80']);
 		expect(problems(rig)).toEqual([]);

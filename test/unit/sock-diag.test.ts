@@ -5,7 +5,10 @@ const hex = (text: string) => Uint8Array.from(Buffer.from(text.replaceAll(/\s/g,
 const TCP = 6;
 const UDP = 17;
 
-/** struct inet_diag_msg of a kernel: `ss` showed 10.1.0.5:40000 -> 10.1.0.9:53, cookie 0x1122334455667788. */
+/**
+ * struct inet_diag_msg from a kernel. `ss` showed 10.1.0.5:40000 -> 10.1.0.9:53, cookie
+ * 0x1122334455667788.
+ */
 const V4 = hex(`
 	02 01 00 00
 	9c40 0035
@@ -42,6 +45,8 @@ describe('parseSocket()', () => {
 			peer: hex('00000000 00000000 0000ffff 0a010009'),
 			peerPort: 53,
 			cookie: 0x1122334455667788n,
+			connecting: false,
+			retries: 0,
 			id: V4.slice(4, 52),
 		});
 		expect(parseSocket(V6)).toMatchObject({
@@ -50,6 +55,19 @@ describe('parseSocket()', () => {
 			peerPort: 8080,
 			cookie: 1n,
 		});
+	});
+
+	it.each([
+		['data, sent again', 1, 1, { connecting: false, retries: 3 }],
+		['keepalives', 1, 2, { connecting: false, retries: 3 }],
+		['probes of a closed window', 1, 4, { connecting: false, retries: 3 }],
+		['a SYN', 2, 1, { connecting: true, retries: 3 }],
+		['no answer: nothing is under way', 1, 0, { connecting: false, retries: 0 }],
+		['no answer: the end of TIME_WAIT', 6, 3, { connecting: false, retries: 0 }],
+	])('tells how often TCP has tried, of %s', (_, state, timer, expected) => {
+		const body = Uint8Array.from(V4);
+		body.set([state, timer, 3], 1);
+		expect(parseSocket(body)).toMatchObject(expected);
 	});
 
 	it.each([

@@ -59,7 +59,7 @@ const sources = (rig: Rig) =>
 		.filter((line) => line.startsWith('source '))
 		.map((line) => line.split(' ')[1]);
 const limited = (rig: Rig) => rig.lineOf('frontend 1.2.3.4:80/tcp external').includes('ranges');
-/** The writes that matter, in order: `+10.0.0.0/8` for a range, `frontends` for those. */
+/** The relevant writes in order: `+10.0.0.0/8` for a range, `frontends` for a frontend. */
 const steps = (writes: readonly FakeWrite[]) =>
 	writes.flatMap(({ map, operation, key }) => {
 		if (map === 'frontends') return ['frontends'];
@@ -98,8 +98,8 @@ describe('loadBalancerSourceRanges', () => {
 		const rig = start(['10.0.0.0', 7]);
 		expect([limited(rig), sources(rig)]).toEqual([true, []]);
 		expect(rig.reconciler.snapshot().problems.map((p) => `${p.field} ${p.message}`)).toEqual([
-			'spec.loadBalancerSourceRanges[0] is "10.0.0.0", expected a CIDR such as 192.0.2.0/24; it allows nobody',
-			'spec.loadBalancerSourceRanges[1] is 7, expected a CIDR such as 192.0.2.0/24; it allows nobody',
+			'spec.loadBalancerSourceRanges[0] is "10.0.0.0", expected a CIDR such as 192.0.2.0/24; it allows no source',
+			'spec.loadBalancerSourceRanges[1] is 7, expected a CIDR such as 192.0.2.0/24; it allows no source',
 		]);
 	});
 

@@ -1,8 +1,8 @@
 import { text } from 'node:stream/consumers';
 import { constants, createDeflate, createInflate } from 'node:zlib';
 import { expect, test } from 'vitest';
-import { SpdySession, type SpdyStream } from '../../agent/standalone/api/http/spdy.ts';
-import { spdyDictionary } from '../../agent/standalone/api/http/spdy-dictionary.ts';
+import { SpdySession, type SpdyStream } from '../../standalone/api/http/spdy.ts';
+import { spdyDictionary } from '../../standalone/api/http/spdy-dictionary.ts';
 
 const dictionary = spdyDictionary();
 const u32 = (value: number) => {
@@ -14,7 +14,7 @@ const frame = (first: number, flags: number, payload: Buffer) =>
 	Buffer.concat([u32(first), u32(payload.length + flags * 0x1000000), payload]);
 const control = (type: number, flags: number, payload: Buffer) => frame(0x80030000 + type, flags, payload);
 
-/** A client's end: one compressed text for all its headers. */
+/** The client end, with one compression context for all its headers. */
 function client() {
 	const deflate = createDeflate({ dictionary });
 	const compress = (block: Buffer) =>

@@ -1,22 +1,23 @@
 import { describe, expect, it } from 'vitest';
-import { MAPS, sockKeyCodec } from '../../agent/abi/layout.ts';
+import { MAPS, sockFrontendCodec, sockKeyCodec } from '../../agent/abi/layout.ts';
 import { FakeHash, FakeKernel, fakeServiceMaps } from '../../agent/bpf/fake.ts';
 import type { BackendGroup, Destroyed } from '../../agent/bpf/sock-destroy.ts';
+import { type GoneBackend, StaleSockets } from '../../agent/features/stale-sockets.ts';
 import { parseIp } from '../../agent/model/ip.ts';
-import { backendName } from '../../agent/plan/kernel.ts';
-import { type GoneBackend, StaleSockets } from '../../agent/stale-sockets.ts';
+import { backendKey, backendName } from '../../agent/plan/kernel.ts';
 import { service, slice } from './reconcile-objects.ts';
 import { Rig, TestClock } from './reconcile-rig.ts';
 
 const TCP = 6;
 const UDP = 17;
-const backend = (proto: number, address: string, port = 80): GoneBackend => ({
+const backend = (proto: number, address: string, port = 80, serviceId = 1): GoneBackend => ({
 	addr: parseIp(address)!.bytes,
 	port,
 	proto,
+	serviceId,
 });
 
-function setup(answer: (group: BackendGroup) => Destroyed = () => ({ sockets: 1, more: false })) {
+function setup(answer: (group: BackendGroup) => Destroyed = () => ({ sockets: 1, more: false, left: 0 })) {
 	const clock = new TestClock();
 	const calls: string[] = [];
 	const events: string[] = [];
@@ -25,11 +26,14 @@ function setup(answer: (group: BackendGroup) => Destroyed = () => ({ sockets: 1,
 	const log = (_: object, event: string) => void events.push(event);
 	const stale = new StaleSockets({
 		destroy(group) {
-			const names = group.addresses.map((addr) => backendName({ ...group, addr }));
+			const names = group.backends.map(({ addr, serviceId }) => {
+				const name = backendName({ ...group, addr });
+				return group.proto === UDP && serviceId !== 1 ? backendKey(name, serviceId) : name;
+			});
 			calls.push(`${clock.now()} ${names.join()}`);
 			return answer(group);
 		},
-		serves: (name) => served.has(name),
+		serves: (name, serviceId) => served.has(serviceId === undefined ? name : backendKey(name, serviceId)),
 		clock,
 		log: { debug: log, info: log, warn: log, error: log },
 		counted: (proto, sockets) => {
@@ -81,7 +85,7 @@ describe('StaleSockets', () => {
 
 	it('goes on in the next tick where there was more than one call ends', () => {
 		let left = 3;
-		const { stale, clock, calls, counts } = setup(() => ({ sockets: 512, more: --left > 0 }));
+		const { stale, clock, calls, counts } = setup(() => ({ sockets: 512, more: --left > 0, left: 0 }));
 		stale.gone([backend(UDP, '10.0.0.1')]);
 		clock.advance(2000);
 		expect(calls).toHaveLength(3);
@@ -100,18 +104,47 @@ describe('StaleSockets', () => {
 	it('finds in the sockets map what an agent before it left, each backend once', () => {
 		const { stale, clock, calls, served } = setup();
 		const map = new FakeHash(new FakeKernel(), { ...MAPS.sockets, lru: true });
-		const value = new Uint8Array(map.valueSize);
-		for (const [cookie, { addr, port, proto }] of [
+		for (const [cookie, { addr, port, proto, serviceId }] of [
 			[1n, backend(TCP, '10.0.0.1')],
-			[2n, backend(TCP, '10.0.0.1')],
+			[2n, backend(TCP, '10.0.0.1', 80, 2)],
 			[3n, backend(UDP, 'fd00::1')],
 			[4n, backend(TCP, '10.0.0.2')],
-		] as const)
+			[5n, backend(UDP, '10.0.0.3', 80, 2)],
+			[6n, backend(UDP, '10.0.0.3', 80, 3)],
+			[7n, backend(UDP, '::', 0, 0)],
+		] as const) {
+			const rest = { backendId: 1, backendGeneration: 1, netnsCookie: 0n };
+			const value = sockFrontendCodec.encode({ addr, port, serviceId, ...rest });
 			map.update(sockKeyCodec.encode({ cookie, addr, port, proto }), value);
-		served.add('10.0.0.2:80/tcp');
+		}
+		served.add('10.0.0.2:80/tcp').add('10.0.0.3:80/udp of 3');
 		stale.adopt(map);
 		clock.advance(5000);
-		expect(calls).toEqual(['200 [fd00::1]:80/udp', '1000 10.0.0.1:80/tcp']);
+		expect(calls).toEqual(['200 [fd00::1]:80/udp,10.0.0.3:80/udp of 2', '1000 10.0.0.1:80/tcp']);
+	});
+
+	it('looks again at TCP whose peer may live, less and less often, until none is left or it is served', () => {
+		let left = 6;
+		const { stale, clock, calls, served } = setup(() => ({ sockets: 0, more: false, left: left-- }));
+		stale.gone([backend(TCP, '10.0.0.1')]);
+		clock.advance(60_000);
+		const times = calls.map((call) => Number(call.split(' ')[0]));
+		expect(times).toEqual([1000, 2000, 4000, 8000, 16_000, 26_000, 36_000]);
+		left = 100;
+		stale.gone([backend(TCP, '10.0.0.1')]);
+		clock.advance(3000);
+		expect(calls).toHaveLength(9);
+		served.add('10.0.0.1:80/tcp');
+		clock.advance(60_000);
+		expect(calls).toHaveLength(9);
+	});
+
+	it('moves UDP of the Service that has lost the endpoint, not TCP, while another Service has it', () => {
+		const { stale, clock, calls, served } = setup();
+		served.add('10.0.0.1:80/udp of 2').add('10.0.0.1:80/tcp');
+		stale.gone([backend(UDP, '10.0.0.1', 80, 1), backend(TCP, '10.0.0.1', 80, 1)]);
+		clock.advance(5000);
+		expect(calls).toEqual(['200 10.0.0.1:80/udp']);
 	});
 
 	it('does nothing after close()', () => {

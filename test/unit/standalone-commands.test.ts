@@ -10,14 +10,14 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type Api, createApi } from '../../agent/standalone/api/index.ts';
-import { ApiClient } from '../../agent/standalone/cluster/api-client.ts';
-import { type Applied, applyObjects } from '../../agent/standalone/cluster/apply.ts';
-import { writeKubeconfig } from '../../agent/standalone/cluster/kubeconfig.ts';
-import { readLogs } from '../../agent/standalone/cluster/logs.ts';
-import { parseManifests } from '../../agent/standalone/cluster/manifests.ts';
-import { type Paths, pathsOf } from '../../agent/standalone/cluster/paths.ts';
-import { podProblems } from '../../agent/standalone/cluster/problems.ts';
+import { type Api, createApi } from '../../standalone/api/index.ts';
+import { ApiClient } from '../../standalone/cluster/api-client.ts';
+import { type Applied, applyObjects } from '../../standalone/cluster/apply.ts';
+import { writeKubeconfig } from '../../standalone/cluster/kubeconfig.ts';
+import { readLogs } from '../../standalone/cluster/logs.ts';
+import { parseManifests } from '../../standalone/cluster/manifests.ts';
+import { type Paths, pathsOf } from '../../standalone/cluster/paths.ts';
+import { podProblems } from '../../standalone/cluster/problems.ts';
 import { credentials, ownerAccess } from './api-credentials.ts';
 
 const MANIFESTS = join(import.meta.dirname, '../manifests');

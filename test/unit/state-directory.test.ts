@@ -1,4 +1,7 @@
-/** A state directory that another user has prepared is believed by no command: it would choose what root does. */
+/**
+ * No command trusts a state directory prepared by another user, who would control root's actions
+ * through it.
+ */
 import { execFile, spawn } from 'node:child_process';
 import {
 	chmodSync,
@@ -15,7 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { openStateDirectory } from '../../agent/standalone/cluster/private-files.ts';
+import { openStateDirectory } from '../../standalone/cluster/private-files.ts';
 
 const MAIN = resolve(import.meta.dirname, '../../agent/main.ts');
 const NOBODY = 65_534;

@@ -14,7 +14,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { closeToOthers, distrusted, makeTrusted } from '../../agent/bpf/trusted.ts';
 
 const NOBODY = 65_534;
-/** To give files away takes root. */
+/** Only root can change the owner of a file. */
 const asRoot = { skip: process.getuid?.() !== 0 };
 
 describe('distrusted()', () => {

@@ -18,10 +18,10 @@ import { environment } from '../../agent/config.ts';
 const run = promisify(execFile);
 const MAIN = resolve(import.meta.dirname, '../../agent/main.ts');
 const NOBODY = 65_534;
-/** To give files away takes root. */
+/** Only root can change the owner of a file. */
 const asRoot = { skip: process.getuid?.() !== 0 };
 
-/** A user of client-go's credential plugins: the program runs as whoever reads the file. */
+/** A user with a client-go credential plugin. The plugin runs as the user who reads the file. */
 const kubeconfig = (program: string): string =>
 	JSON.stringify({
 		'current-context': 'c',
@@ -57,7 +57,7 @@ describe('the kubeconfig of the current directory', () => {
 
 	const path = (name = ''): string => join(folder, 'here', name);
 
-	/** Runs `maglane env` there. @returns what was said, and whose programs ran */
+	/** Runs `maglane env` in the directory. @returns its output, and the programs that ran */
 	async function env(more: Record<string, string> = {}): Promise<{ said: string; ran: string }> {
 		const { KUBECONFIG: _named, SUDO_UID: _sudo, ...rest } = environment();
 		const options = { cwd: path(), env: { ...rest, HOME: home, ...more } };

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import type { Driver, PrintCallback, RawArg, Signature } from './types.ts';
 
-/** What is used of ffi-napi and ref-napi; both are optional and have no types of their own. */
+/** The used parts of ffi-napi and ref-napi. Both are optional and have no types of their own. */
 interface Ffi {
 	DynamicLibrary: new (path: string) => { get(symbol: string): Buffer };
 	CIF(result: string, args: string[]): Buffer;
@@ -18,9 +18,9 @@ interface Bindings {
 const TWO_32 = 2 ** 32;
 
 /**
- * ffi-napi by its low-level ffi_call with slots that are allocated once: 1.5 us a map update, against 15-40
- * us and steady garbage by its ordinary calls. Every argument is a 64-bit slot, which is right for integers
- * and pointers only. Main thread only: ffi-napi crashes when a worker ends.
+ * ffi-napi through its low-level ffi_call with preallocated slots: 1.5 us per map update, against
+ * 15-40 us and steady garbage with its ordinary calls. Every argument is a 64-bit slot, which is
+ * correct for integers and pointers only. Main thread only: ffi-napi crashes when a worker ends.
  */
 export function ffiNapiDriver(): Driver {
 	const require = createRequire(import.meta.url);
@@ -34,7 +34,7 @@ export function ffiNapiDriver(): Driver {
 		return library;
 	};
 	const errno = errnoView(ffi, ref, bindings, open('libc.so.6').get('__errno_location'));
-	// C holds only the address of a callback; this holds the memory.
+	// C holds only the address of a callback; this set keeps its memory alive.
 	const callbacks = new Set<Buffer>();
 	return {
 		name: 'ffi-napi',
@@ -61,7 +61,7 @@ export function ffiNapiDriver(): Driver {
 	};
 }
 
-/** errno lies at a fixed address of the thread: a view on it costs no call that could change it. */
+/** errno has a fixed address per thread: a view on it needs no call that could change errno. */
 function errnoView(ffi: Ffi, ref: Ref, bindings: Bindings, location: Buffer): Buffer {
 	const pointer = Buffer.alloc(8);
 	bindings.ffi_call(ffi.CIF('uint64', []), location, pointer, Buffer.alloc(8));
@@ -71,7 +71,7 @@ function errnoView(ffi: Ffi, ref: Ref, bindings: Bindings, location: Buffer): Bu
 interface Frame {
 	readonly numbers: BigInt64Array;
 	readonly halves: Uint32Array;
-	/** Keeps what slots point to until the next call of this function. */
+	/** Keeps the memory that slots point to alive until the next call of this function. */
 	held: RawArg[];
 }
 

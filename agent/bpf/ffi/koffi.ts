@@ -12,7 +12,7 @@ const TYPES: Record<ResultClass, string> = {
 	void: 'void',
 };
 
-/** koffi: prebuilt, about 1 us a map update, usable in worker threads. */
+/** koffi: prebuilt, about 1 us per map update, usable in worker threads. */
 export function koffiDriver(): Driver {
 	const libraries = new Map<string, ReturnType<typeof koffi.load>>();
 	const open = (soname: string) => {
@@ -25,7 +25,7 @@ export function koffiDriver(): Driver {
 		name: 'koffi',
 		symbol(soname: string, name: string, signature: Signature) {
 			const library = open(soname);
-			// A separate look-up, so that only a missing symbol counts as missing.
+			// A separate lookup, so that only a missing symbol counts as missing.
 			try {
 				library.symbol(name);
 			} catch {

@@ -1,36 +1,16 @@
-import type { Native } from './native.ts';
+import type { Log } from '../../base/log.ts';
+import type { LibbpfLog, Native } from './library.ts';
 
-/** Where libbpf's messages go; pino's logger is one. */
-export interface LogSink {
-	warn(fields: object, event: string): void;
-	debug(fields: object, event: string): void;
-}
-
-/** Longest message that is formatted: a verifier log may be 16 MiB. */
+/** Longest message that is formatted: a verifier log may have 16 MiB. */
 const LONGEST = 1 << 24;
-/** va_list is 24 bytes on x86-64 and 32 on arm64, plain data in both. */
+/** va_list has 24 bytes on x86-64 and 32 on arm64, plain data on both. */
 const VA_LIST = 32;
 
-/** The result of a call, and what libbpf said during it. */
-export interface Captured<T> {
-	readonly result: T;
-	/** Warnings, among them verifier logs; without the prefix `libbpf: `. */
-	readonly warnings: string;
-}
-
-/** libbpf's messages: to the log, and to whoever captures those of one call. */
-export interface LibbpfLog {
-	/** Runs `action`; what libbpf says meanwhile is returned, and reaches the log at debug only. */
-	capture<T>(action: () => T): Captured<T>;
-	/** Stops listening; libbpf says nothing from then on, unless another instance listens. */
-	close(): void;
-}
-
 /**
- * Takes libbpf's messages over: warnings go to `sink.warn`, all else to `sink.debug`, as event `libbpf`.
- * Without a sink they are only captured.
+ * Replaces libbpf's printer: warnings go to `sink.warn`, all else to `sink.debug`, as event
+ * `libbpf`. Without a sink, warnings are only captured.
  */
-export function routeLog(native: Omit<Native, 'log'>, sink?: LogSink): LibbpfLog {
+export function routeLog(native: Omit<Native, 'log'>, sink?: Log): LibbpfLog {
 	let captured: string[] | undefined;
 	const callback = native.callback((level, format, args) => {
 		try {
@@ -41,7 +21,7 @@ export function routeLog(native: Omit<Native, 'log'>, sink?: LogSink): LibbpfLog
 			if (level === 0 && !captured) sink?.warn(fields, 'libbpf');
 			else sink?.debug(fields, 'libbpf');
 		} catch {
-			// Nothing may be thrown through C.
+			// An exception must not cross C frames.
 		}
 		return 0;
 	});
@@ -51,7 +31,7 @@ export function routeLog(native: Omit<Native, 'log'>, sink?: LogSink): LibbpfLog
 			const outer = captured;
 			const mine: string[] = [];
 			captured = mine;
-			// Another instance in this process may have taken the printer.
+			// Another instance in this process may have replaced the printer.
 			const other = native.call.libbpf_set_print(callback.pointer);
 			try {
 				return { result: action(), warnings: mine.join('') };
@@ -69,7 +49,8 @@ export function routeLog(native: Omit<Native, 'log'>, sink?: LogSink): LibbpfLog
 }
 
 /**
- * vsnprintf() uses a va_list up: each call gets a copy, the second with the room that the first asked for.
+ * vsnprintf() consumes a va_list. Each call gets a copy, the second with the buffer size that the
+ * first requested.
  */
 function formatted(native: Omit<Native, 'log'>, format: bigint, args: bigint): string {
 	const list = native.read(args, VA_LIST);

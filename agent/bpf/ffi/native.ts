@@ -1,44 +1,16 @@
+import type { Log } from '../../base/log.ts';
 import { ffiNapiDriver } from './ffi-napi.ts';
 import { koffiDriver } from './koffi.ts';
-import { type LibbpfLog, type LogSink, routeLog } from './log.ts';
+import type { Calls, FfiName, Native } from './library.ts';
+import { routeLog } from './log.ts';
 import { SIGNATURES, SONAMES } from './signatures.ts';
-import type { ArgClass, CallsOf, Driver, Pointer, PrintCallback, RawArg, Signature } from './types.ts';
-
-/** Every function of the table. */
-export type Calls = CallsOf<typeof SIGNATURES>;
-
-export type FfiName = Driver['name'];
+import type { ArgClass, Driver, Pointer, PrintCallback, RawArg, Signature } from './types.ts';
 
 /**
- * C functions and memory, by one of the FFIs. Make one per process: libbpf has one printer, and koffi runs C
- * on a stack of its own, where a callback of ffi-napi crashes.
+ * Loads libbpf and libc through the named FFI. libbpf's messages go to `sink`.
+ * @throws Error with the missing library or functions and the remedy.
  */
-export interface Native {
-	readonly ffi: FfiName;
-	/** As libbpf says: v1.1. */
-	readonly libbpfVersion: string;
-	/** The functions. Arguments are checked; int results that failed are -errno. */
-	readonly call: Calls;
-	/** errno of the last call that returned NULL. */
-	errno(): number;
-	/** Address of memory for a struct that holds pointers: use inside hold(). */
-	address(memory: Uint8Array): bigint;
-	/** Keeps memory alive while `action` runs: C may hold addresses that the garbage collector does not see. */
-	hold<T>(memory: readonly (Uint8Array | undefined)[], action: () => T): T;
-	/** A copy of C memory. */
-	read(pointer: bigint, length: number): Uint8Array;
-	/** A copy of a C string. */
-	readString(pointer: bigint): string;
-	/** A C function pointer for libbpf_set_print, valid until released. */
-	callback(callback: PrintCallback): { readonly pointer: bigint; release(): void };
-	readonly log: LibbpfLog;
-}
-
-/**
- * Loads libbpf and libc by the named FFI; libbpf's messages go to `sink`. @throws Error that names the
- * library or the functions that are missing, and the remedy.
- */
-export function openNative(name: FfiName, sink?: LogSink): Native {
+export function openNative(name: FfiName, sink?: Log): Native {
 	const driver = openDriver(name);
 	const failed = { errno: 0 };
 	const call = bindAll(driver, failed);
@@ -120,7 +92,7 @@ function load(driver: Driver, name: string, signature: Signature) {
 	}
 }
 
-/** Checks arguments, calls, and gives the result its type in TypeScript. */
+/** Checks the arguments, calls the function and converts the result to its TypeScript type. */
 function bind(
 	driver: Driver,
 	failed: { errno: number },
@@ -165,7 +137,10 @@ const RANGES = {
 	u64: [0, Number.MAX_SAFE_INTEGER],
 } as const;
 
-/** FFIs take a stray number for an address and cut numbers that are too large; this does not. */
+/**
+ * Rejects stray numbers, which FFIs use as addresses, and numbers out of range, which FFIs
+ * truncate.
+ */
 function convert(name: string, i: number, type: ArgClass, value: unknown): RawArg {
 	switch (type) {
 		case 'ptr':

@@ -1,11 +1,11 @@
 import type { ArgClass, Failure, ResultClass, Signature } from './types.ts';
 
-/** libbpf's functions that return -errno. */
+/** libbpf functions that return -errno. */
 function bpf<const A extends readonly ArgClass[]>(...args: A) {
 	return { library: 'libbpf', result: 'i32', args, failure: 'negative' } as const satisfies Signature;
 }
 
-/** libbpf's functions that return data, or a pointer with errno set when it is NULL. */
+/** libbpf functions that return data, or a pointer and set errno when it is NULL. */
 function get<const R extends ResultClass, const A extends readonly ArgClass[]>(result: R, ...args: A) {
 	return {
 		library: 'libbpf',
@@ -24,9 +24,9 @@ function optional<const S extends Signature>(signature: S) {
 }
 
 /**
- * Every C function that is called, as <bpf/bpf.h>, <bpf/libbpf.h>, <bpf/btf.h> of libbpf 1.x and libc declare
- * them. A wrong entry corrupts memory in silence: test/bpf/binding-signatures.test.ts compares all with the
- * headers.
+ * Every called C function, as declared by <bpf/bpf.h>, <bpf/libbpf.h>, <bpf/btf.h> of libbpf 1.x
+ * and by libc. A wrong entry corrupts memory silently: test/bpf/binding-signatures.test.ts compares
+ * all entries with the headers.
  */
 export const SIGNATURES = {
 	libbpf_version_string: get('str'),
@@ -60,6 +60,7 @@ export const SIGNATURES = {
 	bpf_program__fd: get('i32', 'ptr'),
 	bpf_program__set_autoload: bpf('ptr', 'bool'),
 	bpf_program__autoload: get('bool', 'ptr'),
+	bpf_program__set_flags: bpf('ptr', 'u32'),
 	bpf_program__insn_cnt: get('u64', 'ptr'),
 
 	bpf_map_create: bpf('i32', 'str', 'u32', 'u32', 'u32', 'ptr'),
@@ -108,11 +109,12 @@ export const SIGNATURES = {
 	recv: libc('i64', 'i32', 'ptr', 'u64', 'i32'),
 	recvfrom: libc('i64', 'i32', 'ptr', 'u64', 'i32', 'ptr', 'ptr'),
 	recvmsg: libc('i64', 'i32', 'ptr', 'i32'),
+	setrlimit: libc('i32', 'i32', 'ptr'),
 	setns: libc('i32', 'i32', 'i32'),
 	unshare: libc('i32', 'i32'),
 	mount: libc('i32', 'str', 'str', 'str', 'u64', 'ptr'),
 	umount2: libc('i32', 'str', 'i32'),
-	/** syscall(2) with all six arguments; those that a call does not take are 0. */
+	/** syscall(2) with all six arguments. Unused ones are 0. */
 	syscall: libc('i64', 'i64', 'u64', 'u64', 'u64', 'u64', 'u64', 'u64'),
 } as const satisfies Record<string, Signature>;
 

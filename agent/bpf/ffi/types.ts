@@ -1,11 +1,11 @@
 /**
- * What a C function takes and gives, as far as the calling convention cares: only integers and pointers,
- * which both FFIs pass in integer registers.
+ * Argument and result classes of a C function for the calling convention: only integers and
+ * pointers, which both FFIs pass in integer registers.
  */
 export type ArgClass = 'i32' | 'u32' | 'u64' | 'i64' | 'bool' | 'ptr' | 'str';
 export type ResultClass = ArgClass | 'void';
 
-/** An address, or memory whose address is meant. null is NULL. */
+/** An address, or memory whose address is passed. null is NULL. */
 export type Pointer = Uint8Array | bigint | null;
 
 interface ArgTypes {
@@ -15,7 +15,7 @@ interface ArgTypes {
 	i64: number | bigint;
 	bool: boolean;
 	ptr: Pointer;
-	/** Given to C as UTF-8 with a NUL behind it. */
+	/** Passed to C as NUL-terminated UTF-8. */
 	str: string | null;
 }
 
@@ -33,9 +33,10 @@ interface ResultTypes {
 }
 
 /**
- * How failure is told. `negative`: the result is -errno (libbpf 1.x). `errno`: the result is -1 (or NULL) and
- * errno is set (libc, and libbpf where it gives pointers); the binding turns -1 into -errno, so that callers
- * see one way only. `never`: the result is plain data.
+ * How a function reports failure. `negative`: the result is -errno (libbpf 1.x). `errno`: the
+ * result is -1 (or NULL) and errno is set (libc, and libbpf functions that return pointers). The
+ * binding turns -1 into -errno, so that callers handle one convention. `never`: the result is plain
+ * data.
  */
 export type Failure = 'negative' | 'errno' | 'never';
 
@@ -44,7 +45,7 @@ export interface Signature {
 	readonly result: ResultClass;
 	readonly args: readonly ArgClass[];
 	readonly failure: Failure;
-	/** Missing in some libbpf 1.x: then the call is undefined, and its user has another way. */
+	/** Missing in some libbpf 1.x. Then the call is undefined, and the caller needs a fallback. */
 	readonly optional?: true;
 }
 
@@ -56,14 +57,15 @@ export type CallsOf<T extends Record<string, Signature>> = {
 	readonly [K in keyof T]: T[K] extends { optional: true } ? CallOf<T[K]> | undefined : CallOf<T[K]>;
 };
 
-/** An argument as a driver takes it: everything is a number, an address, or memory. */
+/** An argument in the form that a driver takes: a number, an address, or memory. */
 export type RawArg = number | bigint | Uint8Array | null;
 
-/** What an FFI library must do. */
+/** Interface that each FFI library implements. */
 export interface Driver {
 	readonly name: 'koffi' | 'ffi-napi';
 	/**
-	 * The function, or undefined when the library lacks it. @throws Error when the library cannot be loaded.
+	 * @returns the function, or undefined when the library lacks it.
+	 * @throws Error when the library cannot be loaded.
 	 */
 	symbol(
 		soname: string,
@@ -72,10 +74,11 @@ export interface Driver {
 	): ((args: RawArg[]) => number | bigint) | undefined;
 	/** Address of the first byte. The memory does not move; the caller must keep it alive. */
 	address(memory: Uint8Array): bigint;
-	/** errno as the last call left it. */
+	/** errno after the last call. */
 	errno(): number;
 	/**
-	 * A C function `int (*)(int, void *, void *)` that runs `callback`. `release` makes its pointer invalid.
+	 * Makes a C function `int (*)(int, void *, void *)` that runs `callback`. `release` invalidates
+	 * its pointer.
 	 */
 	callback(callback: PrintCallback): { readonly pointer: bigint; release(): void };
 }

@@ -1,17 +1,17 @@
-/** Builds the clients in other languages, once: later calls find them in .cache/clients. */
+/** Builds the clients in other languages once. Later calls find them in .cache/clients. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-/** A build that hangs, for example without a network, ends after this time. */
+/** Time limit for a build that hangs, for example without a network. */
 const LIMIT_MS = 240_000;
 const here = resolve(import.meta.dirname, '..');
 const cache = resolve(here, '../../.cache/clients');
 const requirements = join(here, 'python/requirements.txt');
 const goSources = join(here, 'go');
 
-/** @returns why a build does not work on this machine, if so. */
+/** @returns the reason why a build fails on this machine, undefined if it works */
 export function reasonAgainst(build: () => unknown): string | undefined {
 	try {
 		build();
@@ -21,7 +21,11 @@ export function reasonAgainst(build: () => unknown): string | undefined {
 	}
 }
 
-/** A Python with the pinned client. @returns the program. @throws Error that says what this machine lacks. */
+/**
+ * Installs the pinned Python client.
+ * @returns the program
+ * @throws Error that names the missing dependency of this machine
+ */
 export function buildPython(): string {
 	const directory = built('python', [requirements], (target) => {
 		run('python3', ['-m', 'venv', target]);
@@ -31,15 +35,18 @@ export function buildPython(): string {
 	return join(directory, 'bin/python');
 }
 
-/** @returns the program made of test/clients/go. @throws Error that says what this machine lacks. */
+/**
+ * @returns the program built from test/clients/go
+ * @throws Error that names the missing dependency of this machine
+ */
 export function buildGo(): string {
 	const files = ['go.mod', 'go.sum', 'main.go'].map((name) => join(goSources, name));
 	return built('go', files, (target) => run('go', ['build', '-o', target, '.'], goSources));
 }
 
 /**
- * Calls build unless an earlier call has, for the same inputs. What fails leaves nothing that looks built.
- * @returns where the result is.
+ * Calls build unless the cache has a result for the same inputs. A failed build leaves no result.
+ * @returns the path of the result
  */
 function built(name: string, inputs: readonly string[], build: (target: string) => void): string {
 	const hash = createHash('sha256');
@@ -53,7 +60,7 @@ function built(name: string, inputs: readonly string[], build: (target: string) 
 		build(target);
 		renameSync(target, result);
 	} catch (error) {
-		// another run may have been faster
+		// another run may have finished the same build first
 		if (!existsSync(result)) throw error;
 	} finally {
 		rmSync(target, { recursive: true, force: true });

@@ -14,7 +14,7 @@ import { vi } from 'vitest';
 import { type Client, type KindFacts, NAMESPACE as namespace } from './facts.ts';
 
 const WATCH_MS = 20_000;
-/** Of a pod's files below the root of its file system. */
+/** Path of the account files below the root of a pod's file system. */
 const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 interface Calls<T> {
@@ -61,7 +61,7 @@ function services(api: CoreV1Api, name: string): Calls<V1Service> {
 	};
 }
 
-/** The status of the answer to a call. */
+/** The status of a call. */
 async function codeOf(answer: Promise<unknown>): Promise<number> {
 	try {
 		await answer;
@@ -72,7 +72,7 @@ async function codeOf(answer: Promise<unknown>): Promise<number> {
 	}
 }
 
-/** @returns the first event behind a resource version. */
+/** @returns the first event after a resource version */
 async function firstEvent(config: KubeConfig, path: string, resourceVersion: string): Promise<string> {
 	const { promise, resolve, reject } = Promise.withResolvers<string>();
 	const timer = setTimeout(() => resolve('nothing'), WATCH_MS);

@@ -1,13 +1,15 @@
-/** What each client reports of a cluster. Programs in other languages print the same as JSON. */
+/**
+ * Facts that each client reports about a cluster. Programs in other languages print them as JSON.
+ */
 export interface KindFacts {
 	/** The object's value after its creation. */
 	readonly created: string;
-	/** The type and the name of the first event after a list. */
+	/** The type and name of the first event after a list. */
 	readonly watched: string;
-	/** Whether a list has the object. */
+	/** Whether a list contains the object. */
 	readonly listed: boolean;
 	readonly updated: string;
-	/** Status of an update by an object that was read before another update. */
+	/** Status of an update from an object that was read before another update. */
 	readonly conflict: number;
 	readonly patched: string;
 	/** Status of a read after the deletion. */
@@ -21,7 +23,7 @@ export interface Facts {
 	readonly Service: KindFacts;
 }
 
-/** Status of each request that a service account sends which is bound to the ClusterRole view. */
+/** Statuses of the requests of a service account that is bound to the ClusterRole view. */
 export interface Rights {
 	readonly listPods: number;
 	readonly createPod: number;
@@ -30,7 +32,7 @@ export interface Rights {
 
 /** One way to use a cluster. */
 export interface Client {
-	/** @param name of the objects that the client creates, and deletes again */
+	/** @param name of the objects that the client creates and deletes */
 	facts(kubeconfig: string, name: string): Promise<Facts>;
 	/** @param account directory with the files of a service account, as a pod has them */
 	rights?(account: string, environment: Record<string, string>): Promise<Rights>;

@@ -61,13 +61,13 @@ async function json(run: Run, args: readonly string[], input?: object): Promise<
 	return JSON.parse(out);
 }
 
-/** The status that kubectl's message names; 200 without a message. */
+/** The status for the reason in kubectl's error message, 200 on success. */
 function codeOf({ code, err }: Ended): number {
 	const reason = /^Error from server \((\w+)\)/m.exec(err)?.[1] ?? err;
 	return code === 0 ? 200 : (({ Conflict: 409, NotFound: 404 } as Record<string, number>)[reason] ?? 0);
 }
 
-/** Starts a watch, then makes what it shall see. @returns its event for the name. */
+/** Starts a watch, then calls `make`. @returns the event of the watch for the name */
 async function seen(kubeconfig: string, resource: string, name: string, make: () => Promise<void>) {
 	const columns = 'custom-columns=:type,:object.metadata.name';
 	const select = ['--watch', '--output-watch-events', '--field-selector', `metadata.name=${name}`];

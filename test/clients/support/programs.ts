@@ -1,4 +1,4 @@
-/** Clients that are programs of their own: they print facts and rights as JSON. */
+/** Clients that run as separate programs and print facts and rights as JSON. */
 import { execFile } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -9,7 +9,7 @@ const execute = promisify(execFile);
 const script = join(resolve(import.meta.dirname, '..'), 'python/client.py');
 const LIMIT_MS = 90_000;
 
-/** @param command gives the program and its first arguments; it may build it first. */
+/** @param command returns the program and its first arguments, after building it if necessary */
 function program(command: () => readonly string[]): Client {
 	const ask = async (args: readonly string[], environment: Record<string, string> = {}) => {
 		const [file, ...first] = command();

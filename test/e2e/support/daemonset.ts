@@ -9,10 +9,10 @@ import { run } from './process.ts';
 const ROOT = resolve(import.meta.dirname, '../../..');
 const which = (tool: string) => execFileSync('which', [tool], { encoding: 'utf8' }).trim();
 
-/** What the image's launcher needs of its base. */
+/** Programs of the base image that the launcher needs. */
 const TOOLS = ['sh', 'dirname', 'readlink'];
 
-/** The image's /opt/maglane, and a PATH without clang, made as deploy/Dockerfile makes them. */
+/** The image's /opt/maglane and a PATH without clang, built as deploy/Dockerfile builds them. */
 export class ImageRoot implements AsyncDisposable {
 	readonly directory: string;
 
@@ -47,8 +47,8 @@ export interface NodePlace {
 }
 
 /**
- * Runs the container of deploy/base's DaemonSet as a node would: its arguments, its configuration (with the node's
- * paths in it), its environment and its capabilities, nothing more.
+ * Runs the container of the DaemonSet in deploy/base as a node would. It has only the arguments,
+ * environment, capabilities and configuration of the DaemonSet, with the paths of the node.
  */
 export async function startContainer(image: ImageRoot, place: NodePlace): Promise<ChildProcess> {
 	const objects = parseAllDocuments(await run('kubectl', ['kustomize', join(ROOT, 'deploy/base')])).map(

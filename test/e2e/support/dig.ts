@@ -1,12 +1,12 @@
-/** Asks names from inside a pod, with dig. */
+/** Looks up names with dig inside a pod. */
 import type { Environment } from './environment.ts';
 
 export interface DigAnswer {
 	/** NOERROR, NXDOMAIN, ... */
 	status: string;
-	/** Whether the answer was cut. */
+	/** Whether the answer was truncated. */
 	cut: boolean;
-	/** Data of the answer section: `10.96.0.1`, `0 100 80 web.default.svc.cluster.local.`; sorted. */
+	/** Sorted data of the answer section: `10.96.0.1`, `0 100 80 web.default.svc.cluster.local.`. */
 	data: string[];
 	/** Types of the records, by section. */
 	types: Record<'answer' | 'authority' | 'additional', string[]>;

@@ -12,10 +12,10 @@ import { eventually } from './wait.ts';
 // biome-ignore lint/suspicious/noExplicitAny: objects as the API gives them
 export type Json = any;
 
-/** Of the tests' namespace where it is not said. */
+/** A place. A pod without a namespace is in the tests' namespace. */
 export type From = Place | { pod: string };
 
-/** A namespace of a cluster for one file of scenarios. */
+/** One file of scenarios with its own namespace in a cluster. */
 export class Environment implements AsyncDisposable {
 	readonly driver: Driver;
 	readonly namespace: string;
@@ -29,8 +29,8 @@ export class Environment implements AsyncDisposable {
 	}
 
 	/**
-	 * @param name of the file: in the names of the namespace and of a cluster that is started.
-	 * @param given a cluster instead, which is closed with the environment.
+	 * @param name of the file, used in the names of the namespace and of a started cluster
+	 * @param given a cluster to use instead, which is closed with the environment
 	 */
 	static async open(name: string, given?: Driver): Promise<Environment> {
 		const driver = given ?? (await openDriver(`e2e${name.replaceAll('-', '').slice(0, 10)}`));
@@ -49,12 +49,15 @@ export class Environment implements AsyncDisposable {
 		}
 	}
 
-	/** In the cluster of three nodes and two zones that files share. */
+	/** Opens an environment in the shared cluster of three nodes and two zones. */
 	static async shared(name: string): Promise<Environment> {
 		return Environment.open(name, await openShared());
 	}
 
-	/** A pod that only asks on every node. @returns them in the order of the nodes. */
+	/**
+	 * Starts a client pod without a server on every node.
+	 * @returns the pods in the order of the nodes
+	 */
 	async clients(): Promise<{ pod: string }[]> {
 		const names = this.nodes.map(({ name }) => `client-${name}`);
 		await this.apply(...this.nodes.map(({ name }) => client(`client-${name}`, name)));
@@ -62,7 +65,7 @@ export class Environment implements AsyncDisposable {
 		return names.map((pod) => ({ pod }));
 	}
 
-	/** Processes of every node. */
+	/** The host network of every node, as places. */
 	hosts(): { node: string }[] {
 		return this.nodes.map(({ name }) => ({ node: name }));
 	}
@@ -71,43 +74,53 @@ export class Environment implements AsyncDisposable {
 		return viewOf((await this.get('service', name)).spec);
 	}
 
-	/** Strategic merge patch. */
+	/** Applies a strategic merge patch. */
 	async patch(resource: string, name: string, change: object): Promise<void> {
 		await this.kubectl('patch', resource, name, '-p', JSON.stringify(change));
 	}
 
-	/** Gives a Service of type LoadBalancer its addresses. */
+	/** Assigns addresses to a Service of type LoadBalancer. */
 	async ingress(name: string, addresses: readonly string[]): Promise<void> {
 		const status = { loadBalancer: { ingress: addresses.map((ip) => ({ ip })) } };
 		const patch = ['--subresource=status', '--type=merge', '-p', JSON.stringify({ status })];
 		await this.kubectl('patch', 'service', name, ...patch);
 	}
 
-	/** The addresses that its pod has, the first family first. */
+	/** The addresses of the pod, primary family first. */
 	async addressesOf(pod: string): Promise<string[]> {
 		return (await this.get('pod', pod)).status.podIPs.map(({ ip }: Json) => ip);
 	}
 
-	/** The addresses from which backends see the place's requests. */
+	/**
+	 * The source addresses that backends see for requests from the place. A request that times out,
+	 * as on a busy machine, shows no address: all are sent again.
+	 */
 	async sources(from: From, target: Target): Promise<string[]> {
 		const prober = await this.prober(from);
 		const { host, port, udp } = target;
 		const options = { count: 16 };
-		const answers = udp
-			? await prober.udp(host, port, 'clientip', options)
-			: await prober.http(host, port, '/clientip', options);
-		const addresses = answers.map(({ body, error }) => body?.replace(/^\[?([^\]]*)\]?:\d+$/, '$1') ?? error!);
-		return [...new Set(addresses)];
+		const { value } = await eventually(
+			`${prober.where} gets 16 answers from ${describe(target)}`,
+			async () => {
+				const answers = udp
+					? await prober.udp(host, port, 'clientip', options)
+					: await prober.http(host, port, '/clientip', options);
+				const shown = answers.map(({ body, error }) => body?.replace(/^\[?([^\]]*)\]?:\d+$/, '$1') ?? error!);
+				if (shown.includes('timeout')) throw new Error(`It got ${shown}`);
+				return [...new Set(shown)];
+			},
+		);
+		return value;
 	}
 
-	/** A condition that the pod has as a readiness gate. */
+	/** Sets the condition of the pod's readiness gate. */
 	async gate(pod: string, open: boolean): Promise<void> {
 		const status = { conditions: [{ type: GATE, status: open ? 'True' : 'False' }] };
 		const patch = ['--subresource=status', '--type=strategic', '-p', JSON.stringify({ status })];
 		await this.kubectl('patch', 'pod', pod, ...patch);
 	}
 
-	/** Told to end, and not waited for. */
+	/** Deletes the pod without waiting for its end. */
 	async terminate(pod: string): Promise<void> {
 		await this.kubectl('delete', 'pod', pod, '--wait=false');
 	}
@@ -116,7 +129,7 @@ export class Environment implements AsyncDisposable {
 		return kubectl(this.driver, ['--namespace', this.namespace, ...args]);
 	}
 
-	/** With something on stdin. */
+	/** Runs kubectl with an input. */
 	kubectlInput(input: string, ...args: string[]): Promise<string> {
 		return kubectl(this.driver, ['--namespace', this.namespace, ...args], input);
 	}
@@ -130,19 +143,19 @@ export class Environment implements AsyncDisposable {
 		await this.kubectlInput(documents, 'apply', '-f', '-');
 	}
 
-	/** An unmodified manifest file. */
+	/** Applies an unmodified manifest file. */
 	async applyFile(file: string): Promise<void> {
 		await this.kubectlInput(await readFile(file, 'utf8'), 'apply', '-f', '-');
 	}
 
-	/** Pods of the label that are not about to end. */
+	/** Names of the pods with the label that are not terminating. */
 	async podNames(app: string): Promise<string[]> {
 		const { items } = JSON.parse(await this.kubectl('get', 'pods', '-l', `app=${app}`, '-o', 'json'));
 		const live = (items as Json[]).filter(({ metadata }) => !metadata.deletionTimestamp);
 		return live.map(({ metadata }) => metadata.name);
 	}
 
-	/** All pods of the label, ready. */
+	/** Waits until exactly `count` pods have the label and are ready. */
 	async podsReady(app: string, count: number): Promise<void> {
 		await eventually(
 			`${count} pods of ${app} are ready`,
@@ -156,7 +169,7 @@ export class Environment implements AsyncDisposable {
 		);
 	}
 
-	/** The probe of a place; one process for the whole file. */
+	/** The probe process of a place, one for the whole file. */
 	prober(place: From): Promise<Prober> {
 		const full: Place =
 			place !== 'outside' && 'pod' in place && !('namespace' in place)
@@ -168,7 +181,7 @@ export class Environment implements AsyncDisposable {
 		return known;
 	}
 
-	/** Waits until `count` requests in a row were all answered, by exactly these hostnames. */
+	/** Waits until `count` consecutive requests succeed and exactly these hostnames answer them. */
 	async reaches(from: From, target: Target, hostnames: readonly string[]): Promise<number> {
 		const prober = await this.prober(from);
 		const wanted = hostnames.toSorted().join();
@@ -186,7 +199,7 @@ export class Environment implements AsyncDisposable {
 		return ms;
 	}
 
-	/** Waits until every request fails in one of the ways. */
+	/** Waits until every request fails with one of the errors. */
 	async fails(from: From, target: Target, ...errors: string[]): Promise<number> {
 		const prober = await this.prober(from);
 		const { ms } = await eventually(`${prober.where} gets ${errors} from ${describe(target)}`, async () => {
@@ -197,7 +210,7 @@ export class Environment implements AsyncDisposable {
 		return ms;
 	}
 
-	/** `reaches` for each place, at the same time, and each target. */
+	/** Calls `reaches` for each place concurrently, and for each target. */
 	async allReach(
 		places: readonly From[],
 		targets: readonly Target[],
@@ -210,7 +223,7 @@ export class Environment implements AsyncDisposable {
 		);
 	}
 
-	/** `fails` for each place and each target. */
+	/** Calls `fails` for each place and each target. */
 	async allFail(
 		places: readonly From[],
 		targets: readonly Target[],

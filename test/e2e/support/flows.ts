@@ -3,7 +3,7 @@ import type { FlowReport, FlowRequest } from './probe-messages.ts';
 import { eventually } from './wait.ts';
 
 const KINDS = ['one', 'connected', 'fresh'] as const;
-/** Source ports below all that kernels, node ports and SNAT take. */
+/** First source port, below the ranges of the kernel, of NodePorts and of SNAT. */
 const FIRST_PORT = 9000;
 
 interface Flow extends Omit<FlowRequest, 'op' | 'name' | 'everyMs'> {
@@ -11,7 +11,7 @@ interface Flow extends Omit<FlowRequest, 'op' | 'name' | 'everyMs'> {
 	from: From;
 }
 
-/** UDP clients that keep their source ports, a flow for each target and kind of socket. */
+/** UDP clients with fixed source ports, a flow for each target and kind of socket. */
 export class Flows {
 	readonly #env: Environment;
 	readonly #flows: readonly Flow[];
@@ -21,7 +21,7 @@ export class Flows {
 		this.#flows = flows;
 	}
 
-	/** Starts them; they go on for as long as the probes of the environment do. */
+	/** Starts the flows. They run until the probes of the environment end. */
 	static async start(
 		env: Environment,
 		from: readonly (readonly [From, readonly Target[]])[],
@@ -41,7 +41,9 @@ export class Flows {
 		return new Flows(env, flows);
 	}
 
-	/** Waits until the last answer of every flow is of this backend, and younger than this call. */
+	/**
+	 * Waits until every flow has received an answer from this backend, and no other, since the call.
+	 */
 	async answeredBy(hostname: string): Promise<void> {
 		const before = new Map(
 			(await this.#reports()).map(([name, { spans }]) => [name, spans.at(-1)?.last ?? 0]),
@@ -56,7 +58,7 @@ export class Flows {
 		});
 	}
 
-	/** Of each flow: how long it had no answer between the last one of `old` and the first of `next`, ms. */
+	/** For each flow, the time in ms between the last answer of `old` and the first one of `next`. */
 	async gaps(old: string, next: string): Promise<Map<string, number>> {
 		const reports = await this.#reports();
 		return new Map(

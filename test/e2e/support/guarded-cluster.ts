@@ -1,12 +1,12 @@
-/** A cluster of its own for a file that tries what must be refused. */
+/** A dedicated cluster for tests of requests that it must refuse. */
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingHttpHeaders } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import type { KeyPair } from '../../../agent/standalone/auth/certificates.ts';
-import { type Access, readKubeconfig } from '../../../agent/standalone/cluster/kubeconfig.ts';
+import type { KeyPair } from '../../../standalone/auth/certificates.ts';
+import { type Access, readKubeconfig } from '../../../standalone/cluster/kubeconfig.ts';
 import { Environment } from './environment.ts';
 import { type StandaloneDriver, startStandalone } from './standalone-cluster.ts';
 import {
@@ -34,7 +34,7 @@ export class GuardedCluster implements AsyncDisposable {
 	readonly reviews: readonly Resource[];
 	/** Files of the test that pods and other users may read. */
 	readonly folder: string;
-	/** A program makes it that was started through the API by those who may not. */
+	/** A program creates this file if it was started through the API without permission. */
 	readonly touched: string;
 
 	private constructor(env: Environment, state: string, owner: Access, resources: readonly Resource[]) {
@@ -48,7 +48,9 @@ export class GuardedCluster implements AsyncDisposable {
 		this.touched = join(this.folder, 'touched');
 	}
 
-	/** @param accounts of which each has a pod of its name; `attacker` and `victim` use the default account. */
+	/**
+	 * @param accounts each get a pod of their name. `attacker` and `victim` use the default account
+	 */
 	static async start(name: string, ...accounts: string[]): Promise<GuardedCluster> {
 		const driver = await startStandalone(`e2e${name.slice(0, 6)}`, '--families', 'v4,v6');
 		const env = await Environment.open(name, driver);
@@ -81,17 +83,17 @@ export class GuardedCluster implements AsyncDisposable {
 		rmSync(this.folder, { recursive: true, force: true });
 	}
 
-	/** Another user of the machine. */
+	/** Another user of this machine. */
 	stranger(): Place {
 		return { run: asStranger, urls: [this.owner.server] };
 	}
 
-	/** A pod that uses the Service. */
+	/** A pod that connects through the Service. */
 	byService(): Place {
 		return { run: this.#inPod('attacker'), urls: ['https://kubernetes.default.svc'] };
 	}
 
-	/** A pod that uses the nodes' addresses of both families. */
+	/** A pod that connects to the node addresses of both families. */
 	byNodes(): Place {
 		const urls = this.env.nodes.flatMap(({ v4, v6 }) => [`https://${v4}:6443`, `https://[${v6}]:6443`]);
 		return { run: this.#inPod('attacker'), urls };
@@ -100,7 +102,7 @@ export class GuardedCluster implements AsyncDisposable {
 	#inPod = (pod: string) => (args: readonly string[], input: string) =>
 		this.env.kubectlInput(input, 'exec', '-i', pod, '--', 'sh', ...args);
 
-	/** The token that a pod finds. */
+	/** The token in the file system of a pod. */
 	tokenOf(pod: string): Promise<string> {
 		return this.env.kubectl('exec', pod, '--', 'cat', `${POD_ACCOUNT}/token`);
 	}
@@ -110,7 +112,10 @@ export class GuardedCluster implements AsyncDisposable {
 		return readFileSync(join(this.state, 'pki/sa.key'), 'utf8');
 	}
 
-	/** Writes a certificate and its key where others may read them. @returns the path without its ending. */
+	/**
+	 * Writes a certificate and its key to files that other users can read.
+	 * @returns the path without its extension
+	 */
 	share(name: string, { cert, key }: KeyPair): string {
 		const file = join(this.folder, name.replaceAll(' ', '-'));
 		writeFileSync(`${file}.crt`, cert);
@@ -127,7 +132,10 @@ export class GuardedCluster implements AsyncDisposable {
 		return `/api/v1/namespaces/${this.env.namespace}/${resource}`;
 	}
 
-	/** Sends from this process to the loopback listener, by any header. An upgrade is the answer 101. */
+	/**
+	 * Sends a request with any headers from this process to the loopback listener. For an upgrade the
+	 * code is 101.
+	 */
 	send({ method = 'GET', path, headers = {}, body }: Sent, identity?: KeyPair): Promise<Answer> {
 		const { hostname: host, port } = new URL(this.owner.server);
 		const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) };
@@ -150,7 +158,7 @@ export class GuardedCluster implements AsyncDisposable {
 		});
 	}
 
-	/** Fails if anything that was tried had an effect. */
+	/** Fails if any of the attempts had an effect. */
 	async expectUntouched(): Promise<void> {
 		expect(existsSync(this.touched)).toBe(false);
 		for (const { name, apiVersion } of this.resources) {

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { type Api, createApi } from '../../../agent/standalone/api/index.ts';
-import { writeKubeconfig } from '../../../agent/standalone/cluster/kubeconfig.ts';
+import { type Api, createApi } from '../../../standalone/api/index.ts';
+import { writeKubeconfig } from '../../../standalone/cluster/kubeconfig.ts';
 import { credentials, ownerAccess } from '../../unit/api-credentials.ts';
 
 export interface Result {
@@ -13,19 +13,19 @@ export interface Result {
 	err: string;
 }
 
-/** An API server of its own and the real kubectl that talks to it. */
+/** An API server in this process, and the real kubectl as its client. */
 export interface Kubectl {
 	api: Api;
-	/** A directory for files, removed at the end. */
+	/** A directory for files. close() removes it. */
 	folder: string;
-	/** Runs a line of kubectl; words are split at spaces outside single quotes. */
+	/** Runs a kubectl command line. It is split at spaces outside single quotes. */
 	run(line: string, input?: string, env?: Record<string, string>): Promise<Result>;
-	/** The same, and it must succeed without a word on stderr. @returns stdout. */
+	/** Calls run() and requires success and an empty stderr. @returns stdout */
 	ok(line: string, input?: string, env?: Record<string, string>): Promise<string>;
 	close(): Promise<void>;
 }
 
-/** Whether there is a kubectl; says so when there is none. */
+/** Whether kubectl is installed. Logs if it is not. */
 export function hasKubectl(): boolean {
 	const present = spawnSync('kubectl', ['version', '--client']).status === 0;
 	if (!present) console.log('skipped: kubectl is not installed');

@@ -1,4 +1,7 @@
-/** Manifests of the scenarios. On a real cluster the images are pulled; standalone has programs in their place. */
+/**
+ * Manifests of the scenarios. A real cluster pulls the images, the standalone cluster runs programs
+ * instead.
+ */
 
 export const SERVER_IMAGE =
 	process.env['MAGLANE_E2E_SERVER_IMAGE'] ?? 'registry.k8s.io/e2e-test-images/agnhost:2.53';
@@ -17,19 +20,19 @@ export interface PodOptions {
 	/** Ports of agnhost netexec. */
 	http?: number;
 	udp?: number;
-	/** Named container ports of the server. */
+	/** Names of the server's container ports. */
 	names?: Record<string, number>;
-	/** With a container that requests can be sent from. */
+	/** Adds a container that sends requests. */
 	probe?: boolean;
-	/** In the node's network. */
+	/** Uses the host network. */
 	hostNetwork?: boolean;
-	/** It is ready only while its GATE is open. */
+	/** The pod is ready only while its GATE is open. */
 	gated?: boolean;
-	/** Its readiness probe never passes. */
+	/** The readiness probe never passes. */
 	unready?: boolean;
-	/** Seconds for which the server goes on after it was told to end. */
+	/** Seconds for which the server continues after it receives SIGTERM. */
 	serveOn?: number;
-	/** Without a server: requests only. */
+	/** false omits the server, so that the pod only sends requests. */
 	server?: boolean;
 }
 
@@ -65,10 +68,10 @@ export function pod(name: string, options: PodOptions = {}): Manifest {
 	return { apiVersion: 'v1', kind: 'Pod', metadata: { name, labels }, spec: podSpec(options) };
 }
 
-/** A pod that is told to end goes on for as long as anybody looks. */
+/** A terminating pod continues to run until the test ends. */
 export const LINGERING = { serveOn: 600 };
 
-/** A pod that only asks. */
+/** A pod that only sends requests. */
 export function client(name: string, node?: string): Manifest {
 	return pod(name, { probe: true, server: false, ...(node ? { node } : {}) });
 }

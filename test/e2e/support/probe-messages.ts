@@ -1,4 +1,4 @@
-/** What a test and its probe process say to each other: one JSON object a line, on stdin and stdout. */
+/** Messages between a test and its probe process, on stdin and stdout, one JSON object a line. */
 
 export interface HttpRequest {
 	op: 'http';
@@ -6,10 +6,13 @@ export interface HttpRequest {
 	port: number;
 	path: string;
 	count: number;
-	/** Connections at the same time. */
+	/** Number of concurrent connections. */
 	parallel: number;
 	timeoutMs: number;
-	/** Source ports, one a request; else the kernel chooses. Such connections end by RST, so that ports are free at once. */
+	/**
+	 * Source ports, one for each request. The kernel chooses without them. Connections with a fixed
+	 * port end by RST, which frees the port at once.
+	 */
 	localPorts?: number[];
 }
 
@@ -24,7 +27,7 @@ export interface UdpRequest {
 	localPorts?: number[];
 }
 
-/** Opens connections and asks over each again and again, until `release`. */
+/** Opens connections and sends requests over each until `release`. */
 export interface HoldRequest {
 	op: 'hold';
 	name: string;
@@ -35,12 +38,12 @@ export interface HoldRequest {
 	everyMs: number;
 }
 
-/** Asks each target again and again, over a new connection or from a new socket each time, until `release`. */
+/** Sends requests to each target until `release`, each over a new connection or socket. */
 export interface StreamRequest {
 	op: 'stream';
 	name: string;
 	targets: { host: string; port: number; udp?: boolean }[];
-	/** From an answer to the next request. */
+	/** Pause between an answer and the next request. */
 	everyMs: number;
 	timeoutMs: number;
 }
@@ -53,14 +56,15 @@ export interface FlowRequest {
 	port: number;
 	localPort: number;
 	/**
-	 * `one`: by sendto() from one socket; `connected`: from one socket that is connected, and anew when it fails or is not answered; `fresh`: a
-	 * socket for each datagram, as `nc -u -p` in a loop.
+	 * `one`: one socket and sendto().
+	 * `connected`: one connected socket, replaced when it fails or stays without an answer.
+	 * `fresh`: a new socket for each datagram, as `nc -u -p` in a loop.
 	 */
 	socket: 'one' | 'connected' | 'fresh';
 	everyMs: number;
 }
 
-/** Asks how it is with what goes on; `release` ends it. */
+/** `look` reads the report of a running operation, `release` also ends it. */
 export interface ReleaseRequest {
 	op: 'look' | 'release';
 	name: string;
@@ -74,9 +78,9 @@ export type ProbeRequest =
 	| FlowRequest
 	| ReleaseRequest;
 
-/** Of one request. */
+/** The result of one request. */
 export interface Answer {
-	/** Of HTTP. */
+	/** Status of HTTP. */
 	status?: number;
 	body?: string;
 	/** `ECONNREFUSED`, `timeout`, ... */
@@ -84,35 +88,41 @@ export interface Answer {
 	ms: number;
 }
 
-/** What happened on held connections. */
+/** The report of held connections. */
 export interface HoldReport {
 	connections: number;
 	requests: number;
-	/** Connections that were reset, closed or left without an answer for 3 s. */
+	/** Connections that were reset, closed or unanswered for 3 s. */
 	lost: string[];
 }
 
-/** What happened on a stream. */
+/** The report of a stream. */
 export interface StreamReport {
 	requests: number;
-	/** What was asked, how it failed and when. */
+	/** Failed requests, each with its target, error and time. */
 	failures: string[];
 	slowestMs: number;
 }
 
-/** What happened on a flow. */
+/** The report of a flow. */
 export interface FlowReport {
-	/** Who answered, from when until when, ms of the probe's clock. */
+	/**
+	 * Successive backends, each with the times of its first and last answer, in ms of the probe's
+	 * clock.
+	 */
 	spans: { body: string; first: number; last: number }[];
 }
 
-/** Answers of http and udp in the order of the requests; of hold once all connections are open; of release. */
+/**
+ * A reply to http and udp has answers in the order of the requests. A reply to hold means that all
+ * connections are open.
+ */
 export interface ProbeReply {
 	id: number;
 	answers?: Answer[];
 	report?: HoldReport;
 	stream?: StreamReport;
 	flow?: FlowReport;
-	/** The request itself was wrong. */
+	/** The request was invalid. */
 	failure?: string;
 }

@@ -1,6 +1,6 @@
 /**
- * The client end of the tests, run by Node in the place from which traffic is to come: a node, a pod, outside. Needs
- * nothing beside itself, so that it can be handed to a `node -e` in a container as text.
+ * The client of the tests. Node runs it where the traffic originates: on a node, in a pod, outside.
+ * It has no imports beyond Node, so that `node -e` in a container can run its text.
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { connect, type Socket } from 'node:net';
@@ -21,7 +21,7 @@ import type {
 
 const HOLD_TIMEOUT_MS = 3000;
 type Reports = Omit<ProbeReply, 'id'>;
-/** What goes on until it is released. */
+/** Operations that run until their release. */
 const held = new Map<string, { stop: () => void; reports: Reports }>();
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -29,7 +29,7 @@ function requestText(path: string, keep: boolean): string {
 	return `GET ${path} HTTP/1.1\r\nHost: probe\r\nConnection: ${keep ? 'keep-alive' : 'close'}\r\n\r\n`;
 }
 
-/** The body of a whole response, undefined while it is not whole. */
+/** The body of a complete response, undefined while it is incomplete. */
 function parseBody(text: string): string | undefined {
 	const end = text.indexOf('\r\n\r\n');
 	if (end < 0) return undefined;
@@ -88,7 +88,7 @@ function udpOnce(request: UdpRequest, localPort: number | undefined): Promise<An
 		};
 		const timer = setTimeout(() => finish({ error: 'timeout' }), timeoutMs);
 		socket.once('error', (error: NodeJS.ErrnoException) => finish({ error: error.code ?? error.message }));
-		// Connected, so that an ICMP error reaches the socket and answers of anybody else do not.
+		// The socket is connected, so that it receives ICMP errors and only the answers of its peer.
 		socket.once('connect', () => socket.send(message));
 		socket.once('message', (body) => finish({ body: body.toString() }));
 		socket.bind(localPort ?? 0, () => socket.connect(port, host));
@@ -109,7 +109,7 @@ async function repeat<T extends HttpRequest | UdpRequest>(
 	return answers;
 }
 
-/** One connection that asks, waits for the answer, pauses and asks again. */
+/** Sends a request over one connection, waits for the answer, pauses and repeats. */
 function holdOne(request: HoldRequest, report: HoldReport, stopped: () => boolean): Promise<Socket> {
 	return new Promise((resolve, reject) => {
 		const socket = connect({ host: request.host, port: request.port });
@@ -186,7 +186,7 @@ function stream({ name, targets, everyMs, timeoutMs }: StreamRequest): void {
 	held.set(name, { reports: { stream: report }, stop });
 }
 
-/** Notes who answers. */
+/** Records which backends answer. */
 function flow(request: FlowRequest): void {
 	const report: FlowReport = { spans: [] };
 	const answered = (body: string) => {
@@ -215,7 +215,7 @@ interface Sender {
 }
 
 const FRESH_TIMEOUT_MS = 200;
-/** A client that is not answered for so long connects anew, as resolvers do. */
+/** A client reconnects after this time without an answer, as resolvers do. */
 const SILENCE_MS = 1500;
 
 function freshSockets({ host, port, localPort }: FlowRequest, answered: (body: string) => void): Sender {
@@ -233,7 +233,7 @@ function freshSockets({ host, port, localPort }: FlowRequest, answered: (body: s
 	return { send, close: () => {} };
 }
 
-/** @returns why not. */
+/** @returns the error if the socket cannot connect */
 function connectUdp(socket: UdpSocket, port: number, host: string): Promise<Error | undefined> {
 	return new Promise((resolve) => socket.connect(port, host, (error?: Error) => resolve(error)));
 }
@@ -257,11 +257,11 @@ function oneSocket(request: FlowRequest, answered: (body: string) => void): Send
 		return socket;
 	};
 	let current = open();
-	/** The kernel has ended it, or nobody answers. */
+	/** Replaces the socket after an error, or when it stays without an answer. */
 	const replace = (socket: UdpSocket) => {
 		heard = performance.now();
 		socket.removeAllListeners('error');
-		socket.on('error', () => {}); // of what was sent last
+		socket.on('error', () => {}); // errors of the last datagram
 		socket.close();
 		current = open();
 	};

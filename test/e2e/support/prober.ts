@@ -18,7 +18,7 @@ export interface RequestOptions {
 	localPorts?: number[];
 }
 
-/** The test's end of a probe process: requests from one place. */
+/** Sends requests from one place through a probe process. */
 export class Prober implements Disposable {
 	readonly where: string;
 	readonly #child: ChildProcessWithoutNullStreams;
@@ -38,7 +38,7 @@ export class Prober implements Disposable {
 		child.stderr.on('data', (chunk: Buffer) => {
 			this.#said = (this.#said + chunk).slice(-2000);
 		});
-		child.stdin.on('error', () => {}); // 'exit' tells
+		child.stdin.on('error', () => {}); // the handler of 'exit' reports it
 		child.once('error', (error) => this.#fail(error.message));
 		child.once('exit', (code, signal) => this.#fail(`ended with ${signal ?? code}: ${this.#said}`));
 	}
@@ -56,20 +56,20 @@ export class Prober implements Disposable {
 		return reply.answers!;
 	}
 
-	/** A datagram from a socket of its own and the answer to it. */
+	/** Sends a datagram from a new socket and waits for the answer. */
 	async udp(
 		host: string,
 		port: number,
 		message = 'hostname',
 		options: RequestOptions = {},
 	): Promise<Answer[]> {
-		const { count = 1, parallel = 8, timeoutMs = 1000, localPorts } = options;
+		const { count = 1, parallel = 8, timeoutMs = 3000, localPorts } = options;
 		const ports = localPorts ? { localPorts } : {};
 		const reply = await this.#ask({ op: 'udp', host, port, message, count, parallel, timeoutMs, ...ports });
 		return reply.answers!;
 	}
 
-	/** Keeps connections open and busy until `release()`. */
+	/** Opens connections and keeps them busy until `release()`. */
 	async hold(name: string, host: string, port: number, connections: number, everyMs = 20): Promise<void> {
 		await this.#ask({ op: 'hold', name, host, port, path: '/hostname', connections, everyMs });
 	}
@@ -78,7 +78,7 @@ export class Prober implements Disposable {
 		return (await this.#ask({ op: 'release', name })).report!;
 	}
 
-	/** Asks every target again and again over new connections until `streamed()`. */
+	/** Sends requests to every target over new connections until `streamed()`. */
 	async stream(name: string, targets: StreamRequest['targets'], everyMs: number): Promise<void> {
 		await this.#ask({ op: 'stream', name, targets, everyMs, timeoutMs: 3000 });
 	}
@@ -92,7 +92,7 @@ export class Prober implements Disposable {
 		await this.#ask({ op: 'flow', name, ...flow, everyMs });
 	}
 
-	/** What has happened on the flow so far. */
+	/** The report of the flow so far. */
 	async flowing(name: string): Promise<FlowReport> {
 		return (await this.#ask({ op: 'look', name })).flow!;
 	}

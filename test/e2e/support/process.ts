@@ -1,6 +1,9 @@
 import { execFile } from 'node:child_process';
 
-/** @returns stdout. @throws Error with stderr when the status is not 0. */
+/**
+ * @returns stdout
+ * @throws Error with stderr when the status is not 0
+ */
 export function run(program: string, args: readonly string[], input?: string): Promise<string> {
 	return new Promise((resolve, reject) => {
 		const child = execFile(program, args, { maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
@@ -10,7 +13,7 @@ export function run(program: string, args: readonly string[], input?: string): P
 				);
 			else resolve(stdout);
 		});
-		child.stdin?.on('error', () => {}); // the status tells
+		child.stdin?.on('error', () => {}); // the exit status reports the failure
 		child.stdin?.end(input);
 	});
 }

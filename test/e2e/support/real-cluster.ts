@@ -10,15 +10,16 @@ const HELPERS = 'maglane-e2e-helpers';
 const AGENT = ['--namespace', 'kube-system', '--selector', 'k8s-app=maglane'];
 
 /**
- * A cluster elsewhere. Probes run by `kubectl exec` with a Node image: of a pod in its container `probe`, of a node in
- * a pod in the host's network; outside is where the tests run, which needs a way to the nodes' addresses.
+ * Opens an existing cluster. Probes run by `kubectl exec` with a Node image. For a pod it is the
+ * container `probe`, for a node a pod in the host network. The outside is this machine, which needs
+ * a route to the node addresses.
  */
 export function openRealCluster(kubeconfig: string): Driver {
 	const kubectl = (args: string[], input?: string) =>
 		run('kubectl', ['--kubeconfig', kubeconfig, ...args], input);
 	let helpers: Promise<void> | undefined;
 	const start = async (place: Place) => {
-		// One text without imports of its own: what it takes from its neighbour are types
+		// The probe is one text without runtime imports: it imports only types from its neighbour
 		const source = await readFile(join(import.meta.dirname, 'probe.ts'), 'utf8');
 		const node = ['--no-warnings', '--input-type=module-typescript', '--eval', source];
 		if (place === 'outside') return new Prober('outside', spawn(process.execPath, node, { stdio: 'pipe' }));

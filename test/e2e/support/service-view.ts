@@ -4,19 +4,21 @@ import type { Json, Target } from './environment.ts';
 
 export type Family = 'v4' | 'v6';
 
-/** For `udp` below. */
+/** Values of `udp` below. */
 export const TCP_AND_UDP = [false, true] as const;
 
 export const familyOf = (address: string): Family => (isIPv6(address) ? 'v6' : 'v4');
 
-/** Where a Service of `service()` (objects.ts) is to be asked: at its TCP port unless `udp`. */
+/**
+ * Targets of a Service made by `service()` (objects.ts): its TCP port, or its UDP port with `udp`.
+ */
 export interface ServiceView {
 	readonly spec: Json;
-	/** In the order of its families. */
+	/** The ClusterIPs in the order of the Service's families. */
 	clusterIPs(udp?: boolean): Target[];
-	/** At the node's address of each family of the Service. */
+	/** The NodePort at the node address of each family of the Service. */
 	nodePorts(node: NodeInfo, udp?: boolean): Target[];
-	/** At addresses that it has beside these, at the Service's port. */
+	/** The Service port at other addresses of the Service. */
 	at(addresses: readonly string[], udp?: boolean): Target[];
 }
 

@@ -6,8 +6,9 @@ import { maglane, openStandalone } from './standalone-cluster.ts';
 const SHAPE = ['--nodes', '3', '--zones', 'zone-a,zone-a,zone-b'];
 
 /**
- * A cluster of three nodes, node1 and node2 in zone-a and node3 in zone-b, that the files of scenarios use one after
- * the other: the first starts it, the end of the run stops it. With KUBECONFIG that cluster.
+ * A cluster of three nodes that the scenario files use one after the other: node1 and node2 in
+ * zone-a, node3 in zone-b. The first file starts it, and the end of the run stops it. With
+ * KUBECONFIG that cluster is used instead.
  */
 export async function openShared(): Promise<Driver> {
 	const prefix = inject('sharedPrefix');

@@ -1,4 +1,7 @@
-/** Set-up of the tier: names the cluster that this run's files may share, and stops it in the end. */
+/**
+ * Setup of the tier: provides the name of the shared cluster of this run, and stops the cluster at
+ * the end.
+ */
 import { existsSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,7 +15,10 @@ declare module 'vitest' {
 	}
 }
 
-/** With the run's process in it: two runs have two clusters, and one that ended early is known as such. */
+/**
+ * The prefix includes the pid of the run. Two runs therefore have two clusters, and the clusters of
+ * dead runs are recognisable.
+ */
 const PREFIX = 'e2es';
 const DIRECTORY = /^e2es([0-9a-z]+)-shared$/;
 const prefixOf = (pid: number) => `${PREFIX}${pid.toString(36)}`;

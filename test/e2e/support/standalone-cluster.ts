@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { CLIENT_ADDRESSES } from '../../../agent/standalone/net/addresses.ts';
+import { CLIENT_ADDRESSES } from '../../../standalone/net/addresses.ts';
 import type { Driver, Place } from './cluster.ts';
 import { Prober } from './prober.ts';
 import { run } from './process.ts';
@@ -15,13 +15,13 @@ const PROBE = join(import.meta.dirname, 'probe.ts');
 export const maglane = (...args: string[]) => run(process.execPath, [MAIN, 'standalone', ...args]);
 
 export interface StandaloneDriver extends Driver {
-	/** Of the cluster's state. */
+	/** Directory of the cluster's state. */
 	readonly directory: string;
-	/** Of the node's running agent. */
+	/** The pid of the node's running agent. */
 	agentPid(node: string): Promise<number>;
 }
 
-/** A cluster of its own, which close() removes together with its directory. */
+/** Starts a new cluster. close() removes it together with its directory. */
 export async function startStandalone(prefix: string, ...options: string[]): Promise<StandaloneDriver> {
 	const directory = await mkdtemp(join(tmpdir(), `${prefix}-`));
 	const down = async () => {
@@ -37,7 +37,7 @@ export async function startStandalone(prefix: string, ...options: string[]): Pro
 	return { ...openStandalone(join(directory, 'kubeconfig'), directory), close: down };
 }
 
-/** A cluster that is up. */
+/** Opens a running cluster. */
 export function openStandalone(kubeconfig: string, directory: string): StandaloneDriver {
 	const agentPid = async (node: string) => {
 		const { pid } = await agentOf(directory, node);
@@ -74,6 +74,11 @@ export function openStandalone(kubeconfig: string, directory: string): Standalon
 			await run(process.execPath, [MAIN, ...args], lines.join(''));
 		},
 		killAgent: async (node) => void process.kill(await agentPid(node), 'SIGKILL'),
+		freezeAgent: async (node) => {
+			const pid = await agentPid(node);
+			process.kill(pid, 'SIGSTOP');
+			return () => void process.kill(pid, 'SIGCONT');
+		},
 		agentReady: async (node) => {
 			const isReady = async () => ((await agentOf(directory, node)).ready ? true : undefined);
 			await eventually(`the agent of ${node} is ready`, isReady, 30_000);

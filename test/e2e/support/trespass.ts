@@ -1,4 +1,7 @@
-/** Requests to an API server by those without rights: each verb of each resource, by curl, from several places. */
+/**
+ * Sends unauthorized requests to an API server: each verb of each resource, by curl, from several
+ * places.
+ */
 import { execFile } from 'node:child_process';
 import { expect } from 'vitest';
 import type { Environment, Json } from './environment.ts';
@@ -6,7 +9,7 @@ import type { Manifest } from './objects.ts';
 
 export const JSON_TYPE = 'application/json';
 export const POD_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
-/** What the API server answers without credentials. */
+/** Paths that the API server serves without credentials. */
 export const OPEN_PATHS = ['/livez', '/readyz', '/version'];
 /** A user id that owns no file. */
 const STRANGER = 65_534;
@@ -22,23 +25,26 @@ export interface Sent {
 /** The credentials that curl sends, and whether it verifies the server. */
 export interface Shown {
 	readonly token?: string | undefined;
-	/** Path without its ending, of a certificate and its key. */
+	/** Path of a certificate and its key, without extension. */
 	readonly certificate?: string;
-	/** Path of the authority that must have signed the server's certificate; without it curl trusts any server. */
+	/**
+	 * Path of the authority that must have signed the server certificate. Without it, curl trusts any
+	 * server.
+	 */
 	readonly authority?: string;
 }
 
-/** A resource of discovery. */
+/** A resource as discovery lists it. */
 export interface Resource {
 	readonly apiVersion: string;
 	readonly kind: string;
 	readonly name: string;
-	/** Of its objects in the tests' namespace, or of the cluster's. */
+	/** Path of its objects in the tests' namespace, or of its cluster-scoped objects. */
 	readonly path: string;
-	/** Of all of its objects. */
+	/** Path of its objects in all namespaces. */
 	readonly everywhere: string;
 	readonly subresources: readonly string[];
-	/** Of objects that are stored; others are answers only. */
+	/** Whether the API server stores its objects. Reviews exist only as responses. */
 	readonly stored: boolean;
 }
 
@@ -46,7 +52,7 @@ export const typed = (type: string) => ({ 'content-type': type });
 export const bearer = (token: string | undefined) => ({ authorization: `Bearer ${token}` });
 export const gets = (paths: readonly string[]): Sent[] => paths.map((path) => ({ path }));
 
-/** A program of the machine in a pod. */
+/** A pod that runs a program of this machine. */
 export function sleeper(
 	name: string,
 	serviceAccountName = 'default',
@@ -57,7 +63,10 @@ export function sleeper(
 	return { apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec };
 }
 
-/** @returns every resource that the owner discovers, with those of reviews, which only have the verb create. */
+/**
+ * @returns every resource that the owner discovers, including the reviews, which only have the verb
+ * create
+ */
 export async function discover(env: Environment): Promise<Resource[]> {
 	const raw = async (path: string): Promise<Json> => JSON.parse(await env.kubectl('get', '--raw', path));
 	const { groups } = await raw('/apis');
@@ -87,7 +96,7 @@ function resourcesOf(namespace: string, root: string, list: Json): Resource[] {
 		}));
 }
 
-/** A complete object of a resource, whose pods would make the file. */
+/** A complete object of a resource. Its pods would create the file. */
 export function evil({ apiVersion, kind }: Pick<Resource, 'apiVersion' | 'kind'>, file: string): string {
 	const labels = { app: 'evil' };
 	const pod = sleeper('evil', 'default', ['sh', '-c', `touch ${file}; sleep 86400`])['spec'];
@@ -104,7 +113,7 @@ const patchOf = ({ path }: Resource, type: string, body = LABEL, query = ''): Se
 	body,
 });
 
-/** Every verb on a resource; `file` is what a program that they start would make. */
+/** Every verb on a resource. A program started by one of the requests would create `file`. */
 export const VERBS: readonly [verb: string, sent: (of: Resource, file: string) => Sent[]][] = [
 	['list', ({ path, everywhere }) => gets([path, everywhere])],
 	['get', ({ path }) => gets([`${path}/victim`, `${path}/none`])],
@@ -150,14 +159,14 @@ export const WEBSOCKET = {
 	'sec-websocket-protocol': 'v5.channel.k8s.io',
 };
 
-/** Where requests come from, and the addresses that they go to. */
+/** The origin of requests, and the URLs of the server from there. */
 export interface Place {
-	/** Runs sh with input. @returns stdout. */
+	/** Runs sh with input. @returns stdout */
 	run(args: readonly string[], input: string): Promise<string>;
 	readonly urls: readonly string[];
 }
 
-/** A configuration of curl that sends all and prints a line each: index, status. */
+/** A curl configuration that sends all requests and prints a line for each: index, status. */
 function curlOf(url: string, requests: readonly Sent[], shown: Shown): string {
 	const quoted = (text: string) => `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
 	const { token, certificate, authority } = shown;
@@ -185,7 +194,7 @@ function curlOf(url: string, requests: readonly Sent[], shown: Shown): string {
 
 const CURL = ['-c', `curl --disable --parallel --parallel-max ${PARALLEL} --config -; true`];
 
-/** Sends all from a place. @returns a line a request whose status is none of the expected. */
+/** Sends all requests from a place. @returns a line for each request with an unexpected status */
 export async function unexpected(
 	place: Place,
 	requests: readonly Sent[],
@@ -205,7 +214,7 @@ export async function unexpected(
 	return wrong;
 }
 
-/** Runs sh as another user of the machine. @returns stdout. */
+/** Runs sh as another user of the machine. @returns stdout */
 export const asStranger = (args: readonly string[], input: string) => asUser(STRANGER, args, input);
 
 export function asUser(id: number, args: readonly string[], input: string): Promise<string> {

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Tries until there is a result (not undefined, no exception), at most `limitMs`.
- * @returns the result and how long it took, ms.
+ * Retries until an attempt returns a result, for at most `limitMs`. An exception or undefined is no
+ * result.
+ * @returns the result and the elapsed time, ms
  */
 export async function eventually<T>(
 	what: string,

@@ -1,9 +1,11 @@
-/** tcpdump inside a namespace, its frames decoded as they come. */
+/** Runs tcpdump inside a namespace and decodes its frames on arrival. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { type Decoded, decode } from '../../packet/decode.ts';
 
-/** pcap's file header, and the header of a record: seconds, fraction, captured length, length. */
+/**
+ * Sizes of the pcap file header and of a record header: seconds, fraction, captured length, length.
+ */
 const FILE_HEADER = 24;
 const RECORD_HEADER = 16;
 
@@ -15,7 +17,10 @@ export class Capture implements AsyncDisposable {
 	#header = FILE_HEADER;
 	#wake: () => void = () => {};
 
-	/** Resolves when frames are seen; `filter` as tcpdump(8) has it. `netns` is a path such as /run/netns/x. */
+	/**
+	 * Resolves when tcpdump captures. `filter` is an expression of tcpdump(8), `netns` a path such as
+	 * /run/netns/x.
+	 */
 	static async start(netns: string, device: string, filter: string): Promise<Capture> {
 		const capture = new Capture(netns, device, filter);
 		await capture.#listening();
@@ -56,17 +61,20 @@ export class Capture implements AsyncDisposable {
 		this.#wake();
 	}
 
-	/** All frames until now. */
+	/** All captured frames. */
 	frames(): Decoded[] {
 		return this.#frames.map((frame) => decode(frame));
 	}
 
-	/** The same as bytes. */
+	/** All captured frames as bytes. */
 	raw(): readonly Uint8Array[] {
 		return this.#frames;
 	}
 
-	/** The first frame that fits, now or to come. @throws Error after five seconds, with how many there were. */
+	/**
+	 * The first captured or future frame that matches.
+	 * @throws Error with the number of frames after five seconds
+	 */
 	async find(fits: (frame: Decoded) => boolean): Promise<Decoded> {
 		const until = performance.now() + 5000;
 		for (;;) {

@@ -1,5 +1,5 @@
-/** The topology with both nodes served, servers in the pods, and a process at each vantage. */
-import { FrontendFlag, FrontendScope } from '../../../agent/abi/layout.ts';
+/** The topology with programs on both nodes, servers in the pods, and a process at each vantage. */
+import { FrontendFlag, FrontendScope, ServiceAddressFlag } from '../../../agent/abi/layout.ts';
 import type { Proto } from '../../packet/services.ts';
 import type { FamilyName } from '../../packet/shape.ts';
 import { Node } from './node.ts';
@@ -9,13 +9,13 @@ import { NODES, PODS, podOf, Topology } from './topology.ts';
 export const TARGET_PORT = 8080;
 export const SERVICE_PORT = 80;
 
-/** Services by where their backends are, as node1 sees it. */
+/** Services, named after the place of their backends relative to node1. */
 export const SERVICES = {
 	local: { number: 1, pods: ['pod1a'] },
 	remote: { number: 2, pods: ['pod2a'] },
 	none: { number: 3, pods: [] },
 	both: { number: 4, pods: ['pod1a', 'pod2a'] },
-	/** A backend where nobody listens on the port. */
+	/** A backend without a listening process on the port. */
 	closed: { number: 5, pods: ['pod2a'] },
 } as const;
 export type ServiceName = keyof typeof SERVICES;
@@ -26,13 +26,13 @@ export const clusterIp = (service: ServiceName, family: FamilyName): string => {
 };
 export const nodePort = (service: ServiceName): number => 30080 + SERVICES[service].number;
 
-/** Who opens sockets: where, and whether the socket hooks see it. */
+/** Places of sockets: the namespace, and whether the socket hooks see it. */
 const VANTAGES = {
 	client: ['client', false],
 	host: ['node1', true],
 	pod1a: ['pod1a', true],
 	pod1b: ['pod1b', true],
-	/** The same pods with sockets that no hook sees, as those of another kernel. */
+	/** The same pods, with sockets that no hook sees, like those of another kernel. */
 	bypass1a: ['pod1a', false],
 	bypass1b: ['pod1b', false],
 	pod2a: ['pod2a', true],
@@ -44,7 +44,10 @@ export interface Served {
 	readonly nodes: readonly [Node, Node];
 }
 
-/** Both nodes with their programs attached and SERVICES in their maps; nobody listens in the pods yet. */
+/**
+ * Starts both nodes with attached programs and SERVICES in their maps. The pods have no servers
+ * yet.
+ */
 export async function startNodes(prefix: string): Promise<Served> {
 	const topology = new Topology(prefix);
 	try {
@@ -79,7 +82,7 @@ export class Cluster {
 		this.nodes = nodes;
 	}
 
-	/** Starts at first use. */
+	/** The peer process of the vantage, started at first use. */
 	peer(vantage: Vantage): Peer {
 		const known = this.#peers.get(vantage);
 		if (known) return known;
@@ -106,8 +109,11 @@ export class Cluster {
 	}
 }
 
-/** What a node's control loop would write for the Services. */
+/** Writes the Services as a node's control loop would write them. */
 function fill(node: Node): void {
+	for (const service of Object.keys(SERVICES) as ServiceName[])
+		for (const family of ['v4', 'v6'] as const)
+			node.services.address(clusterIp(service, family), ServiceAddressFlag.CLUSTERIP);
 	for (const [service, { pods }] of Object.entries(SERVICES) as [ServiceName, { pods: readonly string[] }][])
 		for (const proto of ['tcp', 'udp'] as const satisfies readonly Proto[])
 			for (const family of ['v4', 'v6'] as const) {

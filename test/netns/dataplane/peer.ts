@@ -1,9 +1,11 @@
 /**
- * One process in one namespace and cgroup that opens sockets when it is told to: a line of JSON in is a command,
- * a line of JSON out its result, `{ id, ok }` or `{ id, error, code }`. remote.ts is the other end.
+ * A process in one namespace and cgroup that opens sockets on command. It reads one command a line
+ * as JSON and writes one result a line, `{ id, ok }` or `{ id, error, code }`. remote.ts is the
+ * other end.
  */
 import { createHash } from 'node:crypto';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import http from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { BulkResult, Commands, Dial, Reply } from './commands.ts';
@@ -12,10 +14,15 @@ const open = new Map<number, Socket>();
 const openUdp = new Map<number, UdpSocket>();
 let nextHandle = 1;
 
+/** A datagram with this prefix gets an answer of its own size. */
+const PADDED = 'padded';
 const fill = (size: number) => Buffer.alloc(size, 'maglane moves bytes; ');
 const sha = (data: Buffer) => createHash('sha256').update(data).digest('hex');
 
-/** First line of a connection is `echo`, `upload N` or `download N`; answers carry the server's name. */
+/**
+ * The first line of a connection is `echo`, `upload N` or `download N`. Answers to `echo` and
+ * `upload` carry the server name.
+ */
 function serveTcp(name: string, socket: Socket): void {
 	const hash = createHash('sha256');
 	let head = Buffer.alloc(0);
@@ -54,15 +61,17 @@ function listenTcp({ name, address, port }: Commands['serveTcp']['in']): Promise
 function listenUdp({ name, address, port }: Commands['serveUdp']['in']): Promise<true> {
 	const v6 = address.includes(':');
 	const socket = createSocket(v6 ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' });
-	socket.on('message', (data, from) =>
-		socket.send(`${name} ${from.address} ${from.port} ${data.length}`, from.port, from.address),
-	);
+	socket.on('message', (data, from) => {
+		const answer = `${name} ${from.address} ${from.port} ${data.length}`;
+		const size = data.toString('latin1', 0, PADDED.length) === PADDED ? data.length : 0;
+		socket.send(answer.padEnd(size), from.port, from.address);
+	});
 	return new Promise((resolve, reject) => {
 		socket.once('error', reject).bind({ address, port }, () => resolve(true));
 	});
 }
 
-function dial({ address, port, localAddress, localPort }: Dial): Promise<Socket> {
+function dial({ address, port, localAddress, localPort, timeout = 4000 }: Dial): Promise<Socket> {
 	return new Promise((resolve, reject) => {
 		const socket = connect({
 			host: address,
@@ -71,7 +80,7 @@ function dial({ address, port, localAddress, localPort }: Dial): Promise<Socket>
 			...(localAddress === undefined ? {} : { localAddress }),
 			...(localPort === undefined ? {} : { localPort }),
 		});
-		socket.setTimeout(4000, () =>
+		socket.setTimeout(timeout, () =>
 			socket.destroy(Object.assign(new Error('No answer'), { code: 'ETIMEDOUT' })),
 		);
 		socket.once('error', reject).once('connect', () => resolve(socket));
@@ -150,7 +159,10 @@ function udpSocket(options: Dial): Promise<UdpSocket> {
 	});
 }
 
-/** The next datagram; an ICMP error of a connected socket is an error with its code, as is one of `send`. */
+/**
+ * Receives the next datagram. Rejects with the code of an ICMP error of a connected socket, or of
+ * an error of `send`.
+ */
 function hear(
 	socket: UdpSocket,
 	timeout = 3000,
@@ -184,12 +196,26 @@ function exchange(socket: UdpSocket, options: Dial, connected: boolean): Promise
 	});
 }
 
+function get({ url }: Commands['get']['in']): Promise<Commands['get']['out']> {
+	return new Promise((resolve, reject) => {
+		http
+			.get(url, { timeout: 3000, agent: false }, (response) => {
+				response.resume();
+				resolve({ status: response.statusCode! });
+			})
+			.once('timeout', function (this: http.ClientRequest) {
+				this.destroy(Object.assign(new Error('No answer'), { code: 'ETIMEDOUT' }));
+			})
+			.once('error', reject);
+	});
+}
+
 async function udp(options: Dial & { connected?: boolean }): Promise<Reply> {
 	const socket = await udpSocket(options);
 	try {
 		if (options.connected) {
 			await new Promise<void>((resolve, reject) => {
-				// the callback hears of failure too, with an argument that the types do not know
+				// Node also calls this on failure, with an argument that the types lack
 				const connected: (error?: Error) => void = (error) => (error ? reject(error) : resolve());
 				socket.connect(options.port, options.address, connected);
 			});
@@ -205,6 +231,17 @@ const handlers: { [K in keyof Commands]: (input: Commands[K]['in']) => Promise<C
 	serveUdp: listenUdp,
 	tcp,
 	udp,
+	async udpPadded({ bytes, ...to }) {
+		const socket = await udpSocket(to);
+		try {
+			const send = (sent: (error: Error | null) => void) =>
+				socket.send(PADDED.padEnd(bytes), to.port, to.address, sent);
+			return await hear(socket, to.timeout, send);
+		} finally {
+			socket.close();
+		}
+	},
+	get,
 	bulk,
 	async tcpOpen(options) {
 		const socket = await dial(options);
@@ -217,6 +254,11 @@ const handlers: { [K in keyof Commands]: (input: Commands[K]['in']) => Promise<C
 	async tcpClose({ handle }) {
 		open.get(handle)?.destroy();
 		return true;
+	},
+	async udpBind({ address, port }) {
+		const handle = nextHandle++;
+		openUdp.set(handle, await udpSocket({ address, port: 0, localAddress: address, localPort: port }));
+		return { handle };
 	},
 	async udpOpen(options) {
 		const socket = await udpSocket(options);

@@ -1,4 +1,4 @@
-/** Starts peer.ts inside a namespace and, if asked, a cgroup, and talks to it. */
+/** Starts peer.ts inside a namespace and optionally a cgroup, and exchanges commands with it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ interface Pending {
 	reject(error: Error): void;
 }
 
-/** What failed in the peer; `code` is the errno's name. */
+/** An error of the peer. `code` is the name of the errno. */
 export class PeerError extends Error {
 	readonly code: string;
 
@@ -26,7 +26,7 @@ export class Peer {
 	readonly #exited: Promise<void>;
 	#next = 1;
 
-	/** `netns` is a path such as /run/netns/x; `cgroup` a directory of cgroup v2. */
+	/** `netns` is a path such as /run/netns/x. `cgroup` is a directory of cgroup v2. */
 	constructor(netns: string, cgroup?: string) {
 		const script = `${cgroup ? `echo $$ >${cgroup}/cgroup.procs && ` : ''}exec nsenter --net="$0" "$@"`;
 		const peer = fileURLToPath(new URL('./peer.ts', import.meta.url));
@@ -55,7 +55,7 @@ export class Peer {
 		else pending.reject(new PeerError(error, code!));
 	}
 
-	/** @throws PeerError with the code of the socket's error. */
+	/** @throws PeerError with the code of the socket error */
 	call<K extends keyof Commands>(op: K, input: Commands[K]['in']): Promise<Commands[K]['out']> {
 		return new Promise((resolve, reject) => {
 			const id = this.#next++;

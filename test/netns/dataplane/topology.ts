@@ -1,5 +1,5 @@
 /**
- * A client and two nodes on one bridge, pods behind the nodes:
+ * A client and two nodes on one bridge, with pods behind the nodes:
  *
  *     client (bridge br0) --- node1 (eth0) --- pod1a, pod1b
  *                         \-- node2 (eth0) --- pod2a
@@ -14,7 +14,7 @@ export interface PodPlace {
 	node: string;
 	v4: string;
 	v6: string;
-	/** The host's end of its veth. */
+	/** The host end of its veth. */
 	device: string;
 }
 export interface NodePlace {
@@ -48,12 +48,12 @@ export const PODS: readonly PodPlace[] = [
 export const podOf = (name: string): PodPlace => PODS.find((pod) => pod.name === name)!;
 export const nodeOf = (name: string): NodePlace => NODES.find((node) => node.name === name)!;
 
-/** The first mount of cgroup v2, where that stands beside v1 too. */
+/** The first mount of cgroup v2, which may be mounted beside v1. */
 export function cgroupRoot(): string {
 	return execFileSync('findmnt', ['-nro', 'TARGET', '-t', 'cgroup2'], { encoding: 'utf8' }).split('\n')[0]!;
 }
 
-/** Removes what runs that were killed have left. */
+/** Removes the cgroups of killed runs. */
 function sweepCgroups(base: string): void {
 	const root = cgroupRoot();
 	for (const name of readdirSync(root).filter((one) => isDead(base, one))) {
@@ -94,7 +94,7 @@ export class Topology implements Disposable {
 		net.veth({ ns: node.name, dev: 'eth0' }, { ns: 'client', dev: node.name });
 		net.ip('client', `link set ${node.name} master br0`);
 		net.ip(node.name, `address add ${node.v4}/24 dev eth0`, `address add ${node.v6}/64 dev eth0 nodad`);
-		// XDP_TX out of a veth needs NAPI at the other end, which GRO turns on
+		// XDP_TX out of a veth needs NAPI on the peer device, which GRO enables
 		net.exec('client', 'ethtool', '-K', node.name, 'gro', 'on');
 	}
 
@@ -138,7 +138,7 @@ export class Topology implements Disposable {
 		);
 	}
 
-	/** Checksum and segmentation offloads of every veth. */
+	/** Sets checksum and segmentation offloads of every veth. */
 	offloads(on: boolean): void {
 		const value = on ? 'on' : 'off';
 		const set = (ns: string, dev: string) =>
@@ -153,7 +153,7 @@ export class Topology implements Disposable {
 		}
 	}
 
-	/** A fresh cgroup v2 directory below the mount; removed on close(). */
+	/** Creates a cgroup v2 directory below the mount. close() removes it. */
 	cgroup(...names: readonly string[]): string {
 		const path = [cgroupRoot(), ...names].join('/');
 		mkdirSync(path, { recursive: true });

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * vlan.bpf.c - what a VLAN device does (net/8021q), for kernels without it: the
- * tag off behind the programs of the parent, and on behind those of the device.
+ * vlan.bpf.c - emulates a VLAN device (net/8021q) on kernels without it. Pops
+ * the tag after the programs of the parent, pushes it after those of the device.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>

@@ -1,12 +1,15 @@
-/** A VLAN device: the kernel's, or two programs on a veth that do the same where the kernel has none. */
+/**
+ * A VLAN device of the kernel, or its emulation by two programs on a veth for a kernel without
+ * VLANs.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Native } from '../../../agent/bpf/ffi/native.ts';
-import { attachTcx } from '../../../agent/bpf/link.ts';
+import type { Native } from '../../../agent/bpf/ffi/library.ts';
 import { NetnsSwitcher } from '../../../agent/bpf/netns.ts';
 import { BpfObject } from '../../../agent/bpf/object.ts';
 import { compileFile } from '../../bpf/binding-setup.ts';
+import { attachToDevice } from '../../packet/attach.ts';
 import type { Net } from '../../packet/net.ts';
 
 export interface Vlan {
@@ -17,7 +20,10 @@ export interface Vlan {
 	addresses: readonly string[];
 }
 
-/** `serve` attaches the programs under test to the device: they see packets without a tag. Gone with its namespace. */
+/**
+ * Adds a VLAN device. `serve` attaches the programs under test to it, which see packets without a
+ * tag. The device goes with its namespace.
+ */
 export function addVlan(native: Native, net: Net, vlan: Vlan, serve: () => void = () => {}): void {
 	const { ns, parent, name, tag, addresses } = vlan;
 	const real = addReal(net, vlan);
@@ -44,7 +50,7 @@ function addReal(net: Net, { ns, parent, name, tag }: Vlan): boolean {
 	}
 }
 
-/** Behind all other programs of both devices. */
+/** Attaches the emulation after all other programs of both devices. */
 function pretend(native: Native, net: Net, { ns, parent, name, tag }: Vlan): void {
 	const indexes = { parent: net.ifindex(ns, parent), device: net.ifindex(ns, name) };
 	const folder = mkdtempSync(join(tmpdir(), 'mlvlan-'));
@@ -54,10 +60,10 @@ function pretend(native: Native, net: Net, { ns, parent, name, tag }: Vlan): voi
 		using object = BpfObject.open(native, compileFile(source, join(folder, 'vlan.bpf.o')));
 		object.setRodata({ tag, ...indexes });
 		object.load();
-		// links live as long as their descriptors: those of this process, which ends after the namespaces
+		// The links live as long as the descriptors of this process, which ends after the namespaces
 		switcher.within(net.name(ns), () => {
-			attachTcx(native, object.program('vlan_in'), indexes.parent, 'ingress');
-			attachTcx(native, object.program('vlan_out'), indexes.device, 'egress');
+			attachToDevice(native, object.program('vlan_in'), indexes.parent, 'ingress', 'last');
+			attachToDevice(native, object.program('vlan_out'), indexes.device, 'egress', 'last');
 		});
 	} finally {
 		rmSync(folder, { recursive: true });

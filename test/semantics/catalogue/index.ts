@@ -1,5 +1,6 @@
 /**
- * What maglane must do, by id. Titles of tests name the ids that they show; docs/semantics.md is made from both.
+ * The required behaviour of maglane, by id. Test titles name the ids that they show.
+ * docs/semantics.md is generated from both.
  */
 import { ALLOCATION, ENVIRONMENT, MANIFESTS, NAMES } from './control-plane.ts';
 import { DATAPATH, MAGLEV } from './datapath.ts';

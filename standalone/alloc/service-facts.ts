@@ -1,0 +1,27 @@
+import type { Fields, KubeObject } from '../port.ts';
+
+/** Predicates on a Service's spec, shared by defaulting, validation and allocation. */
+
+export const NONE = 'None';
+
+export const isHeadless = (spec: Fields): boolean => spec.clusterIPs?.[0] === NONE || spec.clusterIP === NONE;
+
+export const hasSelector = (spec: Fields): boolean => Object.keys(spec.selector ?? {}).length > 0;
+
+/** Whether the type has a ClusterIP or `None`: every type except ExternalName. */
+export const needsClusterIp = (spec: Fields): boolean =>
+	spec.type === 'ClusterIP' || spec.type === 'NodePort' || spec.type === 'LoadBalancer';
+
+export const mayHaveNodePorts = (spec: Fields): boolean =>
+	spec.type === 'NodePort' || spec.type === 'LoadBalancer';
+
+export const needsNodePorts = (spec: Fields): boolean =>
+	spec.type === 'NodePort' || (spec.type === 'LoadBalancer' && spec.allocateLoadBalancerNodePorts !== false);
+
+export const needsHealthCheckPort = (spec: Fields): boolean =>
+	spec.type === 'LoadBalancer' && spec.externalTrafficPolicy === 'Local';
+
+export const isExternallyAccessible = (spec: Fields): boolean =>
+	mayHaveNodePorts(spec) || (spec.type === 'ClusterIP' && (spec.externalIPs?.length ?? 0) > 0);
+
+export const specOf = (service: KubeObject): Fields => service.spec as Fields;

@@ -1,0 +1,46 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Fields, KubeObject } from '../port.ts';
+import {
+	isExternallyAccessible,
+	mayHaveNodePorts,
+	needsClusterIp,
+	needsHealthCheckPort,
+} from './service-facts.ts';
+
+/**
+ * R-6: a change of type removes fields that only the old type has, unless the same update changed
+ * them. Fields that the user changed stay, and validation reports them.
+ */
+export function wipeTypeDependents(service: KubeObject, old: KubeObject): void {
+	const [spec, before]: [Fields, Fields] = [service.spec, old.spec];
+	const wipe = (...fields: string[]) => {
+		for (const field of fields) if (isDeepStrictEqual(spec[field], before[field])) delete spec[field];
+	};
+	if (needsClusterIp(before) && !needsClusterIp(spec)) {
+		wipe('clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy', 'internalTrafficPolicy');
+	}
+	if (mayHaveNodePorts(before) && !mayHaveNodePorts(spec)) wipeNodePorts(spec, before);
+	if (needsHealthCheckPort(before) && !needsHealthCheckPort(spec)) wipe('healthCheckNodePort');
+	if (before.type === 'LoadBalancer' && spec.type !== 'LoadBalancer') {
+		wipe('allocateLoadBalancerNodePorts', 'loadBalancerClass');
+		service.status = { ...service.status, loadBalancer: {} };
+	}
+	if (isExternallyAccessible(before) && !isExternallyAccessible(spec)) wipe('externalTrafficPolicy');
+	if (before.type === 'ExternalName' && spec.type !== 'ExternalName') wipe('externalName');
+}
+
+function wipeNodePorts(spec: Fields, before: Fields): void {
+	const old = new Set((before.ports ?? []).map((port: Fields) => port.nodePort));
+	for (const port of spec.ports ?? []) if (old.has(port.nodePort)) delete port.nodePort;
+}
+
+/**
+ * Handles a change to SingleStack that leaves both families listed: removes the second entry of
+ * each list.
+ */
+export function trimDowngrade(spec: Fields, before: Fields): void {
+	if (spec.ipFamilyPolicy !== 'SingleStack' || before.ipFamilyPolicy === 'SingleStack') return;
+	for (const field of ['clusterIPs', 'ipFamilies'])
+		if (spec[field]?.length === 2 && isDeepStrictEqual(spec[field], before[field]))
+			spec[field] = spec[field].slice(0, 1);
+}

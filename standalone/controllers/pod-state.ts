@@ -1,0 +1,60 @@
+import type { KubeObject } from '../port.ts';
+import { isTerminating } from './meta.ts';
+
+export interface Condition {
+	type: string;
+	status: 'True' | 'False' | 'Unknown';
+	reason?: string;
+	message?: string;
+	lastTransitionTime?: string;
+	lastUpdateTime?: string;
+}
+
+export function conditionOf(object: KubeObject, type: string): Condition | undefined {
+	const conditions: Condition[] = object.status?.conditions ?? [];
+	return conditions.find((condition) => condition.type === type);
+}
+
+export function isReady(object: KubeObject): boolean {
+	return conditionOf(object, 'Ready')?.status === 'True';
+}
+
+export function isFinished(pod: KubeObject): boolean {
+	return pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
+}
+
+/** Whether the pod counts as a replica. */
+export function isActive(pod: KubeObject): boolean {
+	return !isFinished(pod) && !isTerminating(pod);
+}
+
+/**
+ * The time at which the pod became ready, in ms since the epoch. Undefined if it is not ready or
+ * lacks the time.
+ */
+export function readySince(pod: KubeObject): number | undefined {
+	const ready = conditionOf(pod, 'Ready');
+	if (ready?.status !== 'True' || !ready.lastTransitionTime) return undefined;
+	return Date.parse(ready.lastTransitionTime);
+}
+
+/** Whether the pod has been ready for at least minReadySeconds. */
+export function isAvailable(pod: KubeObject, minReadySeconds: number, now: number): boolean {
+	if (!isReady(pod)) return false;
+	if (minReadySeconds === 0) return true;
+	const since = readySince(pod);
+	return since !== undefined && since + minReadySeconds * 1000 <= now;
+}
+
+/** @returns ms until the next ready pod becomes available; undefined if there is none. */
+export function nextAvailability(pods: Iterable<KubeObject>, minReadySeconds: number, now: number) {
+	if (minReadySeconds === 0) return undefined;
+	let next: number | undefined;
+	for (const pod of pods) {
+		const since = readySince(pod);
+		if (since === undefined) continue;
+		const wait = since + minReadySeconds * 1000 - now;
+		if (wait > 0 && (next === undefined || wait < next)) next = wait;
+	}
+	return next;
+}

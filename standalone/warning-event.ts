@@ -1,0 +1,40 @@
+import { createHash } from 'node:crypto';
+import type { KubeObject } from './port.ts';
+
+const COMPONENT = 'maglane-standalone';
+
+export interface Warning {
+	/** One word. */
+	reason: string;
+	message: string;
+	/** The node, if it is the source. */
+	host?: string;
+}
+
+/**
+ * Builds an Event about a stored object, for `kubectl describe`. The name is a hash of the content,
+ * so that an equal Event is not created twice.
+ * @param now RFC 3339.
+ */
+export function warningEvent(
+	{ apiVersion, kind, metadata }: KubeObject,
+	{ reason, message, host }: Warning,
+	now: string,
+): KubeObject {
+	const { name, namespace = 'default', uid = '' } = metadata;
+	const hash = createHash('sha256').update(`${uid} ${reason} ${message}`).digest('hex').slice(0, 16);
+	return {
+		apiVersion: 'v1',
+		kind: 'Event',
+		metadata: { name: `${name.slice(0, 200)}.${hash}`, namespace },
+		involvedObject: { apiVersion, kind, name, namespace, uid },
+		type: 'Warning',
+		reason,
+		message,
+		source: { component: COMPONENT, ...(host ? { host } : {}) },
+		reportingComponent: COMPONENT,
+		firstTimestamp: now,
+		lastTimestamp: now,
+		count: 1,
+	};
+}
