@@ -50,7 +50,7 @@ describe('balance over 10 backends', () => {
 		async (family) => {
 			const prober = await env.prober('outside');
 			const localPorts = ports(20_000, 300);
-			const options = { count: localPorts.length, localPorts };
+			const options = { count: localPorts.length, localPorts, timeoutMs: 3000 };
 			const chosen: (string | undefined)[][] = [];
 			for (const node of env.nodes) {
 				const overTcp = await prober.http(node[family]!, tcp, '/hostname', options);
@@ -66,7 +66,7 @@ describe('balance over 10 backends', () => {
 	it('one backend less moves at most 1.5 % of the others’ clients', async () => {
 		const prober = await env.prober('outside');
 		const localPorts = ports(22_000, 4000);
-		const options = { count: localPorts.length, localPorts };
+		const options = { count: localPorts.length, localPorts, timeoutMs: 3000 };
 		// Each node has its own connections, so every client port is new to the second node.
 		const before = await prober.udp(env.nodes[0]!.v4!, udp, 'hostname', options);
 		await env.kubectl('scale', 'deployment/many', '--replicas', String(BACKENDS - 1));

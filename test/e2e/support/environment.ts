@@ -98,7 +98,7 @@ export class Environment implements AsyncDisposable {
 	async sources(from: From, target: Target): Promise<string[]> {
 		const prober = await this.prober(from);
 		const { host, port, udp } = target;
-		const options = { count: 16 };
+		const options = { count: 16, timeoutMs: 3000 };
 		const { value } = await eventually(
 			`${prober.where} gets 16 answers from ${describe(target)}`,
 			async () => {

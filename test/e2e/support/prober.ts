@@ -63,7 +63,7 @@ export class Prober implements Disposable {
 		message = 'hostname',
 		options: RequestOptions = {},
 	): Promise<Answer[]> {
-		const { count = 1, parallel = 8, timeoutMs = 3000, localPorts } = options;
+		const { count = 1, parallel = 8, timeoutMs = 1000, localPorts } = options;
 		const ports = localPorts ? { localPorts } : {};
 		const reply = await this.#ask({ op: 'udp', host, port, message, count, parallel, timeoutMs, ...ports });
 		return reply.answers!;
