@@ -10,8 +10,11 @@ const ROLLOUTS = 3;
 const NODE_PORT = { type: 'NodePort', ...DUAL_STACK };
 /** Interval between two requests of one client to one address. */
 const EVERY_MS = 30;
-/** Another backend answers a flow within this time after its backend is removed. */
-const FLOW_LIMIT_MS = 1000;
+/**
+ * Another backend answers a flow within this time after its backend is removed. A-60 allows a
+ * minute. Usual are tens of milliseconds, and a second on a busy machine.
+ */
+const FLOW_LIMIT_MS = 5000;
 
 let env: Environment;
 let pods: From[];
@@ -114,7 +117,7 @@ describe('a UDP client that keeps its source port: pod, node, outside, both fami
 		for (const ms of gaps.values()) expect(ms).toBeLessThan(FLOW_LIMIT_MS);
 	}
 
-	it('is answered by another backend within a second of the end of its own (A-60, A-61, A-63)', () =>
+	it('is answered by another backend soon after the end of its own (A-60, A-61, A-63)', () =>
 		replace('one', 'two', '--wait=false'));
 
 	it('so too when the backend is gone at once, without a grace period (A-60, A-61, A-63)', () =>

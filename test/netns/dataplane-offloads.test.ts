@@ -44,7 +44,7 @@ async function expectRefused(
 	await expect(peer.call('tcp', to)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
 	const reset = await capture.find(({ tcp, ip }) => ip?.src === to.address && tcp?.flags === 'RA');
 	expect(reset.faults).toEqual([]);
-	const udp = { ...to, connected: true, timeout: 1000 };
+	const udp = { ...to, connected: true, timeout: 3000 };
 	await expect(peer.call('udp', udp)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
 	const unreachable = await capture.find(({ ip, icmp }) => ip?.src === to.address && icmp !== undefined);
 	expect(unreachable.faults).toEqual([]);

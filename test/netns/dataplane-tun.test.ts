@@ -98,7 +98,7 @@ async function expectServed(peer: Peer, to: { address: string; port: number }, n
 
 async function expectRefused(peer: Peer, to: { address: string; port: number }): Promise<void> {
 	await expect(peer.call('tcp', to)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
-	const udp = { ...to, connected: true, timeout: 1000 };
+	const udp = { ...to, connected: true, timeout: 3000 };
 	await expect(peer.call('udp', udp)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
 }
 

@@ -98,7 +98,8 @@ describe.each(MODES)('outside -> NodePort by $mode, checksum offload $offload', 
 async function expectRefused(vantage: Vantage, way: Way, to: Dial): Promise<void> {
 	const start = performance.now();
 	await expect(ask(vantage, way, to)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
-	expect(performance.now() - start).toBeLessThan(500);
+	// A lost refusal comes after the first retransmission, a second later
+	expect(performance.now() - start).toBeLessThan(1000);
 }
 
 describe.each([

@@ -19,7 +19,7 @@ export interface NodeInfo {
 export interface Driver {
 	readonly kind: 'standalone' | 'real';
 	readonly kubeconfig: string;
-	/** A change of the API takes effect in traffic within this time, ms. */
+	/** A change of the API takes effect in traffic within this time, ms, also on a busy machine. */
 	readonly convergenceMs: number;
 	/** Starts a probe process in the place. The caller disposes of it. */
 	startProbe(place: Place): Promise<Prober>;

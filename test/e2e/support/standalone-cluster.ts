@@ -50,7 +50,7 @@ export function openStandalone(kubeconfig: string, directory: string): Standalon
 		agentPid,
 		kind: 'standalone',
 		kubeconfig,
-		convergenceMs: 1000,
+		convergenceMs: 5000,
 		startProbe: async (place) => {
 			const args = [
 				MAIN,
