@@ -131,6 +131,11 @@ function openTcp(
 /** A value of grpc.health.v1.HealthCheckResponse.ServingStatus. */
 const SERVING = 1;
 
+/** The bytes of a protobuf varint: seven bits each, the lowest first, a set high bit before others. */
+function varint(value: number): number[] {
+	return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...varint(value >>> 7)];
+}
+
 /**
  * Sends one Check of the gRPC health protocol. A message is a zero byte, a four-byte length and
  * protobuf.
@@ -141,7 +146,9 @@ function checkGrpc(
 	timeoutMs: number,
 ): Promise<string | undefined> {
 	const name = Buffer.from(service);
-	const message = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, name.length]), name]);
+	// Field 1 of HealthCheckRequest, a string
+	const message =
+		name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, ...varint(name.length)]), name]);
 	const head = Buffer.alloc(5);
 	head.writeUInt32BE(message.length, 1);
 	return new Promise((resolve) => {

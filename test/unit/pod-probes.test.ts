@@ -96,6 +96,29 @@ test.each([
 	expect(asked).toBe('/grpc.health.v1.Health/Check a.b');
 });
 
+test.each([
+	[1, [1]],
+	[127, [0x7f]],
+	[128, [0x80, 1]],
+	[300, [0xac, 2]],
+	[20_000, [0xa0, 0x9c, 1]],
+])('grpc writes the length %i of a service name as a varint', async (size, length) => {
+	const service = 's'.repeat(size);
+	let request = Buffer.alloc(0);
+	const server = createHttp2();
+	server.on('stream', (stream) => {
+		stream.on('data', (chunk: Buffer) => (request = Buffer.concat([request, chunk])));
+		stream.on('end', () => {
+			stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
+			stream.end(Buffer.from([0, 0, 0, 0, 2, 0x08, 1]));
+		});
+	});
+	const port = await listen(server as unknown as Server);
+	expect(await act({ grpc: { port, service } }, target(), 5000)).toBe(undefined);
+	expect(request.readUInt32BE(1)).toBe(request.length - 5);
+	expect(request.subarray(5)).toEqual(Buffer.from([0x0a, ...length, ...Buffer.from(service)]));
+});
+
 /** Collects the calls of a listener until `enough` returns true. */
 async function told(probes: Record<string, Probe>, port: number, enough: (events: string[]) => boolean) {
 	const events: string[] = [];
