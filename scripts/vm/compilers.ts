@@ -13,7 +13,8 @@ const NEWEST_TO_LOOK_FOR = 40;
 export async function compilers(asked: readonly string[]): Promise<string[]> {
 	const wanted = asked.length > 0 ? [...asked] : installedCompilers();
 	const absent = wanted.filter((name) => !hasCommand(name));
-	if (absent.length > 0) throw new Error(`${absent.join(', ')} is not installed: apt-get install it`);
+	if (absent.length > 0)
+		throw new Error(`--clangs: no command is called ${absent.join(', ')}. Write clang-14, and install it`);
 	if (wanted.length === 0) throw new Error('no clang-<number> is installed: apt-get install clang-14');
 	return wanted;
 }
