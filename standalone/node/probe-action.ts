@@ -131,7 +131,7 @@ function openTcp(
 /** A value of grpc.health.v1.HealthCheckResponse.ServingStatus. */
 const SERVING = 1;
 
-/** The bytes of a protobuf varint: seven bits each, the lowest first, a set high bit before others. */
+/** A protobuf varint: seven bits a byte, the lowest first; the high bit says that more follow. */
 function varint(value: number): number[] {
 	return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...varint(value >>> 7)];
 }
