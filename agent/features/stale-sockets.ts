@@ -33,7 +33,7 @@ export interface StaleSocketsOptions {
 const IPPROTO_TCP = 6;
 /**
  * Time for which a backend must be gone, ms. An endpoint that moves to another slice is absent
- * between two events, and UDP must follow within a second.
+ * between two events. Clients of a lost UDP backend wait that long for another one.
  */
 const GRACE_MS = { tcp: 1000, udp: 200 } as const;
 /**

@@ -20,7 +20,7 @@ export const DATAPATH: Section = {
 		'F-14': 'A TCP Service is not found by UDP, whatever else is there',
 		'F-15': 'A pod reaches its own Service, both families, and sees the Service as its peer',
 		'F-17': 'Direct server return with the Service in an IP option',
-		'F-20': 'First, middle and last fragments are told apart, both families',
+		'F-20': 'First, middle and last fragments are distinguished, both families',
 		'F-21': 'Life of a tracked TCP connection: SYN, established, closing, opened again',
 		'F-22': 'Other datapath tests of Cilium by name',
 		'F-30': 'NAT between nodes, to NodePorts, through several interfaces, with too big packets',
