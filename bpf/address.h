@@ -8,9 +8,9 @@
 
 #include <linux/in.h>
 
+#include "local-route.h"
 #include "maps.h"
 #include "packet.h"
-#include "route.h"
 
 /* agent/plan/address-bits.ts computes the same hash. */
 static __always_inline __u32 address_hash(const struct addr *addr)

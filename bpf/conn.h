@@ -35,10 +35,11 @@
 #include "config.h"
 #include "count.h"
 #include "csum.h"
-#include "ctx.h"
 #include "maps.h"
 #include "packet.h"
 #include "select.h"
+
+#include MAGLANE_HOOK
 
 static __always_inline struct conn *conn_lookup(const struct tuple *t)
 {

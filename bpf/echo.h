@@ -18,11 +18,12 @@
 #include "bucket.h"
 #include "config.h"
 #include "csum.h"
-#include "ctx.h"
 #include "icmp.h"
 #include "packet.h"
 #include "reject.h"
 #include "rewrite.h"
+
+#include MAGLANE_HOOK
 
 /*
  * Rewrites the IP header into a reply from the requested address, as if this

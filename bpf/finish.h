@@ -5,20 +5,10 @@
 #ifndef MAGLANE_FINISH_H
 #define MAGLANE_FINISH_H
 
-#include <linux/pkt_cls.h>
-
 #include "count.h"
-#include "ctx.h"
 #include "packet.h"
 
-#ifdef MAGLANE_XDP
-#define ACTION_PASS XDP_PASS
-#define ACTION_DROP XDP_DROP
-#else
-/* UNSPEC, not OK: programs of others after ours see the packet too. */
-#define ACTION_PASS TC_ACT_UNSPEC
-#define ACTION_DROP TC_ACT_SHOT
-#endif
+#include MAGLANE_HOOK
 
 /* clang-format off */
 /* A case for each reason of some classes; the others are left out. */

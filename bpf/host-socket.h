@@ -19,11 +19,13 @@
 #include <bpf/bpf_endian.h>
 
 #include "finish.h"
-#include "forward.h"
 #include "parse.h"
 #include "service.h"
 #include "sock-tuple.h"
 #include "sockets.h"
+
+#include MAGLANE_FORWARD
+#include MAGLANE_HOOK
 
 /* Seconds without a datagram after which TC stops looking for replies. */
 #define HOST_SOCKET_SILENT 180

@@ -5,7 +5,6 @@
 #ifndef MAGLANE_PACKET_H
 #define MAGLANE_PACKET_H
 
-#include <linux/if_ether.h>
 #include <linux/types.h>
 
 #include "abi.h"
@@ -13,15 +12,6 @@
 /* A step returns a final enum reason, or this to continue. */
 #define STEP_NEXT (-1)
 
-/*
- * Offset of the IP header. MAGLANE_L3: for devices without a link layer
- * (tc_l3.bpf.c).
- */
-#ifdef MAGLANE_L3
-#define L3_OFF 0
-#else
-#define L3_OFF ETH_HLEN
-#endif
 /* Largest offset of the L4 header, behind IPv6 extension headers. A mask. */
 #define L4_OFF_MAX 0x1ff
 

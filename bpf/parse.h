@@ -14,10 +14,11 @@
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 
-#include "ctx.h"
 #include "fragment.h"
 #include "maps.h"
 #include "packet.h"
+
+#include MAGLANE_HOOK
 
 #define IP_DF 0x4000
 #define IP_MF 0x2000

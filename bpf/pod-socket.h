@@ -13,12 +13,13 @@
 
 #include "affinity.h"
 #include "conn.h"
-#include "ctx.h"
 #include "frontend.h"
 #include "packet.h"
 #include "served.h"
 #include "slow.h"
 #include "sockets.h"
+
+#include MAGLANE_HOOK
 
 /*
  * For a datagram to a backend that is gone: the scratch has the frontend that

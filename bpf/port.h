@@ -9,6 +9,8 @@
 #include "frontend.h"
 #include "sock-tuple.h"
 
+#include MAGLANE_HOOK
+
 #define PORT_ATTEMPTS 32
 /*
  * From this attempt on a port may be taken from a flow that is still opening.

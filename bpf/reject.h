@@ -26,10 +26,11 @@
 
 #include "bucket.h"
 #include "csum.h"
-#include "ctx.h"
 #include "icmp.h"
 #include "packet.h"
 #include "slow.h"
+
+#include MAGLANE_HOOK
 
 #define REJECT_TTL 64
 /* Bytes of the packet in error to quote behind its IP header. */

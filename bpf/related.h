@@ -20,10 +20,11 @@
 
 #include "config.h"
 #include "csum.h"
-#include "ctx.h"
 #include "icmp.h"
 #include "packet.h"
 #include "rewrite.h"
+
+#include MAGLANE_HOOK
 
 /*
  * Start of the quoted packet, behind an outer header without options and the

@@ -15,11 +15,9 @@
 
 #include "config.h"
 #include "csum.h"
-#include "ctx.h"
 #include "packet.h"
 
-/* Linux 6.16: without it CHECKSUM_COMPLETE of IPv6 is corrupted. */
-#define L4_CSUM_IPV6 (1ULL << 7)
+#include MAGLANE_HOOK
 
 /* hops: 1 when this node forwards the packet itself, else 0. */
 static __always_inline int rewrite_l3(void *data, void *end,
@@ -58,27 +56,6 @@ static __always_inline __u32 rewrite_check_off(const struct packet *p)
 		       __builtin_offsetof(struct udphdr, check);
 }
 
-#ifdef MAGLANE_XDP
-
-/*
- * In XDP there is no checksum offload: the whole difference goes into the
- * field.
- */
-static __always_inline void rewrite_l4_csum(__u16 *check,
-					    const struct packet *p,
-					    const struct conn *c)
-{
-	int udp = p->tuple.proto == IPPROTO_UDP;
-
-	if (udp && !*check)
-		return; /* no checksum */
-	*check = csum_update(*check, (__u64)c->addr_diff + c->port_diff);
-	if (udp && !*check)
-		*check = 0xffff;
-}
-
-#endif
-
 /* 0, or -1 when the packet could not be changed. */
 static __always_inline int rewrite(ctx_t *ctx, const struct packet *p,
 				   const struct conn *c, __u8 hops)
@@ -91,33 +68,12 @@ static __always_inline int rewrite(ctx_t *ctx, const struct packet *p,
 		return rewrite_l3(data, end, p, &c->nat, c->addr_diff, hops);
 	if ((void *)(ports + 1) > end)
 		return -1;
-#ifdef MAGLANE_XDP
-	__u16 *check = data + l4_off + rewrite_check_off(p);
-
-	if ((void *)(check + 1) > end)
-		return -1;
-	rewrite_l4_csum(check, p, c);
-#endif
-	if (rewrite_l3(data, end, p, &c->nat, c->addr_diff, hops))
+	if (csum_before(data, end, p, c, l4_off + rewrite_check_off(p)) ||
+	    rewrite_l3(data, end, p, &c->nat, c->addr_diff, hops))
 		return -1;
 	ports->source = bpf_htons(c->nat.sport);
 	ports->dest = bpf_htons(c->nat.dport);
-#ifndef MAGLANE_XDP
-	/*
-	 * The helper knows the content of the field: in a CHECKSUM_PARTIAL skb only
-	 * the sum of the pseudo header, which excludes the ports.
-	 */
-	__u32 off = l4_off + rewrite_check_off(p);
-	__u64 udp = p->tuple.proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
-	__u64 v6 = have_csum_ipv6 && !p->v4 ? L4_CSUM_IPV6 : 0;
-
-	if (bpf_l4_csum_replace(ctx, off, 0, c->addr_diff,
-				BPF_F_PSEUDO_HDR | udp | v6))
-		return -1;
-	if (bpf_l4_csum_replace(ctx, off, 0, c->port_diff, udp))
-		return -1;
-#endif
-	return 0;
+	return csum_after(ctx, p, c, l4_off + rewrite_check_off(p));
 }
 
 #endif

@@ -9,9 +9,11 @@
 #include <bpf/bpf_endian.h>
 
 #include "config.h"
-#include "ctx.h"
+#include "local-route.h"
 #include "maps.h"
 #include "packet.h"
+
+#include MAGLANE_HOOK
 
 /* From <sys/socket.h>, which has no place in a BPF program. */
 #define AF_INET 2
@@ -23,24 +25,18 @@
 #define FIB_MARK (1U << 5)
 
 /*
- * Sets the mark for rules of policy routing. XDP has none yet. The kernel reads
- * it from the field that it writes the MAC addresses to. 0 or FIB_MARK.
+ * Sets the mark for rules of policy routing. The kernel reads it from the field
+ * that it writes the MAC addresses to. 0 or FIB_MARK.
  */
 static __always_inline __u32 route_mark(const ctx_t *ctx,
 					struct bpf_fib_lookup *fib)
 {
-#ifdef MAGLANE_XDP
-	(void)ctx;
-	(void)fib;
-	return 0;
-#else
-	__u32 mark = have_fib_mark ? ctx->mark : 0;
+	__u32 mark = ctx_mark(ctx);
 
 	if (!mark)
 		return 0;
 	__builtin_memcpy(fib->smac, &mark, sizeof(mark));
 	return FIB_MARK;
-#endif
 }
 
 /*
@@ -94,17 +90,6 @@ static __always_inline int route_by_source(void)
 	__u32 zero = 0, *flags = bpf_map_lookup_elem(&routing, &zero);
 
 	return flags && (*flags & ROUTING_BY_SOURCE);
-}
-
-/* Does a route of type local deliver the address on this node? */
-static __always_inline int route_is_local(const struct addr *addr)
-{
-	struct local_route_key key = {
-		.prefix_len = 8 * sizeof(key.addr),
-		.addr = *addr,
-	};
-
-	return map_has(&local_routes, &key);
 }
 
 /* May it be the source of packets to other nodes? */

@@ -8,7 +8,6 @@
 
 #include "affinity.h"
 #include "conn.h"
-#include "forward.h"
 #include "frontend.h"
 #include "own.h"
 #include "port.h"
@@ -17,27 +16,8 @@
 #include "slow.h"
 #include "source.h"
 
-/*
- * Is the checksum unfinished, so that XDP leaves the packet to TC? Its sender
- * has then stored only the sum of the pseudo header, and a redirected frame
- * would carry that to the wire. One finished checksum in 65536 looks the same
- * and goes by TC too.
- */
-#ifdef MAGLANE_XDP
-static __always_inline int service_csum_partial(ctx_t *ctx,
-						const struct packet *p)
-{
-	__u32 l4_len = p->ip_len - (p->l4_off - L3_OFF);
-	__u16 *check = ctx_data(ctx) + (p->l4_off & L4_OFF_MAX) + rewrite_check_off(p);
-
-	/* the checksum is finished before fragmentation */
-	if (p->fragment)
-		return 0;
-	if ((void *)(check + 1) > ctx_data_end(ctx))
-		return 1;
-	return *check == csum_fold16(csum_pseudo(&p->tuple, l4_len, p->v4));
-}
-#endif
+#include MAGLANE_FORWARD
+#include MAGLANE_HOOK
 
 /*
  * Backend id for a new flow of the saved packet to a frontend with session
@@ -121,42 +101,6 @@ __noinline int service_place(ctx_t *ctx, __u32 scope, __u32 near)
 						     STEP_NEXT;
 }
 
-#ifndef MAGLANE_XDP
-
-/*
- * Would replies of the scratch's new external flow, with a local backend, leave
- * by another path than replies of the frontend? Pods with a network of their
- * own have rules that route packets from their address to its NIC (secondary
- * ENIs of AWS). On that NIC the frontend's address would be foreign.
- */
-__noinline int service_detour(ctx_t *ctx)
-{
-	__u32 flags = have_fib_skip_neigh ? FIB_SKIP_NEIGH : 0;
-	struct conn_scratch *s = conn_scratch();
-	struct packet *p = packet_saved();
-	struct bpf_fib_lookup fib;
-	__u32 device, way;
-	struct tuple to;
-	long found;
-
-	if (!ctx || !s || !p || !route_by_source())
-		return 0;
-	found = route_lookup(ctx, p, &s->forward.nat, 1, flags, &fib);
-	if (!route_found(found))
-		return 0;
-	device = fib.ifindex;
-	tuple_turn(&s->forward.nat, &to);
-	found = route_lookup_by(ctx, p, device, &to, 1, flags, &fib);
-	if (!route_found(found))
-		return 0;
-	way = fib.ifindex;
-	to.saddr = p->tuple.daddr;
-	found = route_lookup_by(ctx, p, device, &to, 1, flags, &fib);
-	return route_found(found) && fib.ifindex != way;
-}
-
-#endif
-
 /*
  * Fills the scratch's forward entry with the translation of a new flow, and
  * creates it. `node`: CONN_NODE or 0.
@@ -175,10 +119,8 @@ static __always_inline int service_connect(ctx_t *ctx, const struct packet *p,
 
 	if (!b)
 		return REASON_DROP_STALE;
-#ifdef MAGLANE_XDP
-	if (b->flags & BACKEND_LOCAL)
+	if (HOOK_BEFORE_STACK && (b->flags & BACKEND_LOCAL))
 		return REASON_PASS_LOCAL;
-#endif
 	__builtin_memset(c, 0, sizeof(*c));
 	c->backend_id = id;
 	c->backend_generation = b->generation;
@@ -190,37 +132,14 @@ static __always_inline int service_connect(ctx_t *ctx, const struct packet *p,
 	step = service_place(ctx, scope, b->flags & BACKEND_LOCAL);
 	if (step != STEP_NEXT)
 		return step;
-#ifdef MAGLANE_XDP
-	if (c->flags & CONN_LOCAL)
+	if (HOOK_BEFORE_STACK && (c->flags & CONN_LOCAL))
 		return REASON_PASS_LOCAL;
-#else
 	if ((c->flags & CONN_LOCAL) && scope == SCOPE_EXTERNAL &&
-	    service_detour(ctx))
+	    forward_detours(ctx))
 		c->flags |= CONN_DETOUR;
-#endif
 	if (conn_create(ctx, p, s, hash))
 		return REASON_DROP_NO_PORT;
 	return STEP_NEXT;
-}
-
-/* Sends a packet of the client to the backend of `c`. */
-static __always_inline int service_send(ctx_t *ctx, struct packet *p,
-					const struct conn *c, __u8 scope)
-{
-#ifdef MAGLANE_XDP
-	(void)scope;
-	if (c->flags & (CONN_LOCAL | CONN_HAIRPIN))
-		return REASON_PASS_LOCAL;
-	return forward(ctx, p, c, REASON_TO_REMOTE);
-#else
-	if ((c->flags & CONN_HAIRPIN) && scope == SCOPE_INTERNAL)
-		return forward_hairpin(ctx, p, c);
-	if (!(c->flags & CONN_LOCAL) && scope == SCOPE_EXTERNAL)
-		return forward(ctx, p, c, REASON_TO_REMOTE);
-	if (translate(ctx, p, c, 0))
-		return REASON_DROP_REWRITE;
-	return c->flags & CONN_LOCAL ? REASON_TO_LOCAL : REASON_TO_ROUTED;
-#endif
 }
 
 /* Returned by service_new(), besides reasons: the flow now exists. */
@@ -299,22 +218,6 @@ static __always_inline int service_snat_port(const struct packet *p)
 	       p->tuple.dport <= snat_port_max;
 }
 
-#ifndef MAGLANE_XDP
-/*
- * The entry that an ICMP error travels by, or NULL. An error is no sign that
- * the flow is alive, so the entry is not touched.
- */
-static __always_inline struct conn *service_related(ctx_t *ctx,
-						    struct packet *p)
-{
-	struct conn *c = related_parse(ctx, p) ? conn_lookup(&p->tuple) : 0;
-
-	if (!c || (c->flags & CONN_OWN))
-		return 0;
-	return !(c->flags & CONN_FORWARD) || conn_owns(ctx, &p->tuple, c) ? c : 0;
-}
-#endif
-
 /*
  * Seconds without a datagram of its client after which a UDP flow's ports may
  * belong to another flow: the kernel reuses an ephemeral port at once.
@@ -386,42 +289,14 @@ static __always_inline struct conn *service_reply(const struct packet *p)
 	return c && service_is_reply(p, c) ? c : 0;
 }
 
-#ifndef MAGLANE_XDP
-/*
- * Are a pod's replies in this flow sent where they leave the pod, not where the
- * stack sends them out? Yes for a pod that was not known to be here, for a pod
- * that is its own client, and where the stack would take another path.
- */
-static __always_inline int service_answered_here(const struct conn *c)
-{
-	if (c->flags & CONN_DETOUR)
-		return 1;
-	return (c->flags & CONN_SNAT) &&
-	       (c->flags & (CONN_LOCAL | CONN_HAIRPIN)) != CONN_LOCAL;
-}
-#endif
-
 /* Sends a reply to its client; STEP_NEXT when another hook does that. */
 static __always_inline int service_answer(ctx_t *ctx, struct packet *p,
 					  struct conn *c, __u8 scope)
 {
-	__u32 elsewhere = CONN_NODE | (scope == SCOPE_INTERNAL ? 0 : CONN_HAIRPIN);
-
-#ifndef MAGLANE_XDP
-	if (scope == SCOPE_EXTERNAL)
-		elsewhere |= CONN_LOCAL;
-	else if (!service_answered_here(c))
-		return STEP_NEXT;
-#endif
-	if (c->flags & elsewhere)
+	if (forward_answers_elsewhere(c, scope))
 		return STEP_NEXT;
 	conn_touch(ctx, c, p);
-#ifndef MAGLANE_XDP
-	if (c->flags & CONN_HAIRPIN)
-		return forward_hairpin(ctx, p, c);
-#endif
-	/* from a pod: see service_answered_here() */
-	return forward(ctx, p, c, REASON_TO_CLIENT);
+	return forward_answer(ctx, p, c);
 }
 
 /*
@@ -457,7 +332,7 @@ static __always_inline int service_step(ctx_t *ctx, struct packet *p,
 		if (!c)
 			return REASON_DROP_STALE;
 	}
-	return service_send(ctx, p, c, scope);
+	return forward_request(ctx, p, c, scope);
 }
 
 #endif

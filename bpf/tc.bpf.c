@@ -9,10 +9,18 @@
  *                   whose sockets are not translated or not of this kernel
  *   ml_to_pod       into a pod: the replies to those
  */
+#define MAGLANE_HOOK "hook-tc.h"
+#ifndef MAGLANE_LINK
+#define MAGLANE_LINK "link-ethernet.h"
+#endif
+#define MAGLANE_FORWARD "forward-tc.h"
+
 #include "address.h"
 #include "echo.h"
 #include "finish.h"
+#include "fragment-order.h"
 #include "host-socket.h"
+#include "own-leave.h"
 #include "parse.h"
 #include "pod-socket.h"
 #include "reject.h"
@@ -99,6 +107,20 @@ static __always_inline int tc_unread(const struct packet *p, __u8 scope)
 }
 
 /*
+ * The entry that an ICMP error travels by, or NULL. An error is no sign that
+ * the flow is alive, so the entry is not touched.
+ */
+static __always_inline struct conn *tc_related(ctx_t *ctx,
+					       struct packet *p)
+{
+	struct conn *c = related_parse(ctx, p) ? conn_lookup(&p->tuple) : 0;
+
+	if (!c || (c->flags & CONN_OWN))
+		return 0;
+	return !(c->flags & CONN_FORWARD) || conn_owns(ctx, &p->tuple, c) ? c : 0;
+}
+
+/*
  * Handles an ICMP error that arrived by a device of the node: the saved packet.
  */
 __noinline int from_netdev_related(ctx_t *ctx)
@@ -108,11 +130,11 @@ __noinline int from_netdev_related(ctx_t *ctx)
 
 	if (!ctx || !p)
 		return REASON_DROP_REWRITE;
-	c = service_related(ctx, p);
+	c = tc_related(ctx, p);
 	if (!c)
 		return tc_other(ctx, p, SCOPE_EXTERNAL);
 	if (c->flags & CONN_FORWARD)
-		return service_send(ctx, p, c, SCOPE_EXTERNAL);
+		return forward_request(ctx, p, c, SCOPE_EXTERNAL);
 	if (!(c->flags & CONN_SNAT) ||
 	    (c->flags & (CONN_HAIRPIN | CONN_LOCAL | CONN_NODE)))
 		return REASON_PASS_PROTOCOL;
@@ -162,14 +184,14 @@ __noinline int from_pod_related(ctx_t *ctx)
 
 	if (!ctx || !p)
 		return REASON_DROP_REWRITE;
-	c = service_related(ctx, p);
+	c = tc_related(ctx, p);
 	if (!c)
 		return tc_other(ctx, p, SCOPE_INTERNAL);
 	if (c->flags & CONN_FORWARD)
-		return service_send(ctx, p, c, SCOPE_INTERNAL);
+		return forward_request(ctx, p, c, SCOPE_INTERNAL);
 	if (c->flags & CONN_HAIRPIN)
 		return forward_hairpin(ctx, p, c);
-	if (!service_answered_here(c) || (c->flags & CONN_NODE))
+	if (!forward_answers_here(c) || (c->flags & CONN_NODE))
 		return REASON_PASS_PROTOCOL;
 	return forward(ctx, p, c, REASON_TO_CLIENT);
 }
@@ -329,70 +351,14 @@ __noinline int from_netdev_packet(struct __sk_buff *ctx)
 	return tc_enter(ctx, &p, from_netdev_step(ctx, &p));
 }
 
-#ifdef MAGLANE_L3
-
-/* In tc_index: the packet arrives for the second time. */
-#define UNCOVERED 0x6d6d
-
-/*
- * Does the packet begin with an IP header whose length is that of the packet?
- */
-static __always_inline int l3_in_place(struct __sk_buff *ctx)
-{
-	struct iphdr *ip4 = ctx_data(ctx);
-	struct ipv6hdr *ip6 = ctx_data(ctx);
-
-	if (ctx->protocol == bpf_htons(ETH_P_IP) &&
-	    (void *)(ip4 + 1) <= ctx_data_end(ctx))
-		return ip4->version == 4 && bpf_ntohs(ip4->tot_len) == ctx->len;
-	if (ctx->protocol == bpf_htons(ETH_P_IPV6) &&
-	    (void *)(ip6 + 1) <= ctx_data_end(ctx))
-		return ip6->version == 6 &&
-		       bpf_ntohs(ip6->payload_len) + sizeof(*ip6) == ctx->len;
-	return 0;
-}
-
-/*
- * Are there other headers in front of the IP header? Before Linux 5.14 IPIP,
- * SIT and GRE leave the headers of the outer packet there, where Ethernet has
- * its own.
- */
-__noinline int l3_behind_outer(struct __sk_buff *ctx)
-{
-	__u32 first[sizeof(struct iphdr) / 4], ip[sizeof(struct iphdr) / 4], i, differ = 0;
-
-	if (!ctx || l3_in_place(ctx))
-		return 0;
-	if (bpf_skb_load_bytes(ctx, 0, first, sizeof(first)) ||
-	    bpf_skb_load_bytes_relative(ctx, 0, ip, sizeof(ip),
-					BPF_HDR_START_NET))
-		return 0;
-	for (i = 0; i < sizeof(ip) / 4; i++)
-		differ |= first[i] ^ ip[i];
-	return differ != 0;
-}
-
-#endif
-
 SEC("tc")
 int ml_from_netdev(struct __sk_buff *ctx)
 {
 	int action;
 
-#ifdef MAGLANE_L3
-	/*
-	 * the device removes the outer headers and receives the packet again,
-	 * once
-	 */
-	if (ctx_tc_index(ctx) == UNCOVERED) {
-		ctx->tc_index = 0;
-	} else if (l3_behind_outer(ctx)) {
-		ctx->tc_index = UNCOVERED;
-		return bpf_redirect(ctx->ifindex, BPF_F_INGRESS);
-	}
-#endif
+	if (link_uncover(ctx, &action))
+		return action;
 	action = from_netdev_packet(ctx);
-
 	if (action == ACTION_RELATED)
 		return tc_saved(ctx, from_netdev_related(ctx));
 	if (action == ACTION_DIRECT)

@@ -6,6 +6,6 @@
  * A second object, not an offset that is set at load: a constant known to the
  * compiler costs the packets of Ethernet devices nothing.
  */
-#define MAGLANE_L3
+#define MAGLANE_LINK "link-none.h"
 
 #include "tc.bpf.c"

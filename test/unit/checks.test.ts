@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { guardOf, guardProblem } from '../../scripts/check/headers.ts';
+import {
+	conditionProblem,
+	contextOf,
+	guardOf,
+	guardProblem,
+	lengthProblems,
+} from '../../scripts/check/headers.ts';
 import { importCycles, importProblem, importsOf } from '../../scripts/check/imports.ts';
 import { forbidden } from '../../scripts/check/words.ts';
 
@@ -100,6 +106,50 @@ describe('guardProblem()', () => {
 		expect(guardProblem('csum.h', good)).toBeUndefined();
 		expect(guardProblem('conn.h', good)).toBe('bpf/conn.h: the include guard is not MAGLANE_CONN_H');
 		expect(guardProblem('csum.h', good.replace('#endif\n', ''))).toBeDefined();
+	});
+});
+
+describe('conditionProblem()', () => {
+	const header = (line: string) => `#ifndef MAGLANE_CSUM_H\n#define MAGLANE_CSUM_H\n${line}\n#endif\n`;
+
+	it.each(['#ifdef MAGLANE_XDP', '#ifndef MAGLANE_XDP', '#if defined(X)', '#else'])('refuses %s', (line) => {
+		expect(conditionProblem('csum.h', header(line))).toContain(`bpf/csum.h: ${line}; put both variants`);
+	});
+
+	it('lets the guard be', () => {
+		expect(conditionProblem('csum.h', header('int a;'))).toBeUndefined();
+	});
+});
+
+describe('lengthProblems()', () => {
+	const text = (lines: number) =>
+		`int a;\n\nstatic int f(int a,\n\t\t int b)\n{\n${'\ta++;\n'.repeat(lines - 4)}}\n`;
+
+	it('counts the lines of a body with its braces', () => {
+		expect(lengthProblems('conn.h', text(60))).toEqual([]);
+		expect(lengthProblems('conn.h', text(61))).toEqual([
+			'bpf/conn.h: f() has 61 lines; split it (at most 60)',
+		]);
+	});
+});
+
+describe('contextOf()', () => {
+	const files: Record<string, string> = {
+		'l3.bpf.c': '#define MAGLANE_LINK "none.h"\n#include "tc.bpf.c"\n',
+		'tc.bpf.c':
+			'#ifndef MAGLANE_LINK\n#define MAGLANE_LINK "ethernet.h"\n#endif\n#include <linux/bpf.h>\n#include "a.h"\n',
+		'a.h': '#include "b.h"\n#include MAGLANE_LINK\n',
+		'b.h': '#include "a.h"\n',
+		'ethernet.h': '',
+		'none.h': '',
+	};
+
+	it('follows includes, and takes the first value of a macro', () => {
+		const context = (entry: string) => contextOf(entry, (file) => files[file]!);
+		expect([...context('tc.bpf.c').headers]).toEqual(['a.h', 'b.h', 'ethernet.h']);
+		expect([...context('l3.bpf.c').headers]).toEqual(['a.h', 'b.h', 'none.h']);
+		expect([...context('l3.bpf.c').macros]).toEqual([['MAGLANE_LINK', 'none.h']]);
+		expect(() => context('a.h')).toThrow('bpf/a.h: no program that includes it defines MAGLANE_LINK');
 	});
 });
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * forward.h - sends a translated packet that the stack must not route: there it
- * would be a martian, since its source is an address of the node.
+ * forward-tc.h - translates packets at TC. Sends those that the stack must not
+ * route: there they would be martians, since their source is an address of the
+ * node. forward-xdp.h has the same functions.
  */
-#ifndef MAGLANE_FORWARD_H
-#define MAGLANE_FORWARD_H
+#ifndef MAGLANE_FORWARD_TC_H
+#define MAGLANE_FORWARD_TC_H
 
 #include <linux/if_ether.h>
 #include <linux/in.h>
@@ -12,79 +13,27 @@
 #include <linux/udp.h>
 
 #include "config.h"
-#include "ctx.h"
+#include "detour.h"
 #include "maps.h"
 #include "packet.h"
-#include "slow.h"
-#include "route.h"
-#include "translate.h"
-#ifndef MAGLANE_XDP
 #include "reject.h"
-#endif
+#include "related.h"
+#include "rewrite.h"
+#include "route.h"
+#include "slow.h"
 
-#ifdef MAGLANE_XDP
-
-static __always_inline int forward_macs(ctx_t *ctx,
-					const struct bpf_fib_lookup *fib)
-{
-	struct ethhdr *eth = ctx_data(ctx);
-
-	if ((void *)(eth + 1) > ctx_data_end(ctx))
-		return -1;
-	__builtin_memcpy(eth->h_dest, fib->dmac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, fib->smac, ETH_ALEN);
-	return 0;
-}
+#include MAGLANE_HOOK
 
 /*
- * Must this packet go by TC to confirm the next hop? XDP neither marks a
- * neighbour entry as used nor renews an old one, so a neighbour with a changed
- * MAC address would stay unnoticed.
+ * Applies a flow's translation to its packet, or to an ICMP error about it.
+ * hops: 1 when this node forwards the packet itself. 0, or -1.
  */
-static __always_inline int forward_confirm(const struct bpf_fib_lookup *fib)
+static __always_inline int translate(ctx_t *ctx, const struct packet *p,
+				     const struct conn *c, __u8 hops)
 {
-	__u32 slot = (fib->dmac[5] ^ fib->ifindex) % NEXT_HOP_SLOTS;
-	__u32 *last, now;
-
-	if (!confirm_seconds)
-		return 0;
-	last = bpf_map_lookup_elem(&next_hops, &slot);
-	now = (__u32)bpf_jiffies64();
-	if (!last || now - *last <= confirm_seconds * hz)
-		return 0;
-	*last = now;
-	return 1;
+	return p->related ? related_rewrite(ctx, p, c, hops) :
+			    rewrite(ctx, p, c, hops);
 }
-
-/*
- * Checks everything that XDP cannot do before it changes a byte, so that TC
- * gets the original packet.
- */
-static __always_inline int forward(ctx_t *ctx, struct packet *p,
-				   const struct conn *c, int reason)
-{
-	struct bpf_fib_lookup fib;
-	__u32 ifindex;
-
-	if (route_lookup(ctx, p, &c->nat, packet_way_len(p), 0, &fib) !=
-	    BPF_FIB_LKUP_RET_SUCCESS)
-		return REASON_PASS_FIB;
-	ifindex = fib.ifindex;
-	if (ifindex != ctx->ingress_ifindex &&
-	    (!bpf_map_lookup_elem(&xdp_devices, &ifindex) || ctx_has_frags(ctx)))
-		return REASON_PASS_DEVICE; /* not every driver sends buffers of another device */
-	if (forward_confirm(&fib))
-		return REASON_PASS_FIB;
-	if (translate(ctx, p, c, 1) || forward_macs(ctx, &fib))
-		return REASON_DROP_REWRITE;
-	if (ifindex == ctx->ingress_ifindex && !xdp_tx_by_redirect)
-		p->action = XDP_TX;
-	else
-		p->action = (__u32)bpf_redirect(ifindex, 0);
-	return reason;
-}
-
-#else
 
 #define LOOPBACK_IFINDEX 1
 
@@ -228,6 +177,49 @@ static __always_inline int forward_hairpin(ctx_t *ctx, struct packet *p,
 	return REASON_TO_SELF;
 }
 
-#endif
+/* Sends a packet of the client to the backend of `c`. */
+static __always_inline int forward_request(ctx_t *ctx, struct packet *p,
+					   const struct conn *c, __u8 scope)
+{
+	if ((c->flags & CONN_HAIRPIN) && scope == SCOPE_INTERNAL)
+		return forward_hairpin(ctx, p, c);
+	if (!(c->flags & CONN_LOCAL) && scope == SCOPE_EXTERNAL)
+		return forward(ctx, p, c, REASON_TO_REMOTE);
+	if (translate(ctx, p, c, 0))
+		return REASON_DROP_REWRITE;
+	return c->flags & CONN_LOCAL ? REASON_TO_LOCAL : REASON_TO_ROUTED;
+}
+
+/*
+ * Are a pod's replies in this flow sent where they leave the pod, not where the
+ * stack sends them out? Yes for a pod that was not known to be here, for a pod
+ * that is its own client, and where the stack would take another path.
+ */
+static __always_inline int forward_answers_here(const struct conn *c)
+{
+	if (c->flags & CONN_DETOUR)
+		return 1;
+	return (c->flags & CONN_SNAT) &&
+	       (c->flags & (CONN_LOCAL | CONN_HAIRPIN)) != CONN_LOCAL;
+}
+
+/* Does another hook send the replies of the flow? */
+static __always_inline int forward_answers_elsewhere(const struct conn *c,
+						     __u8 scope)
+{
+	if (scope == SCOPE_EXTERNAL)
+		return c->flags & (CONN_NODE | CONN_HAIRPIN | CONN_LOCAL);
+	return (c->flags & CONN_NODE) || !forward_answers_here(c);
+}
+
+/* Sends a reply to its client. */
+static __always_inline int forward_answer(ctx_t *ctx, struct packet *p,
+					  const struct conn *c)
+{
+	if (c->flags & CONN_HAIRPIN)
+		return forward_hairpin(ctx, p, c);
+	/* from a pod: see forward_answers_here() */
+	return forward(ctx, p, c, REASON_TO_CLIENT);
+}
 
 #endif
