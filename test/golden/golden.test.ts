@@ -70,7 +70,7 @@ describe('in the kernel', { skip: missing !== undefined }, () => {
 	beforeAll(async () => {
 		native = openNative('koffi');
 		object = await compileMaps();
-	});
+	}, 60_000);
 	beforeEach(() => {
 		kernel = openKernelMaps(native, object.file);
 	});
