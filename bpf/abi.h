@@ -15,7 +15,7 @@
 #include <linux/types.h>
 
 /* The directory of the pins is named after it: two ABIs never share a map. */
-#define MAGLANE_ABI 2
+#define MAGLANE_ABI 3
 
 #define MAGLANE_STATIC_ASSERT(cond) _Static_assert(cond, #cond)
 
@@ -109,6 +109,8 @@ struct service_address {
  * map.
  */
 #define ADDRESS_WORDS 4096 /* words of 64 bits: 32 KiB */
+/* As many for the frontends. */
+#define FRONTEND_WORDS 4096
 
 /*
  * Ranges of ClusterIPs (ServiceCIDR). Packets to their unallocated addresses

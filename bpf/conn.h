@@ -114,6 +114,12 @@ static __always_inline __u32 conn_half_age(const struct conn *c, __u32 now)
 	return age > (__u32)-65536 ? 0 : age;
 }
 
+/* Has the half received a packet within the last second? */
+static __always_inline int conn_fresh(const struct conn *c)
+{
+	return conn_half_age(c, conn_now()) <= hz;
+}
+
 /*
  * Has the half under the scratch's mirror_key received no packet for so many
  * seconds?
@@ -150,10 +156,12 @@ static __always_inline int conn_idle(const struct tuple *key,
 	return conn_mirror_idle(seconds);
 }
 
+/* Each timeout is a second or more, so a fresh half needs no closer look. */
 static __always_inline int conn_expired(const struct tuple *key,
 					const struct conn *c)
 {
-	return conn_idle(key, c, conn_timeout(c, key->proto));
+	return !conn_fresh(c) &&
+	       conn_idle(key, c, conn_timeout(c, key->proto));
 }
 
 /* Is the flow's backend still the one that the flow was created for? */
@@ -467,7 +475,7 @@ static __always_inline void conn_touch(ctx_t *ctx, const struct conn *c,
 			 (c->own.fin ? NEWS_FIN : 0) |
 			 (c->own.rst ? NEWS_RST : 0));
 	if (!fresh && c->own.packet) {
-		if (conn_half_age(c, conn_now()) <= hz)
+		if (conn_fresh(c))
 			return;
 		news = udp && !c->own.more ? NEWS_LATE | NEWS_MORE : NEWS_LATE;
 	}

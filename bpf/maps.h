@@ -17,9 +17,9 @@
 #include "packet.h"
 
 /*
- * Written by the agent; read for every packet and connect(). Full: the agent
- * refuses whole Services before it writes, so E2BIG never leaves one half
- * written.
+ * Written by the agent; read for packets whose bit is set, and for connect().
+ * Full: the agent refuses whole Services before it writes, so E2BIG never
+ * leaves one half written.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -29,6 +29,18 @@ struct {
 	__type(value, struct frontend);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } frontends SEC(".maps");
+
+/*
+ * Written by the agent before the frontends, cleared after them; read for every
+ * packet: frontend_hash() -> bit. A bit without a frontend only costs lookups.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FRONTEND_WORDS);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} frontend_bits SEC(".maps");
 
 /*
  * Written by the agent; read once per new flow and for each UDP packet. An

@@ -197,7 +197,10 @@ __noinline int service_begin(ctx_t *ctx, __u32 scope, __u32 dialled)
 		   STEP_NEXT;
 }
 
-/* May this packet of the client to frontend `f` use `c`? */
+/*
+ * May this packet of the client to frontend `f` use `c`? `f` may be NULL for a
+ * packet of an established TCP connection.
+ */
 static __always_inline int service_follows(ctx_t *ctx, const struct packet *p,
 					   const struct frontend *f,
 					   struct conn *c)
@@ -206,7 +209,8 @@ static __always_inline int service_follows(ctx_t *ctx, const struct packet *p,
 	 * a UDP flow ends with its Service; another Service may have the
 	 * address then
 	 */
-	if (p->tuple.proto == IPPROTO_UDP && c->service_id != f->service_id)
+	if (p->tuple.proto == IPPROTO_UDP &&
+	    (!f || c->service_id != f->service_id))
 		return 0;
 	return conn_usable(c, p) && conn_owns(ctx, &p->tuple, c);
 }
@@ -289,6 +293,53 @@ static __always_inline struct conn *service_reply(const struct packet *p)
 	return c && service_is_reply(p, c) ? c : 0;
 }
 
+/*
+ * Does the entry alone decide about the packet? Yes for a reply, and for a
+ * client's packet of an established TCP connection: that outlives its frontend.
+ * An old UDP entry may have expired; then a frontend gets the packet.
+ */
+static __always_inline int service_decides(const struct packet *p,
+					   const struct conn *c)
+{
+	if (c->flags & CONN_OWN)
+		return 0;
+	if (p->tuple.proto == IPPROTO_UDP)
+		return !(c->flags & CONN_FORWARD) && conn_fresh(c);
+	return !(c->flags & CONN_FORWARD) ||
+	       (p->tcp_flags & (TH_SYN | TH_ACK)) != TH_SYN;
+}
+
+/*
+ * Finds the flow of a packet that was received in `scope` and, unless its entry
+ * alone decides, its frontend; either may be NULL. Without both, and for most
+ * packets after one look at frontend_bits, 0.
+ */
+static __always_inline int service_find(const struct packet *p, __u8 scope,
+					struct frontend **f, struct conn **c)
+{
+	struct frontend_key key = {
+		.addr = p->tuple.daddr,
+		.port = p->tuple.dport,
+		.proto = p->tuple.proto,
+		.scope = scope,
+	};
+	int possible = frontend_possible(&key);
+
+	*f = 0;
+	if (!possible && !service_snat_port(p) &&
+	    !(scope == SCOPE_INTERNAL && route_by_source()))
+		return 0;
+	*c = conn_lookup(&p->tuple);
+	if (*c && service_decides(p, *c))
+		return 1;
+	if (possible)
+		*f = bpf_map_lookup_elem(&frontends, &key);
+	/* 127.0.0.1 in a packet is never that of the node */
+	if (*f && ((*f)->flags & FRONTEND_LOOPBACK))
+		*f = 0;
+	return *f || *c;
+}
+
 /* Sends a reply to its client; STEP_NEXT when another hook does that. */
 static __always_inline int service_answer(ctx_t *ctx, struct packet *p,
 					  struct conn *c, __u8 scope)
@@ -300,21 +351,20 @@ static __always_inline int service_answer(ctx_t *ctx, struct packet *p,
 }
 
 /*
- * Handles a packet to frontend `f`, which may be NULL, or to a port that a
- * reply may have. An existing flow has precedence over the frontend: a reply to
- * a source port of ours, a flow of the node, a client's flow. STEP_NEXT when it
- * is none of these. `dialled`: as for service_begin().
+ * Handles a packet to frontend `f` or of the flow `c`; either may be NULL. An
+ * existing flow has precedence over the frontend: a reply to a source port of
+ * ours, a flow of the node, a client's flow. STEP_NEXT when it is none of
+ * these. `dialled`: as for service_begin().
  */
 static __always_inline int service_step(ctx_t *ctx, struct packet *p,
-					const struct frontend *f, __u8 scope,
-					int dialled)
+					const struct frontend *f,
+					struct conn *c, __u8 scope, int dialled)
 {
-	struct conn *c = conn_lookup(&p->tuple);
 	int step;
 
 	if (c && service_is_reply(p, c))
 		return service_answer(ctx, p, c, scope);
-	if (!f)
+	if (!f && !(c && service_decides(p, c)))
 		return STEP_NEXT;
 	if (c && (c->flags & CONN_OWN) && !conn_expired(&p->tuple, c)) {
 		c->last_seen = conn_now();

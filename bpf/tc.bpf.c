@@ -62,14 +62,9 @@ static __always_inline int tc_parse(ctx_t *ctx, struct packet *p, int pod)
 static __always_inline int tc_service(ctx_t *ctx, struct packet *p, __u8 scope)
 {
 	struct frontend *f;
+	struct conn *c;
 
-	f = frontend_lookup(&p->tuple.daddr, p->tuple.dport, p->tuple.proto,
-			    scope);
-	/* 127.0.0.1 in a packet is never that of the node */
-	if (f && (f->flags & FRONTEND_LOOPBACK))
-		f = 0;
-	if (!f && !service_snat_port(p) &&
-	    !(scope == SCOPE_INTERNAL && route_by_source()))
+	if (!service_find(p, scope, &f, &c))
 		return STEP_NEXT;
 	/*
 	 * fragment_order() has done so for known addresses; this frontend's may
@@ -77,7 +72,7 @@ static __always_inline int tc_service(ctx_t *ctx, struct packet *p, __u8 scope)
 	 */
 	if (p->fragment == FRAGMENT_FIRST)
 		fragment_remember(ctx, p);
-	return service_step(ctx, p, f, scope, 0);
+	return service_step(ctx, p, f, c, scope, 0);
 }
 
 /*
@@ -232,7 +227,8 @@ static __always_inline int from_pod_dialled(ctx_t *ctx, struct packet *p)
 		return STEP_NEXT;
 	if (p->fragment == FRAGMENT_FIRST)
 		fragment_remember(ctx, p);
-	return service_step(ctx, p, f, SCOPE_INTERNAL, DIALLED_BY_POD);
+	return service_step(ctx, p, f, conn_lookup(&p->tuple), SCOPE_INTERNAL,
+			    DIALLED_BY_POD);
 }
 
 /*

@@ -34,14 +34,13 @@ static __always_inline int xdp_csum_partial(ctx_t *ctx,
 static __always_inline int xdp_step(ctx_t *ctx, struct packet *p)
 {
 	struct frontend *f;
+	struct conn *c;
 	int step;
 
 	step = packet_parse(ctx, p);
 	if (step != STEP_NEXT)
 		return step;
-	f = frontend_lookup(&p->tuple.daddr, p->tuple.dport, p->tuple.proto,
-			    SCOPE_EXTERNAL);
-	if (!f && !service_snat_port(p))
+	if (!service_find(p, SCOPE_EXTERNAL, &f, &c))
 		return REASON_PASS_NOT_SERVICE;
 	if (!ctx_is_ours(ctx))
 		return REASON_PASS_OTHER_HOST;
@@ -54,7 +53,7 @@ static __always_inline int xdp_step(ctx_t *ctx, struct packet *p)
 		return REASON_PASS_FIB;
 	if (xdp_csum_partial(ctx, p))
 		return REASON_PASS_CHECKSUM;
-	step = service_step(ctx, p, f, SCOPE_EXTERNAL, 0);
+	step = service_step(ctx, p, f, c, SCOPE_EXTERNAL, 0);
 	if (step == STEP_NEXT)
 		return REASON_PASS_NOT_SERVICE;
 	return step == REASON_REJECT_NO_BACKEND ? REASON_PASS_NO_BACKEND : step;

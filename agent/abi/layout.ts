@@ -6,8 +6,9 @@ import { array, bytes, u8, u16, u32, u64 } from './codec.ts';
 import type { MapShape } from './shape.ts';
 import { type StructCodec, type StructLayout, struct } from './struct.ts';
 
-export const MAGLANE_ABI = 2;
+export const MAGLANE_ABI = 3;
 export const ADDRESS_WORDS = 4096;
+export const FRONTEND_WORDS = 4096;
 export const SERVICE_CIDRS_MAX = 8;
 export const TABLE_CHUNK_SLOTS = 16;
 export const TABLE_SEGMENT_CHUNKS = 16384;
@@ -626,6 +627,17 @@ export const MAPS = {
 		valueSize: 24,
 		maxEntries: 262144,
 		flags: 1,
+		pinned: true,
+	},
+	frontend_bits: {
+		name: 'frontend_bits',
+		key: 'u32',
+		value: 'u64',
+		type: 2,
+		keySize: 4,
+		valueSize: 8,
+		maxEntries: 4096,
+		flags: 0,
 		pinned: true,
 	},
 	backends: {

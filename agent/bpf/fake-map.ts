@@ -165,10 +165,13 @@ export class FakeArray extends FakeMap {
 	}
 
 	override *entries(): Iterable<readonly [key: Uint8Array, value: Uint8Array]> {
+		// tests dump arrays of thousands of zeros very often
+		const keys = new Uint8Array(4 * this.maxEntries);
+		const view = new DataView(keys.buffer);
+		const zero = new Uint8Array(this.valueSize);
 		for (let index = 0; index < this.maxEntries; index++) {
-			const key = new Uint8Array(4);
-			new DataView(key.buffer).setUint32(0, index, true);
-			yield [key, this.#values[index]?.slice() ?? new Uint8Array(this.valueSize)];
+			view.setUint32(4 * index, index, true);
+			yield [keys.subarray(4 * index, 4 * index + 4), this.#values[index]?.slice() ?? zero];
 		}
 	}
 }

@@ -47,6 +47,7 @@ export interface TableSegments {
 /** The maps that the control loop fills. */
 export interface ServiceMaps {
 	readonly frontends: BpfMap;
+	readonly frontendBits: BpfMap;
 	readonly backends: BpfMap;
 	readonly settings: BpfMap;
 	readonly tables: TableSegments;
@@ -61,6 +62,7 @@ export interface ServiceMaps {
 export function serviceMaps(map: (name: string) => BpfMap, tables: TableSegments): ServiceMaps {
 	return {
 		frontends: map('frontends'),
+		frontendBits: map('frontend_bits'),
 		backends: map('backends'),
 		settings: map('node_settings'),
 		tables,

@@ -6,10 +6,10 @@ import { primaryAddress } from '../model/node.ts';
 import { type OwnServer, withOwnServer } from '../model/own-server.ts';
 import { type Translation, translate } from '../model/translate.ts';
 import type { EndpointSource, EndpointsKind, Problem, Service } from '../model/types.ts';
-import { acknowledge, applyPlan } from '../plan/apply.ts';
+import { acknowledge, applyPlan, clearFrontendBits } from '../plan/apply.ts';
 import { EndedFrontends, endedOf } from '../plan/ended-frontends.ts';
 import { REST_MS } from '../plan/ids.ts';
-import { frontendName, type KernelState, readKernel, serviceCidrsOf } from '../plan/kernel.ts';
+import { type KernelState, readKernel, removeEnded, serviceCidrsOf } from '../plan/kernel.ts';
 import { countPlan, type Plan, planSize, printPlan } from '../plan/plan.ts';
 import { Planner } from '../plan/planner.ts';
 import { type NoLocalEndpoints, noLocalEndpoints, type ServiceView, serviceViews } from '../plan/view.ts';
@@ -324,6 +324,7 @@ export class Reconciler {
 		const ended = this.#ended ? this.#endedBy(plan, kernel) : [];
 		applyPlan(plan, maps, ended);
 		acknowledge(plan, kernel, ended);
+		this.#clearBits(kernel, full ? undefined : plan.goneFrontends);
 		this.#planner.image.settle(clock.now());
 		this.#kernel = kernel;
 		return plan;
@@ -342,7 +343,12 @@ export class Reconciler {
 	#forgetEnded(kernel: KernelState, keys: readonly FrontendKey[]): void {
 		if (keys.length === 0) return;
 		this.#options.maps.frontends.deleteBatch(frontendKeyCodec.encodeAll(keys));
-		for (const key of keys) kernel.ended.delete(frontendName(key));
+		for (const key of keys) removeEnded(kernel, key);
+		this.#clearBits(kernel, keys);
+	}
+
+	#clearBits(kernel: KernelState, gone: readonly FrontendKey[] | undefined): void {
+		clearFrontendBits(this.#options.maps, kernel, this.#planner.image.frontendBits.words, gone);
 	}
 
 	/** Deletes ended frontends without connections. Does nothing while there are none. */

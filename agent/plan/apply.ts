@@ -11,8 +11,9 @@ import {
 } from '../abi/layout.ts';
 import type { BpfMap, ServiceMaps } from '../bpf/port.ts';
 import { ipOfBytes } from '../model/ip.ts';
+import { frontendBit, type WordWrite, wordOf } from './bits.ts';
 import { writeEnded } from './ended-frontends.ts';
-import { frontendName, type KernelState, sourceRangeName, u32Key } from './kernel.ts';
+import { addEnded, frontendName, type KernelState, removeEnded, sourceRangeName, u32Key } from './kernel.ts';
 import type { Plan } from './plan.ts';
 
 /** Entries of one batch call: many enough for few calls, few enough for little memory. */
@@ -40,6 +41,7 @@ export function applyPlan(plan: Plan, maps: ServiceMaps, ended: readonly Fronten
 	for (const part of parts(plan.sourceRanges))
 		maps.sourceRanges.updateBatch(sourceRangeKeyCodec.encodeAll(part), ones(part.length));
 	if (crowded.frontends) deleteFrontends(maps, plan, ended);
+	writeWords(maps.frontendBits, plan.frontendWords);
 	for (const part of parts(plan.frontends)) {
 		const keys = frontendKeyCodec.encodeAll(part.map((f) => f.key));
 		maps.frontends.updateBatch(keys, frontendCodec.encodeAll(part.map((f) => f.value)));
@@ -64,9 +66,14 @@ function writeAddresses(maps: ServiceMaps, plan: Plan): void {
 			serviceAddressCodec.encodeAll(part),
 		);
 	}
-	for (const part of parts(plan.addressWords)) {
+	writeWords(maps.addressBits, plan.addressWords);
+}
+
+/** Writes words of a map of bits. */
+export function writeWords(map: BpfMap, words: readonly WordWrite[]): void {
+	for (const part of parts(words)) {
 		const values = BigUint64Array.from(part, ({ value }) => value);
-		maps.addressBits.updateBatch(indexes(part.map(({ index }) => index)), new Uint8Array(values.buffer));
+		map.updateBatch(indexes(part.map(({ index }) => index)), new Uint8Array(values.buffer));
 	}
 }
 
@@ -148,12 +155,35 @@ export function acknowledge(plan: Plan, kernel: KernelState, ended: readonly Fro
 	for (const entry of plan.addresses) kernel.addresses.set(ipOfBytes(entry.addr).text, entry);
 	for (const addr of plan.goneAddresses) kernel.addresses.delete(ipOfBytes(addr).text);
 	for (const { index, value } of plan.addressWords) kernel.addressBits[index] = value;
+	for (const { index, value } of plan.frontendWords) kernel.frontendBits[index] = value;
 	for (const { id, value } of [...plan.backends, ...plan.goneBackends]) kernel.backends.set(id, value);
 	for (const { ref, size, table } of plan.tables) kernel.tables.set(ref, { size, written: table });
 	for (const { key, value } of plan.frontends) {
 		kernel.frontends.set(frontendName(key), { key, value });
-		kernel.ended.delete(frontendName(key));
+		removeEnded(kernel, key);
 	}
 	for (const key of plan.goneFrontends) kernel.frontends.delete(frontendName(key));
-	for (const key of ended) kernel.ended.set(frontendName(key), key);
+	for (const key of ended) addEnded(kernel, key);
+}
+
+/**
+ * Clears the bits that no frontend has any more, neither an ended one. A bit without a frontend
+ * only costs lookups.
+ * @param wanted the words of the image
+ * @param gone keys of deleted frontends; undefined: all words are compared
+ */
+export function clearFrontendBits(
+	maps: ServiceMaps,
+	kernel: KernelState,
+	wanted: BigUint64Array,
+	gone: readonly FrontendKey[] | undefined,
+): void {
+	const indexes = gone ? new Set(gone.map((key) => wordOf(frontendBit(key)))) : wanted.keys();
+	const words: WordWrite[] = [];
+	for (const index of indexes) {
+		const value = wanted[index]! | kernel.endedBits.words[index]!;
+		if (value !== kernel.frontendBits[index]) words.push({ index, value });
+	}
+	writeWords(maps.frontendBits, words);
+	for (const { index, value } of words) kernel.frontendBits[index] = value;
 }

@@ -8,7 +8,7 @@ import {
 	serviceCidrCodec,
 	serviceCidrsCodec,
 } from '../abi/layout.ts';
-import { addressBit, wordOf } from './address-bits.ts';
+import { addressBit, frontendBit, type WordWrite, wordOf } from './bits.ts';
 import type { BackendEntry, TableEntry, Touched } from './entries.ts';
 import type { Image } from './image.ts';
 import { backendName, isValid, type KernelState, type NodeValues, PROTOCOLS } from './kernel.ts';
@@ -43,6 +43,7 @@ export function diff(image: Image, node: NodeValues, kernel: KernelState, touche
 		if (entry && !(now && sameFrontend(now.value, entry.value))) frontends.push(entry);
 		if (!entry && now) goneFrontends.push(now.key);
 	}
+	const entries = touched ? frontends : [...image.frontends.values()];
 	return {
 		known: {
 			frontends: kernel.frontends.size,
@@ -55,6 +56,7 @@ export function diff(image: Image, node: NodeValues, kernel: KernelState, touche
 		tables: tableWrites(image, kernel, names.tables),
 		frontends,
 		goneFrontends,
+		frontendWords: frontendWords(image, kernel, entries),
 		goneBackends,
 		...addressWrites(image, kernel, names.addresses, touched === undefined),
 		...sourceRangeWrites(image, kernel, names.sourceRanges),
@@ -81,6 +83,20 @@ function keptServiceCidrs(before: ServiceCidrs, after: ServiceCidrs): ServiceCid
 	// the programs do not read entries beyond the count
 	const rest = before.cidr.slice(kept.length);
 	return kept.length === before.count ? undefined : { count: kept.length, cidr: [...kept, ...rest] };
+}
+
+/** Words that lack bits of these frontends. */
+function frontendWords(
+	image: Image,
+	kernel: KernelState,
+	frontends: Iterable<{ readonly key: FrontendKey }>,
+): WordWrite[] {
+	const indexes = new Set<number>();
+	for (const { key } of frontends) indexes.add(wordOf(frontendBit(key)));
+	return [...indexes]
+		.sort((a, b) => a - b)
+		.map((index) => ({ index, value: kernel.frontendBits[index]! | image.frontendBits.words[index]! }))
+		.filter(({ index, value }) => value !== kernel.frontendBits[index]);
 }
 
 type AddressWrites = Pick<Plan, 'addresses' | 'goneAddresses' | 'addressWords'>;

@@ -1,6 +1,12 @@
-import { BackendFlag, FrontendFlag, ServiceAddressFlag, type ServiceCidrs } from '../abi/layout.ts';
+import {
+	ADDRESS_WORDS,
+	BackendFlag,
+	FrontendFlag,
+	ServiceAddressFlag,
+	type ServiceCidrs,
+} from '../abi/layout.ts';
 import { ipOfBytes } from '../model/ip.ts';
-import { AddressBits } from './address-bits.ts';
+import { addressBit, Bits, frontendBit, maskOf, wordOf } from './bits.ts';
 import { backendName, isValid, type KernelState, sourceRangeName } from './kernel.ts';
 
 /**
@@ -27,16 +33,25 @@ export function dumpKernel(kernel: KernelState, serviceName: (id: number) => str
 		const [range] = sourceRangeName(key).split(' ');
 		lines.push(`source ${range} service ${serviceName(key.serviceId) ?? key.serviceId}`);
 	}
-	lines.push(...addressLines(kernel), ...cidrLines(kernel.serviceCidrs));
+	lines.push(...frontendBitLines(kernel), ...addressLines(kernel), ...cidrLines(kernel.serviceCidrs));
 	const { snatV4, snatV6 } = kernel.settings;
 	lines.push(`settings snat ${ipOfBytes(snatV4).text} ${ipOfBytes(snatV6).text}`);
 	return `${lines.sort().join('\n')}\n`;
 }
 
+/** One line for frontends that no packet finds, since their bit is clear. */
+function frontendBitLines({ frontends, frontendBits }: KernelState): string[] {
+	const hidden = [...frontends.values()].filter(({ key }) => {
+		const bit = frontendBit(key);
+		return (frontendBits[wordOf(bit)]! & maskOf(bit)) === 0n;
+	});
+	return hidden.length === 0 ? [] : [`frontend bits: ${hidden.length} frontends have none`];
+}
+
 /** Lines of the addresses, and one for words of bits that differ from them. */
 function addressLines({ addresses, addressBits }: KernelState): string[] {
-	const expected = new AddressBits();
-	for (const { addr } of addresses.values()) expected.add(addr);
+	const expected = new Bits(ADDRESS_WORDS);
+	for (const { addr } of addresses.values()) expected.add(addressBit(addr));
 	const wrong = expected.words.filter((word, index) => word !== addressBits[index]).length;
 	return [
 		...Array.from(

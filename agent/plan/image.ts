@@ -1,6 +1,6 @@
-import type { Frontend, SourceRangeKey } from '../abi/layout.ts';
+import { ADDRESS_WORDS, FRONTEND_WORDS, type Frontend, type SourceRangeKey } from '../abi/layout.ts';
 import type * as model from '../model/translate.ts';
-import { AddressBits } from './address-bits.ts';
+import { addressBit, Bits, frontendBit } from './bits.ts';
 import {
 	type AddressEntry,
 	addressFlags,
@@ -40,7 +40,8 @@ export class Image {
 	readonly tables = new Map<string, TableEntry>();
 	readonly tablesByRef = new Map<number, TableEntry>();
 	readonly addresses = new Map<string, AddressEntry>();
-	readonly addressBits = new AddressBits();
+	readonly addressBits = new Bits(ADDRESS_WORDS);
+	readonly frontendBits = new Bits(FRONTEND_WORDS);
 	readonly sourceRanges = new Map<string, SourceRangeKey>();
 	readonly touched: Touched = {
 		frontends: new Set(),
@@ -136,6 +137,7 @@ export class Image {
 		const before = this.#held.get(service.key);
 		this.#held.set(service.key, held);
 		for (const [name, entry] of held.frontends) {
+			if (!this.frontends.has(name)) this.frontendBits.add(frontendBit(entry.key));
 			this.frontends.set(name, entry);
 			this.touched.frontends.add(name);
 		}
@@ -320,20 +322,21 @@ export class Image {
 		if (!entry) {
 			entry = { addr, users: new Map() };
 			this.addresses.set(ip, entry);
-			this.addressBits.add(addr);
+			this.addressBits.add(addressBit(addr));
 		}
 		if (flags === undefined) entry.users.delete(service);
 		else entry.users.set(service, flags);
 		this.touched.addresses.add(ip);
 		if (entry.users.size > 0) return;
 		this.addresses.delete(ip);
-		this.addressBits.remove(addr);
+		this.addressBits.remove(addressBit(addr));
 	}
 
 	#drop(service: string, before: Held, kept: Held): void {
-		for (const name of before.frontends.keys()) {
+		for (const [name, { key }] of before.frontends) {
 			if (kept.frontends.has(name) || this.frontends.get(name)?.owner !== service) continue;
 			this.frontends.delete(name);
+			this.frontendBits.remove(frontendBit(key));
 			this.touched.frontends.add(name);
 		}
 		for (const name of before.sourceRanges.keys()) {

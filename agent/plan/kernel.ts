@@ -3,6 +3,7 @@ import {
 	type Backend,
 	BackendFlag,
 	backendCodec,
+	FRONTEND_WORDS,
 	type Frontend,
 	FrontendFlag,
 	type FrontendKey,
@@ -19,9 +20,10 @@ import {
 	sourceRangeKeyCodec,
 	TABLE_CHUNK_SLOTS,
 } from '../abi/layout.ts';
-import type { ServiceMaps } from '../bpf/port.ts';
+import type { BpfMap, ServiceMaps } from '../bpf/port.ts';
 import { type Cidr, cidrBytes } from '../model/cidr.ts';
 import { endpointText, ipOfBytes } from '../model/ip.ts';
+import { Bits, frontendBit } from './bits.ts';
 
 /** State that the kernel has acknowledged, with the names of the image. */
 export interface KernelState {
@@ -38,6 +40,10 @@ export interface KernelState {
 	/** By address; the value is enum service_address_flag. */
 	readonly addresses: Map<string, { readonly addr: Uint8Array; readonly flags: number }>;
 	readonly addressBits: BigUint64Array;
+	/** Bits of `frontends` and `ended`. */
+	readonly frontendBits: BigUint64Array;
+	/** Those of `ended` alone. */
+	readonly endedBits: Bits;
 	settings: Settings;
 	serviceCidrs: ServiceCidrs;
 }
@@ -112,6 +118,8 @@ export function emptyKernel(): KernelState {
 		sourceRanges: new Map(),
 		addresses: new Map(),
 		addressBits: new BigUint64Array(ADDRESS_WORDS),
+		frontendBits: new BigUint64Array(FRONTEND_WORDS),
+		endedBits: new Bits(FRONTEND_WORDS),
 		settings: { snatV4: none(), snatV6: none() },
 		serviceCidrs: serviceCidrsOf([]),
 	};
@@ -136,7 +144,7 @@ export function readKernel(maps: ServiceMaps, known: Iterable<TablePlace> = []):
 	for (const [rawKey, rawValue] of maps.frontends.entries()) {
 		const key = frontendKeyCodec.decode(rawKey);
 		const value = frontendCodec.decode(rawValue);
-		if ((value.flags & FrontendFlag.ENDED) !== 0) state.ended.set(frontendName(key), key);
+		if ((value.flags & FrontendFlag.ENDED) !== 0) addEnded(state, key);
 		else state.frontends.set(frontendName(key), { key, value });
 	}
 	for (const [rawKey, rawValue] of maps.backends.entries()) {
@@ -160,9 +168,29 @@ function readAddresses(maps: ServiceMaps, state: KernelState): void {
 	for (const [addr, value] of maps.addresses.entries()) {
 		state.addresses.set(ipOfBytes(addr).text, { addr, flags: serviceAddressCodec.decode(value).flags });
 	}
-	for (const [key, value] of maps.addressBits.entries()) {
-		state.addressBits[u32Of(key)] = new DataView(value.buffer, value.byteOffset, 8).getBigUint64(0, true);
+	readWords(maps.addressBits, state.addressBits);
+	readWords(maps.frontendBits, state.frontendBits);
+}
+
+function readWords(map: BpfMap, words: BigUint64Array): void {
+	const halves = new Uint32Array(words.buffer);
+	for (const [key, value] of map.entries()) {
+		const index = 2 * u32Of(key);
+		halves[index] = u32Of(value);
+		halves[index + 1] = u32Of(value, 4);
 	}
+}
+
+/** Records that a frontend has ended. */
+export function addEnded(kernel: KernelState, key: FrontendKey): void {
+	const name = frontendName(key);
+	if (!kernel.ended.has(name)) kernel.endedBits.add(frontendBit(key));
+	kernel.ended.set(name, key);
+}
+
+/** Records that an ended frontend is gone, or is served again. */
+export function removeEnded(kernel: KernelState, key: FrontendKey): void {
+	if (kernel.ended.delete(frontendName(key))) kernel.endedBits.remove(frontendBit(key));
 }
 
 /** Reads each segment in one dump up to its last used chunk: far cheaper than chunk by chunk. */
@@ -201,8 +229,9 @@ function readChunks(maps: ServiceMaps, segment: number, length: number): Uint8Ar
 	return content;
 }
 
-export function u32Of(bytes: Uint8Array): number {
-	return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+/** Little-endian, as all values of the maps on the supported architectures. */
+export function u32Of(bytes: Uint8Array, at = 0): number {
+	return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
 }
 
 export function u32Key(value: number): Uint8Array {

@@ -7,6 +7,7 @@ import type {
 	SourceRangeKey,
 } from '../abi/layout.ts';
 import { ipOfBytes } from '../model/ip.ts';
+import type { WordWrite } from './bits.ts';
 import { backendKey, backendName, frontendName, sourceRangeName } from './kernel.ts';
 
 /** Consecutive chunks of one table, in one segment. */
@@ -53,6 +54,11 @@ export interface Plan {
 	readonly tables: readonly TableWrite[];
 	readonly frontends: readonly { readonly key: FrontendKey; readonly value: Frontend }[];
 	readonly goneFrontends: readonly FrontendKey[];
+	/**
+	 * Words with bits that only new frontends have, written before these. clearFrontendBits() clears
+	 * the bits of gone ones.
+	 */
+	readonly frontendWords: readonly WordWrite[];
 	/** Cleared entries: their ids name no backend any more. */
 	readonly goneBackends: readonly { readonly id: number; readonly value: Backend }[];
 	/** Written before the frontends that use them, and deleted after those. */
@@ -64,7 +70,7 @@ export interface Plan {
 	 */
 	readonly addresses: readonly { readonly addr: Uint8Array; readonly flags: number }[];
 	readonly goneAddresses: readonly Uint8Array[];
-	readonly addressWords: readonly { readonly index: number; readonly value: bigint }[];
+	readonly addressWords: readonly WordWrite[];
 }
 
 export interface PlanCounts {
@@ -73,6 +79,7 @@ export interface PlanCounts {
 	readonly chunks: number;
 	readonly frontends: number;
 	readonly goneFrontends: number;
+	readonly frontendWords: number;
 	readonly goneBackends: number;
 	readonly sourceRanges: number;
 	readonly goneSourceRanges: number;
@@ -88,6 +95,7 @@ export function countPlan(plan: Plan): PlanCounts {
 		chunks: plan.tables.reduce((sum, t) => sum + t.chunks.reduce((n, c) => n + c.content.length / 64, 0), 0),
 		frontends: plan.frontends.length,
 		goneFrontends: plan.goneFrontends.length,
+		frontendWords: plan.frontendWords.length,
 		goneBackends: plan.goneBackends.length,
 		sourceRanges: plan.sourceRanges.length,
 		goneSourceRanges: plan.goneSourceRanges.length,
@@ -119,6 +127,7 @@ export function printPlan(plan: Plan): string {
 		lines.push(`set table ${segment}:${first} ${content.length / 64} chunks`);
 	}
 	for (const key of plan.sourceRanges) lines.push(`set source range ${sourceRangeName(key)}`);
+	if (plan.frontendWords.length > 0) lines.push(`set ${plan.frontendWords.length} words of frontend bits`);
 	for (const { key, value } of plan.frontends) {
 		const table = value.tableSize === 0 ? 'none' : `${value.table >>> 16}:${value.table & 0xffff}`;
 		const { serviceId, flags, backends, tableSize, affinitySeconds } = value;

@@ -14,9 +14,9 @@ import {
 	TABLE_CHUNK_SLOTS,
 	tableChunkCodec,
 } from '../../agent/abi/layout.ts';
-import type { ServiceMaps } from '../../agent/bpf/port.ts';
+import type { BpfMap, ServiceMaps } from '../../agent/bpf/port.ts';
 import { parseCidr } from '../../agent/model/cidr.ts';
-import { addressBit, wordOf } from '../../agent/plan/address-bits.ts';
+import { addressBit, frontendBit, wordOf } from '../../agent/plan/bits.ts';
 import { sourceRangeKey } from '../../agent/plan/entries.ts';
 import { serviceCidrsOf } from '../../agent/plan/kernel.ts';
 import { PROTO_TCP, PROTO_UDP } from './builder.ts';
@@ -105,6 +105,7 @@ export class Services {
 		const scope = spec.scope ?? FrontendScope.EXTERNAL;
 		const usual = scope === FrontendScope.INTERNAL ? FrontendFlag.CLUSTERIP : FrontendFlag.NODEPORT;
 		const key = { addr: mapAddress(spec.address), port: spec.port, proto: protoNumber(proto), scope };
+		this.#setBit(this.#maps.frontendBits, frontendBit(key));
 		this.#maps.frontends.update(
 			frontendKeyCodec.encode(key),
 			frontendCodec.encode({ ...rest, flags: spec.flags ?? usual }),
@@ -151,11 +152,14 @@ export class Services {
 	 */
 	address(text: string, flags: number): void {
 		const addr = mapAddress(text);
-		const bit = addressBit(addr);
-		const word = this.#maps.addressBits.lookup(u32(wordOf(bit)))!;
-		word[(bit & 63) >> 3]! |= 1 << (bit & 7);
-		this.#maps.addressBits.update(u32(wordOf(bit)), word);
+		this.#setBit(this.#maps.addressBits, addressBit(addr));
 		this.#maps.addresses.update(addr, serviceAddressCodec.encode({ flags }));
+	}
+
+	#setBit(map: BpfMap, bit: number): void {
+		const word = map.lookup(u32(wordOf(bit)))!;
+		word[(bit & 63) >> 3]! |= 1 << (bit & 7);
+		map.update(u32(wordOf(bit)), word);
 	}
 
 	/** Sets the ClusterIP ranges. */

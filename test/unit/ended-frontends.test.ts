@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
 	type Conn,
 	ConnFlag,
@@ -70,6 +70,7 @@ describe('frontends that no Service has any more', () => {
 		};
 		connections.update(tupleCodec.encode(key), connCodec.encode(conn));
 	};
+	afterEach(() => expect(rig.wrongBits()).toEqual([]));
 	const remove = () => {
 		rig.sinks.services.remove(KEY);
 		rig.sync();

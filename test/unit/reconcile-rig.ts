@@ -1,7 +1,9 @@
+import { frontendKeyCodec } from '../../agent/abi/layout.ts';
 import { type FakeLimits, type FakeServiceMaps, fakeServiceMaps } from '../../agent/bpf/fake.ts';
 import { Reconciler, type ReconcilerOptions } from '../../agent/loop/reconcile.ts';
+import { frontendBit, maskOf, wordOf } from '../../agent/plan/bits.ts';
 import { dumpKernel } from '../../agent/plan/dump.ts';
-import { readKernel } from '../../agent/plan/kernel.ts';
+import { readKernel, u32Of } from '../../agent/plan/kernel.ts';
 import { node } from './reconcile-objects.ts';
 
 /** A clock that a test advances. */
@@ -83,7 +85,23 @@ export class Rig {
 
 	sync(): this {
 		if (!this.reconciler.sync()) throw new Error(`Sync failed: ${this.reconciler.snapshot().lastError}`);
+		const wrong = this.wrongBits();
+		if (wrong.length > 0) throw new Error(`Wrong words of frontend bits: ${wrong.join(' ')}`);
 		return this;
+	}
+
+	/** Words of frontend_bits that are not those of the keys in `frontends`, ended ones included. */
+	wrongBits(): number[] {
+		const expected = new Map<number, bigint>();
+		for (const [key] of this.maps.frontends.entries()) {
+			const bit = frontendBit(frontendKeyCodec.decode(key));
+			expected.set(wordOf(bit), (expected.get(wordOf(bit)) ?? 0n) | maskOf(bit));
+		}
+		return [...this.maps.frontendBits.entries()].flatMap(([key, value]) => {
+			const index = u32Of(key);
+			const word = new DataView(value.buffer, value.byteOffset, 8).getBigUint64(0, true);
+			return word === (expected.get(index) ?? 0n) ? [] : [index];
+		});
 	}
 
 	dump(): string {

@@ -151,6 +151,7 @@ describe('printPlan()', () => {
 			'set 1 service CIDRs',
 			'set backend 1 10.244.1.2:8080/tcp of 1 flags 1 generation 1',
 			'set table 0:0 17 chunks',
+			'set 2 words of frontend bits',
 			'set frontend 10.96.0.1:80/tcp external service 1 flags 2 table 0:0 size 251 backends 1 affinity 0',
 			'set frontend 10.96.0.1:80/tcp internal service 1 flags 2 table 0:0 size 251 backends 1 affinity 0',
 			'set address 10.96.0.1 flags 7',

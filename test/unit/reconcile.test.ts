@@ -37,6 +37,7 @@ describe('Reconciler', () => {
 			'update node_settings',
 			'update backends',
 			'update tables_0',
+			'update frontend_bits',
 			'update frontends',
 			'update service_addresses',
 			'update address_bits',
@@ -48,6 +49,7 @@ describe('Reconciler', () => {
 			'delete service_addresses',
 			'delete frontends',
 			'update backends',
+			'update frontend_bits',
 		]);
 		expect(rig.dump()).toBe('settings snat 192.168.10.11 fd00:10::11\n');
 	});
@@ -233,6 +235,22 @@ describe('Reconciler.run()', () => {
 		rig.add({}, { 'default/web-4': slice('web', ['10.244.9.9']) });
 		rig.clock.advance(10_000_000);
 		expect(rig.reconciler.snapshot().totals.syncs).toBe(3);
+	});
+
+	it('heals a bit of a frontend that is lost, and one that is left', () => {
+		const rig = web();
+		const { frontendBits } = rig.maps;
+		const words = [...frontendBits.entries()];
+		const used = words.find(([, value]) => value.some((byte) => byte !== 0))!;
+		const free = words.find(([, value]) => value.every((byte) => byte === 0))!;
+		frontendBits.update(used[0], new Uint8Array(8));
+		frontendBits.update(free[0], new Uint8Array(8).fill(255));
+		expect(rig.dump()).toMatch(/^frontend bits: \d+ frontends have none$/m);
+		expect(rig.wrongBits()).toHaveLength(2);
+		rig.reconciler.verify();
+		rig.sync();
+		expect(rig.wrongBits()).toEqual([]);
+		expect(rig.reconciler.snapshot().totals.drift).toBe(1);
 	});
 
 	it('heals drift by itself after the verify interval', () => {

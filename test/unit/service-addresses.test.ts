@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ADDRESS_WORDS } from '../../agent/abi/layout.ts';
 import { parseCidr } from '../../agent/model/cidr.ts';
 import { parseIp } from '../../agent/model/ip.ts';
-import { AddressBits, addressBit, wordOf } from '../../agent/plan/address-bits.ts';
+import { addressBit, Bits, wordOf } from '../../agent/plan/bits.ts';
 import { node, service, slice } from './reconcile-objects.ts';
 import { Rig } from './reconcile-rig.ts';
 
@@ -15,16 +16,16 @@ const addressLines = (rig: Rig) =>
 const problems = (rig: Rig) =>
 	rig.reconciler.snapshot().problems.map((p) => `${p.object} ${p.field} ${p.message}`);
 
-describe('AddressBits', () => {
-	it('has the bit of each address that is in, and none of one that is not', () => {
+describe('Bits', () => {
+	it('have the bit of each address that is in, and none of one that is not', () => {
 		const address = fc
 			.integer({ min: 0, max: 0xffff })
 			.map((n) => parseIp(`10.96.${n >> 8}.${n & 255}`)!.bytes);
 		fc.assert(
 			fc.property(fc.uniqueArray(address, { selector: String }), fc.nat(100), (all, gone) => {
-				const bits = new AddressBits();
-				for (const one of all) bits.add(one);
-				for (const one of all.slice(0, gone)) bits.remove(one);
+				const bits = new Bits(ADDRESS_WORDS);
+				for (const one of all) bits.add(addressBit(one));
+				for (const one of all.slice(0, gone)) bits.remove(addressBit(one));
 				const expected = new Set(all.slice(gone).map(addressBit));
 				const found = [...bits.words].reduce(
 					(sum, word) => sum + word.toString(2).replaceAll('0', '').length,
@@ -84,10 +85,10 @@ describe('addresses of Services (B R-1)', () => {
 		rig.maps.kernel.take();
 		const order = () => [...new Set(rig.maps.kernel.take().map((w) => w.map))];
 		rig.add(web()).sync();
-		expect(order()).toEqual(['frontends', 'service_addresses', 'address_bits']);
+		expect(order()).toEqual(['frontend_bits', 'frontends', 'service_addresses', 'address_bits']);
 		rig.sinks.services.remove('default/web');
 		rig.sync();
-		expect(order()).toEqual(['address_bits', 'service_addresses', 'frontends']);
+		expect(order()).toEqual(['address_bits', 'service_addresses', 'frontends', 'frontend_bits']);
 	});
 
 	it('of the node are never closed: NodePorts, and LoadBalancer addresses on a device', () => {
