@@ -11,9 +11,10 @@ export interface Isolation<T, R> {
 	update(key: string, value: T | undefined): void;
 	/**
 	 * Writes the desired state to the maps.
+	 * @param last whether all changes that can be written are desired now
 	 * @throws Error when it cannot; the next call repairs a partial write
 	 */
-	write(): R;
+	write(last: boolean): R;
 	/** Called when a Service keeps its previous state. */
 	refused(key: string, error: unknown): void;
 }
@@ -30,14 +31,14 @@ type Changes<T> = readonly (readonly [key: string, change: Change<T>])[];
 export function isolate<T, R>(changes: Changes<T>, error: unknown, to: Isolation<T, R>): R {
 	for (const [key, { before }] of changes) to.update(key, before);
 	try {
-		to.write();
+		to.write(false);
 	} catch {
 		for (const [key, { after }] of changes) to.update(key, after);
 		throw error;
 	}
 	// retries all of them together once: the failure may have been transient
 	writePart(changes, to);
-	return to.write();
+	return to.write(true);
 }
 
 function writeHalves<T, R>(changes: Changes<T>, error: unknown, to: Isolation<T, R>): void {
@@ -53,7 +54,7 @@ function writeHalves<T, R>(changes: Changes<T>, error: unknown, to: Isolation<T,
 function writePart<T, R>(changes: Changes<T>, to: Isolation<T, R>): void {
 	for (const [key, { after }] of changes) to.update(key, after);
 	try {
-		to.write();
+		to.write(false);
 	} catch (error) {
 		for (const [key, { before }] of changes) to.update(key, before);
 		writeHalves(changes, error, to);

@@ -10,7 +10,7 @@ import { acknowledge, applyPlan, clearFrontendBits } from '../plan/apply.ts';
 import { EndedFrontends, endedOf } from '../plan/ended-frontends.ts';
 import { REST_MS } from '../plan/ids.ts';
 import { type KernelState, readKernel, removeEnded, serviceCidrsOf } from '../plan/kernel.ts';
-import { countPlan, type Plan, planSize, printPlan } from '../plan/plan.ts';
+import { additionsOf, countPlan, type Plan, planSize, printPlan } from '../plan/plan.ts';
 import { Planner } from '../plan/planner.ts';
 import { type NoLocalEndpoints, noLocalEndpoints, type ServiceView, serviceViews } from '../plan/view.ts';
 import { type HealthCheckService, healthChecks } from './health-checks.ts';
@@ -273,30 +273,38 @@ export class Reconciler {
 	}
 
 	/**
-	 * Writes all changes. If that fails, it omits those of the Services that cause the failure.
-	 * @throws when it fails without changes too, or at the first sync: no previous state is known
+	 * Writes all changes. If that fails, it omits those of the Services that cause the failure. The
+	 * first sync knows no previous state, so it deletes nothing until it has found them.
+	 * @throws when it fails without changes too, or at the first sync for each Service
 	 */
 	#writeChanges(changes: ReadonlyMap<string, Change<Translation>>, now: number): Plan {
-		const refused = new Set<string>();
-		const write = () => this.#write(now);
+		const first = this.#totals.syncs === 0;
+		const refused = new Map<string, unknown>();
 		try {
-			return write();
+			return this.#write(now);
 		} catch (error) {
-			if (changes.size === 0 || this.#totals.syncs === 0) throw error;
+			if (changes.size === 0) throw error;
 			this.#options.log.error({ err: error, services: changes.size }, 'sync.refused');
 			const plan = isolate([...changes], error, {
 				update: (key, service) => this.#planner.update(key, service),
-				write,
-				refused: (key, why) => {
-					refused.add(key);
-					this.#setAside(key, why);
+				write: (last) => {
+					if (last && first && refused.size === changes.size) this.#desire(changes, error);
+					return first && !last ? this.#add(now) : this.#write(now);
 				},
+				refused: (key, why) => refused.set(key, why),
 			});
+			for (const [key, why] of refused) this.#setAside(key, why);
 			this.#totals.failures += 1;
 			return plan;
 		} finally {
 			for (const key of changes.keys()) if (!refused.has(key)) this.#aside.delete(key);
 		}
+	}
+
+	/** Desires all changes again. @throws the error */
+	#desire(changes: ReadonlyMap<string, Change<Translation>>, error: unknown): never {
+		for (const [key, { after }] of changes) this.#planner.update(key, after);
+		throw error;
 	}
 
 	#setAside(key: string, error: unknown): void {
@@ -306,6 +314,22 @@ export class Reconciler {
 		log.error({ err: error, service: key, retryMs }, 'service.set-aside');
 	}
 
+	/** Adds what the maps lack, and deletes nothing. The next write reads the maps again. */
+	#add(now: number): Plan {
+		const plan = additionsOf(this.#plan(this.#kernel ?? this.#read(), now, true));
+		this.#kernel = undefined;
+		applyPlan(plan, this.#options.maps);
+		return plan;
+	}
+
+	#plan(kernel: KernelState, now: number, full: boolean): Plan {
+		const node = {
+			settings: this.#settings(kernel),
+			serviceCidrs: serviceCidrsOf(this.#store.serviceCidrs),
+		};
+		return this.#planner.plan(node, kernel, now, full);
+	}
+
 	/** Makes the maps equal to the planner's image. */
 	#write(now: number): Plan {
 		const { maps, log, backendsGone, clock } = this.#options;
@@ -313,11 +337,7 @@ export class Reconciler {
 		const kernel = this.#kernel ?? this.#read();
 		// the state of the kernel is unknown until it has acknowledged the whole plan
 		this.#kernel = undefined;
-		const node = {
-			settings: this.#settings(kernel),
-			serviceCidrs: serviceCidrsOf(this.#store.serviceCidrs),
-		};
-		const plan = this.#planner.plan(node, kernel, now, full);
+		const plan = this.#plan(kernel, now, full);
 		if (log.isLevelEnabled?.('debug') && planSize(plan) > 0)
 			log.debug({ plan: printPlan(plan) }, 'sync.plan');
 		if (plan.goneBackends.length > 0) backendsGone?.(plan.goneBackends.map(({ value }) => value));

@@ -110,6 +110,18 @@ export function planSize(plan: Plan): number {
 	return Object.values(countPlan(plan)).reduce((sum, n) => sum + n, 0);
 }
 
+/** The part of a plan that adds and changes entries: it deletes nothing and closes no range. */
+export function additionsOf(plan: Plan): Plan {
+	return {
+		...plan,
+		serviceCidrs: undefined,
+		goneFrontends: [],
+		goneBackends: [],
+		goneSourceRanges: [],
+		goneAddresses: [],
+	};
+}
+
 /** One line for each write, in order; for debugging and tests. */
 export function printPlan(plan: Plan): string {
 	const lines: string[] = [];

@@ -47,6 +47,46 @@ describe('a Service whose write the kernel refuses', () => {
 		expect(rig.reconciler.snapshot()).toMatchObject({ failures: 0, pendingSince: undefined });
 	});
 
+	it.each([
+		['first in an empty kernel', 0],
+		['first after a restart', 1],
+	])('is set aside by the sync that is %s; the others are written', (_name, restarts) => {
+		const before = started();
+		const maps = restarts > 0 ? before.maps : undefined;
+		const rig = new Rig(maps && { maps }).listed();
+		const [bad, gone, ...good] = NAMES as [string, string, ...string[]];
+		rig.maps.kernel.fail(isAt(bad, 81));
+		for (const name of [bad, ...good])
+			rig.add({ [name]: at(name, 81) }, { [name]: slice(name.slice('default/'.length), ['10.244.1.2']) });
+		rig.maps.kernel.take();
+		expect(rig.reconciler.sync()).toBeDefined();
+		for (const name of good) expect(portsIn(rig, name), name).toEqual([81]);
+		expect(portsIn(rig, bad)).toEqual([]);
+		expect(portsIn(rig, gone)).toEqual([]);
+		expect(problemsOf(rig, bad)).toMatchObject([{ message: expect.stringContaining('ENOMEM') }]);
+		expect(rig.reconciler.snapshot()).toMatchObject({ failures: 0, pendingSince: undefined });
+		const changes = rig.maps.kernel.take().filter(({ map }) => map === 'frontends');
+		const firstDelete = changes.findIndex(({ operation }) => operation === 'delete');
+		if (restarts > 0)
+			expect(changes.slice(firstDelete).every(({ operation }) => operation === 'delete')).toBe(true);
+		rig.maps.kernel.fail(() => false);
+		rig.clock.advance(1_000);
+		rig.sync();
+		expect(portsIn(rig, bad)).toEqual([81]);
+	});
+
+	it('when the first sync can write none, blames none and fails', () => {
+		const rig = new Rig().listed();
+		rig.maps.kernel.fail((map) => map === 'frontends');
+		for (const name of NAMES)
+			rig.add({ [name]: at(name, 81) }, { [name]: slice(name.slice('default/'.length), ['10.244.1.2']) });
+		expect(rig.reconciler.sync()).toBeUndefined();
+		expect(rig.reconciler.snapshot()).toMatchObject({ failures: 1, problems: [], lastSync: undefined });
+		rig.maps.kernel.fail(() => false);
+		rig.sync();
+		for (const name of NAMES) expect(portsIn(rig, name)).toEqual([81]);
+	});
+
 	it('is tried again by itself, at longer and longer times, and is no problem once it is written', () => {
 		const rig = started();
 		const [bad, good] = NAMES as [string, string];
