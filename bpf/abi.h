@@ -306,7 +306,7 @@ struct conn {
 	 */
 	__u16 addr_diff;
 	__u16 port_diff;
-	__u32 ifindex;             /* hairpin: the pod's device; else 0 */
+	__u32 frontend_epoch;      /* forward UDP: 1 + epoch of the last look at its frontend, or 0 */
 	__u32 claim;               /* forward: count of the slot when this flow last owned the reverse key */
 	__u16 slot;                /* slot of the reverse key in `claims` */
 	__u8 flags;                /* enum conn_flag */

@@ -14,13 +14,13 @@
  *
  * Writers of each field, by half:
  *
- *   nat, backend_*, service_id, *_diff, ifindex, slot, flags
+ *   nat, backend_*, service_id, *_diff, slot, flags
  *                          conn_create() and conn_repair() once, in both
  *   last_seen              a packet of the half's direction
  *   own.*                  a packet of the half's direction, 0 -> 1
  *   peer.*                 a packet of the other direction, 0 -> 1
  *   backend_closed_first   a FIN of the backend, 0 -> 1, in both
- *   claim                  a packet of the client, forward half only
+ *   claim, frontend_epoch  a packet of the client, forward half only
  *
  * So two CPUs with packets of both directions never read, change and write the
  * same field. A half writes into the other only after conn_mirror_of() has

@@ -31,6 +31,15 @@ static __always_inline int frontend_possible(const struct frontend_key *key)
 	return word && (*word >> (hash % 64) & 1);
 }
 
+/* Odd: UDP frontends are changing. Also odd without the map. */
+static __always_inline __u32 frontend_epoch_now(void)
+{
+	__u32 zero = 0;
+	__u32 *epoch = bpf_map_lookup_elem(&frontend_epoch, &zero);
+
+	return epoch ? *(volatile __u32 *)epoch : 1;
+}
+
 static __always_inline struct frontend *
 frontend_lookup(const struct addr *addr, __u16 port, __u8 proto, __u8 scope)
 {

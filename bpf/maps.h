@@ -43,6 +43,19 @@ struct {
 } frontend_bits SEC(".maps");
 
 /*
+ * Counts changes after which a UDP flow may not be of its frontend's Service
+ * any more. The agent makes it odd before it deletes a UDP frontend or gives it
+ * to another Service, and even after that.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} frontend_epoch SEC(".maps");
+
+/*
  * Written by the agent; read once per new flow and for each UDP packet. An
  * array: the id is the index, so a lookup costs a bounds check. Full: as above.
  */

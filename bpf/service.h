@@ -96,7 +96,6 @@ __noinline int service_place(ctx_t *ctx, __u32 scope, __u32 near)
 	 * serves it
 	 */
 	c->flags |= CONN_SNAT | CONN_HAIRPIN;
-	c->ifindex = ctx_ifindex(ctx);
 	return route_node_source(p, &c->nat.saddr) ? REASON_DROP_NO_SNAT_ADDR :
 						     STEP_NEXT;
 }
@@ -198,8 +197,8 @@ __noinline int service_begin(ctx_t *ctx, __u32 scope, __u32 dialled)
 }
 
 /*
- * May this packet of the client to frontend `f` use `c`? `f` may be NULL for a
- * packet of an established TCP connection.
+ * May this packet of the client to frontend `f` use `c`? NULL: the entry alone
+ * decides.
  */
 static __always_inline int service_follows(ctx_t *ctx, const struct packet *p,
 					   const struct frontend *f,
@@ -209,8 +208,8 @@ static __always_inline int service_follows(ctx_t *ctx, const struct packet *p,
 	 * a UDP flow ends with its Service; another Service may have the
 	 * address then
 	 */
-	if (p->tuple.proto == IPPROTO_UDP &&
-	    (!f || c->service_id != f->service_id))
+	if (p->tuple.proto == IPPROTO_UDP && f &&
+	    c->service_id != f->service_id)
 		return 0;
 	return conn_usable(c, p) && conn_owns(ctx, &p->tuple, c);
 }
@@ -296,15 +295,19 @@ static __always_inline struct conn *service_reply(const struct packet *p)
 /*
  * Does the entry alone decide about the packet? Yes for a reply, and for a
  * client's packet of an established TCP connection: that outlives its frontend.
- * An old UDP entry may have expired; then a frontend gets the packet.
+ * A client's datagram has to be of the Service that has the frontend, which the
+ * entry remembers for an epoch. An old UDP entry may have expired; then a
+ * frontend gets the packet.
  */
 static __always_inline int service_decides(const struct packet *p,
-					   const struct conn *c)
+					   const struct conn *c, __u32 epoch)
 {
 	if (c->flags & CONN_OWN)
 		return 0;
 	if (p->tuple.proto == IPPROTO_UDP)
-		return !(c->flags & CONN_FORWARD) && conn_fresh(c);
+		return conn_fresh(c) &&
+		       (!(c->flags & CONN_FORWARD) ||
+			(!(epoch & 1) && c->frontend_epoch == epoch + 1));
 	return !(c->flags & CONN_FORWARD) ||
 	       (p->tcp_flags & (TH_SYN | TH_ACK)) != TH_SYN;
 }
@@ -312,7 +315,8 @@ static __always_inline int service_decides(const struct packet *p,
 /*
  * Finds the flow of a packet that was received in `scope` and, unless its entry
  * alone decides, its frontend; either may be NULL. Without both, and for most
- * packets after one look at frontend_bits, 0.
+ * packets after one look at frontend_bits, 0. A client's flow without a frontend
+ * is one whose entry decides.
  */
 static __always_inline int service_find(const struct packet *p, __u8 scope,
 					struct frontend **f, struct conn **c)
@@ -324,20 +328,29 @@ static __always_inline int service_find(const struct packet *p, __u8 scope,
 		.scope = scope,
 	};
 	int possible = frontend_possible(&key);
+	__u32 epoch = 1;
 
 	*f = 0;
 	if (!possible && !service_snat_port(p) &&
 	    !(scope == SCOPE_INTERNAL && route_by_source()))
 		return 0;
 	*c = conn_lookup(&p->tuple);
-	if (*c && service_decides(p, *c))
+	/* read before the frontend, so that a change after it is noticed */
+	if (*c && p->tuple.proto == IPPROTO_UDP &&
+	    ((*c)->flags & CONN_FORWARD))
+		epoch = frontend_epoch_now();
+	if (*c && service_decides(p, *c, epoch))
 		return 1;
 	if (possible)
 		*f = bpf_map_lookup_elem(&frontends, &key);
 	/* 127.0.0.1 in a packet is never that of the node */
 	if (*f && ((*f)->flags & FRONTEND_LOOPBACK))
 		*f = 0;
-	return *f || *c;
+	if (!*f)
+		return *c && !((*c)->flags & (CONN_OWN | CONN_FORWARD));
+	if (*c && !(epoch & 1) && (*c)->service_id == (*f)->service_id)
+		(*c)->frontend_epoch = epoch + 1;
+	return 1;
 }
 
 /* Sends a reply to its client; STEP_NEXT when another hook does that. */
@@ -364,7 +377,7 @@ static __always_inline int service_step(ctx_t *ctx, struct packet *p,
 
 	if (c && service_is_reply(p, c))
 		return service_answer(ctx, p, c, scope);
-	if (!f && !(c && service_decides(p, c)))
+	if (!f && !(c && (c->flags & CONN_FORWARD)))
 		return STEP_NEXT;
 	if (c && (c->flags & CONN_OWN) && !conn_expired(&p->tuple, c)) {
 		c->last_seen = conn_now();

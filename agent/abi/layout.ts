@@ -419,7 +419,7 @@ export interface Conn {
 	lastSeen: number;
 	addrDiff: number;
 	portDiff: number;
-	ifindex: number;
+	frontendEpoch: number;
 	claim: number;
 	slot: number;
 	flags: number;
@@ -436,7 +436,7 @@ export const connCodec: StructCodec<Conn> = struct<Conn>('conn', 80, {
 	lastSeen: ['last_seen', 52, u32],
 	addrDiff: ['addr_diff', 56, u16],
 	portDiff: ['port_diff', 58, u16],
-	ifindex: ['ifindex', 60, u32],
+	frontendEpoch: ['frontend_epoch', 60, u32],
 	claim: ['claim', 64, u32],
 	slot: ['slot', 68, u16],
 	flags: ['flags', 70, u8],
@@ -637,6 +637,17 @@ export const MAPS = {
 		keySize: 4,
 		valueSize: 8,
 		maxEntries: 4096,
+		flags: 0,
+		pinned: true,
+	},
+	frontend_epoch: {
+		name: 'frontend_epoch',
+		key: 'u32',
+		value: 'u32',
+		type: 2,
+		keySize: 4,
+		valueSize: 4,
+		maxEntries: 1,
 		flags: 0,
 		pinned: true,
 	},

@@ -48,6 +48,7 @@ export interface TableSegments {
 export interface ServiceMaps {
 	readonly frontends: BpfMap;
 	readonly frontendBits: BpfMap;
+	readonly frontendEpoch: BpfMap;
 	readonly backends: BpfMap;
 	readonly settings: BpfMap;
 	readonly tables: TableSegments;
@@ -63,6 +64,7 @@ export function serviceMaps(map: (name: string) => BpfMap, tables: TableSegments
 	return {
 		frontends: map('frontends'),
 		frontendBits: map('frontend_bits'),
+		frontendEpoch: map('frontend_epoch'),
 		backends: map('backends'),
 		settings: map('node_settings'),
 		tables,

@@ -37,6 +37,7 @@ export function applyPlan(plan: Plan, maps: ServiceMaps, ended: readonly Fronten
 		sourceRanges: known.sourceRanges + plan.sourceRanges.length > maps.sourceRanges.maxEntries,
 		addresses: known.addresses + plan.addresses.length > maps.addresses.maxEntries,
 	};
+	if (plan.frontendEpoch) maps.frontendEpoch.update(u32Key(0), u32Key(plan.frontendEpoch.during));
 	if (crowded.sourceRanges) deleteSourceRanges(maps, plan);
 	for (const part of parts(plan.sourceRanges))
 		maps.sourceRanges.updateBatch(sourceRangeKeyCodec.encodeAll(part), ones(part.length));
@@ -50,6 +51,7 @@ export function applyPlan(plan: Plan, maps: ServiceMaps, ended: readonly Fronten
 	writeAddresses(maps, plan);
 	if (!crowded.addresses) deleteAddresses(maps, plan);
 	if (!crowded.frontends) deleteFrontends(maps, plan, ended);
+	if (plan.frontendEpoch) maps.frontendEpoch.update(u32Key(0), u32Key(plan.frontendEpoch.after));
 	if (!crowded.sourceRanges) deleteSourceRanges(maps, plan);
 	writeBackends(maps, plan.goneBackends);
 	if (plan.serviceCidrs) writeServiceCidrs(maps, plan.serviceCidrs);
@@ -156,6 +158,7 @@ export function acknowledge(plan: Plan, kernel: KernelState, ended: readonly Fro
 	for (const addr of plan.goneAddresses) kernel.addresses.delete(ipOfBytes(addr).text);
 	for (const { index, value } of plan.addressWords) kernel.addressBits[index] = value;
 	for (const { index, value } of plan.frontendWords) kernel.frontendBits[index] = value;
+	if (plan.frontendEpoch) kernel.frontendEpoch = plan.frontendEpoch.after;
 	for (const { id, value } of [...plan.backends, ...plan.goneBackends]) kernel.backends.set(id, value);
 	for (const { ref, size, table } of plan.tables) kernel.tables.set(ref, { size, written: table });
 	for (const { key, value } of plan.frontends) {

@@ -11,7 +11,14 @@ import {
 import { addressBit, frontendBit, type WordWrite, wordOf } from './bits.ts';
 import type { BackendEntry, TableEntry, Touched } from './entries.ts';
 import type { Image } from './image.ts';
-import { backendName, isValid, type KernelState, type NodeValues, PROTOCOLS } from './kernel.ts';
+import {
+	backendName,
+	frontendName,
+	isValid,
+	type KernelState,
+	type NodeValues,
+	PROTOCOLS,
+} from './kernel.ts';
 import type { ChunkWrite, Plan, TableWrite } from './plan.ts';
 import { tableContent } from './table-content.ts';
 
@@ -57,6 +64,7 @@ export function diff(image: Image, node: NodeValues, kernel: KernelState, touche
 		frontends,
 		goneFrontends,
 		frontendWords: frontendWords(image, kernel, entries),
+		frontendEpoch: epochs(kernel, frontends, goneFrontends),
 		goneBackends,
 		...addressWrites(image, kernel, names.addresses, touched === undefined),
 		...sourceRangeWrites(image, kernel, names.sourceRanges),
@@ -97,6 +105,22 @@ function frontendWords(
 		.sort((a, b) => a - b)
 		.map((index) => ({ index, value: kernel.frontendBits[index]! | image.frontendBits.words[index]! }))
 		.filter(({ index, value }) => value !== kernel.frontendBits[index]);
+}
+
+/** undefined: no UDP flow may lose its frontend by these changes, nor by earlier ones. */
+function epochs(
+	{ frontends, frontendEpoch }: KernelState,
+	changed: Plan['frontends'],
+	gone: readonly FrontendKey[],
+): Plan['frontendEpoch'] {
+	const isUdp = ({ proto }: FrontendKey) => proto === PROTOCOLS.udp;
+	const changesHands = ({ key, value }: Plan['frontends'][number]) => {
+		const now = isUdp(key) && frontends.get(frontendName(key));
+		return now && now.value.serviceId !== value.serviceId;
+	};
+	const during = (frontendEpoch | 1) >>> 0;
+	if (during !== frontendEpoch && !gone.some(isUdp) && !changed.some(changesHands)) return undefined;
+	return { during, after: (during + 1) >>> 0 };
 }
 
 type AddressWrites = Pick<Plan, 'addresses' | 'goneAddresses' | 'addressWords'>;

@@ -44,6 +44,8 @@ export interface KernelState {
 	readonly frontendBits: BigUint64Array;
 	/** Those of `ended` alone. */
 	readonly endedBits: Bits;
+	/** Odd: a write of UDP frontends did not end. */
+	frontendEpoch: number;
 	settings: Settings;
 	serviceCidrs: ServiceCidrs;
 }
@@ -120,6 +122,7 @@ export function emptyKernel(): KernelState {
 		addressBits: new BigUint64Array(ADDRESS_WORDS),
 		frontendBits: new BigUint64Array(FRONTEND_WORDS),
 		endedBits: new Bits(FRONTEND_WORDS),
+		frontendEpoch: 0,
 		settings: { snatV4: none(), snatV6: none() },
 		serviceCidrs: serviceCidrsOf([]),
 	};
@@ -170,6 +173,8 @@ function readAddresses(maps: ServiceMaps, state: KernelState): void {
 	}
 	readWords(maps.addressBits, state.addressBits);
 	readWords(maps.frontendBits, state.frontendBits);
+	const epoch = maps.frontendEpoch.lookup(u32Key(0));
+	if (epoch) state.frontendEpoch = u32Of(epoch);
 }
 
 function readWords(map: BpfMap, words: BigUint64Array): void {

@@ -59,6 +59,10 @@ export interface Plan {
 	 * the bits of gone ones.
 	 */
 	readonly frontendWords: readonly WordWrite[];
+	/**
+	 * Values of frontend_epoch around the writes of frontends, when UDP frontends change hands or go.
+	 */
+	readonly frontendEpoch: { readonly during: number; readonly after: number } | undefined;
 	/** Cleared entries: their ids name no backend any more. */
 	readonly goneBackends: readonly { readonly id: number; readonly value: Backend }[];
 	/** Written before the frontends that use them, and deleted after those. */
@@ -140,6 +144,7 @@ export function printPlan(plan: Plan): string {
 	}
 	for (const key of plan.sourceRanges) lines.push(`set source range ${sourceRangeName(key)}`);
 	if (plan.frontendWords.length > 0) lines.push(`set ${plan.frontendWords.length} words of frontend bits`);
+	if (plan.frontendEpoch) lines.push(`set frontend epoch ${plan.frontendEpoch.during}`);
 	for (const { key, value } of plan.frontends) {
 		const table = value.tableSize === 0 ? 'none' : `${value.table >>> 16}:${value.table & 0xffff}`;
 		const { serviceId, flags, backends, tableSize, affinitySeconds } = value;
@@ -156,5 +161,6 @@ export function printPlan(plan: Plan): string {
 		const name = backendKey(backendName(value), value.serviceId);
 		lines.push(`clear backend ${id} ${name} generation ${value.generation}`);
 	}
+	if (plan.frontendEpoch) lines.push(`set frontend epoch ${plan.frontendEpoch.after}`);
 	return lines.join('\n');
 }

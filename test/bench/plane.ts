@@ -84,7 +84,7 @@ export function replyEntry(key: Tuple, nat: Tuple): [key: Uint8Array, value: Uin
 		lastSeen: 0,
 		addrDiff: difference(addresses(key), addresses(nat)),
 		portDiff: difference(ports(key), ports(nat)),
-		ifindex: 0,
+		frontendEpoch: 0,
 		claim: 0,
 		slot: 0,
 		backendClosedFirst: 0,

@@ -313,11 +313,17 @@ describe('a flow that exists goes before a frontend', () => {
 	);
 
 	it.each(of('udp'))('$name IP$family: UDP goes to the Service that has the port now', ({ hook, ...one }) => {
-		const { spec } = serve(one);
-		plane.run(hook, frameOf(toNode(one, 'client')));
-		plane.services.add({ ...spec, backends: [{ address: ADDR[one.family].remote2, port: TARGET_PORT }] });
-		const later = decode(plane.run(hook, frameOf(toNode(one, 'client'))).bytes);
-		expect(later.ip!.dst).toBe(ADDR[one.family].remote2);
+		const { remote2, remote } = ADDR[one.family];
+		const send = () => decode(plane.run(hook, frameOf(toNode(one, 'client'))).bytes).ip!.dst;
+		for (const earlier of [1, 3]) {
+			const { spec } = serve(one);
+			for (let sent = 0; sent < earlier; sent++) expect(send()).toBe(remote);
+			plane.services.add({ ...spec, backends: [{ address: remote2, port: TARGET_PORT }] });
+			for (let sent = 0; sent < 3; sent++) expect(send()).toBe(remote2);
+			plane.services.withoutFrontend(spec.frontends[0]!, 'udp');
+			const gone = plane.run(hook, frameOf(toNode(one, 'client')));
+			expect(passed(hook, gone.action)).toBe(true);
+		}
 	});
 
 	it.each(FAMILIES)('IP%s: a packet that a program has redirected is no flow of the node’s own', (family) => {

@@ -18,7 +18,7 @@ import type { BpfMap, ServiceMaps } from '../../agent/bpf/port.ts';
 import { parseCidr } from '../../agent/model/cidr.ts';
 import { addressBit, frontendBit, wordOf } from '../../agent/plan/bits.ts';
 import { sourceRangeKey } from '../../agent/plan/entries.ts';
-import { serviceCidrsOf } from '../../agent/plan/kernel.ts';
+import { serviceCidrsOf, u32Of } from '../../agent/plan/kernel.ts';
 import { PROTO_TCP, PROTO_UDP } from './builder.ts';
 import { concat, ipBytes, ipText } from './bytes.ts';
 
@@ -106,15 +106,25 @@ export class Services {
 		const usual = scope === FrontendScope.INTERNAL ? FrontendFlag.CLUSTERIP : FrontendFlag.NODEPORT;
 		const key = { addr: mapAddress(spec.address), port: spec.port, proto: protoNumber(proto), scope };
 		this.#setBit(this.#maps.frontendBits, frontendBit(key));
-		this.#maps.frontends.update(
-			frontendKeyCodec.encode(key),
-			frontendCodec.encode({ ...rest, flags: spec.flags ?? usual }),
+		this.#inEpoch(() =>
+			this.#maps.frontends.update(
+				frontendKeyCodec.encode(key),
+				frontendCodec.encode({ ...rest, flags: spec.flags ?? usual }),
+			),
 		);
 	}
 
 	withoutFrontend({ address, port, scope = FrontendScope.EXTERNAL }: FrontendSpec, proto: Proto): void {
 		const key = { addr: mapAddress(address), port, proto: protoNumber(proto), scope };
-		this.#maps.frontends.delete(frontendKeyCodec.encode(key));
+		this.#inEpoch(() => this.#maps.frontends.delete(frontendKeyCodec.encode(key)));
+	}
+
+	/** Writes frontends as the agent does: the epoch is odd meanwhile. */
+	#inEpoch(write: () => void): void {
+		const epoch = u32Of(this.#maps.frontendEpoch.lookup(u32(0))!);
+		this.#maps.frontendEpoch.update(u32(0), u32(epoch + 1));
+		write();
+		this.#maps.frontendEpoch.update(u32(0), u32(epoch + 2));
 	}
 
 	/**

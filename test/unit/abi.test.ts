@@ -73,7 +73,7 @@ describe('struct()', () => {
 			lastSeen: 5,
 			addrDiff: 0xffff,
 			portDiff: 6,
-			ifindex: 7,
+			frontendEpoch: 7,
 			claim: 0xffffffff,
 			slot: 8,
 			backendClosedFirst: 1,

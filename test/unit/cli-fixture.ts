@@ -59,7 +59,7 @@ export function filledMaps(): PinnedMaps {
 		lastSeen: 5,
 		addrDiff: 0,
 		portDiff: 0,
-		ifindex: 0,
+		frontendEpoch: 0,
 		claim: 1,
 		slot: 0,
 		backendClosedFirst: 0,

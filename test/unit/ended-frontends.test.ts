@@ -60,7 +60,7 @@ describe('frontends that no Service has any more', () => {
 			lastSeen: 1,
 			addrDiff: 0,
 			portDiff: 0,
-			ifindex: 0,
+			frontendEpoch: 0,
 			claim: 0,
 			slot: 0,
 			backendClosedFirst: 0,

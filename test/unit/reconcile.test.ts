@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { backendCodec, frontendCodec } from '../../agent/abi/layout.ts';
-import { u32Key } from '../../agent/plan/kernel.ts';
+import { u32Key, u32Of } from '../../agent/plan/kernel.ts';
 import { tableContent } from '../../agent/plan/table-content.ts';
 import { node, service, slice } from './reconcile-objects.ts';
 import { Rig } from './reconcile-rig.ts';
@@ -262,6 +262,77 @@ describe('Reconciler.run()', () => {
 		rig.sync();
 		expect(rig.wrongBits()).toEqual([]);
 		expect(rig.reconciler.snapshot().totals.drift).toBe(1);
+	});
+
+	describe('the epoch of UDP frontends', () => {
+		const udp = (port: number, name?: string) => [
+			{ port, protocol: 'UDP', targetPort: 8080, ...(name && { name }) },
+		];
+		const shared = (key: string, ip: string, created: string) =>
+			service(key, {
+				ips: [ip],
+				ports: udp(53),
+				spec: { externalIPs: ['203.0.113.9'] },
+				meta: { creationTimestamp: created },
+			});
+		const DNS = {
+			'default/old': shared('default/old', '10.96.0.10', '2026-01-01T00:00:00Z'),
+			'default/new': shared('default/new', '10.96.0.11', '2026-01-02T00:00:00Z'),
+		};
+		const slices = Object.fromEntries(
+			['old', 'new'].map((name, i) => [
+				`default/${name}`,
+				slice(name, [`10.244.1.${i + 2}`], [{ port: 8080, protocol: 'UDP' }]),
+			]),
+		);
+		const dns = () => new Rig().add(DNS, slices).listed().sync();
+		const epochOf = (rig: Rig) => u32Of(rig.maps.frontendEpoch.lookup(new Uint8Array(4))!);
+		/** Writes of frontends, and values of the epoch, in order. */
+		const order = (rig: Rig) =>
+			rig.maps.kernel.take().flatMap(({ operation, map, value }) => {
+				if (map === 'frontend_epoch') return `epoch ${u32Of(value!)}`;
+				return map === 'frontends' ? operation : [];
+			});
+
+		it('stays while frontends are added and TCP ones go', () => {
+			const rig = dns().add(WEB, WEB_SLICES).sync();
+			rig.sinks.services.remove('default/web');
+			rig.sync();
+			expect(epochOf(rig)).toBe(0);
+		});
+
+		it('is odd while one goes or changes hands, and even after that', () => {
+			const rig = dns();
+			rig.maps.kernel.take();
+			rig.sinks.services.remove('default/old');
+			rig.sync();
+			const writes = order(rig);
+			expect([writes[0], writes.at(-1)]).toEqual(['epoch 1', 'epoch 2']);
+			expect(new Set(writes.slice(1, -1))).toEqual(new Set(['update', 'delete']));
+			rig.add({ 'default/old': DNS['default/old'] }).sync();
+			expect(order(rig).filter((write) => write.startsWith('epoch'))).toEqual(['epoch 3', 'epoch 4']);
+		});
+
+		it('stays odd after a write that fails, until the next agent has compared the maps', () => {
+			const rig = dns();
+			rig.maps.kernel.fail((map) => map === 'frontends');
+			rig.sinks.services.remove('default/old');
+			expect(rig.reconciler.sync()).toBeUndefined();
+			expect(epochOf(rig) & 1).toBe(1);
+			rig.maps.kernel.fail(() => false);
+			const next = new Rig({ maps: rig.maps })
+				.add({ 'default/new': DNS['default/new'] }, slices)
+				.listed()
+				.sync();
+			expect(epochOf(next) & 1).toBe(0);
+		});
+
+		it('becomes even when nothing else differs', () => {
+			const rig = dns();
+			rig.maps.frontendEpoch.update(new Uint8Array(4), new Uint8Array([7, 0, 0, 0]));
+			const next = new Rig({ maps: rig.maps }).add(DNS, slices).listed().sync();
+			expect(epochOf(next)).toBe(8);
+		});
 	});
 
 	it('heals drift by itself after the verify interval', () => {
