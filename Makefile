@@ -3,7 +3,7 @@ SHELL := /bin/sh
 NODE := ./node_modules/.bin/node
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo up down test e2e check bpf layout bench fuzz fuzz-faults semantics networks networks-vm kind-e2e clean
+.PHONY: help setup demo up down test e2e check bpf layout bench image fuzz fuzz-faults semantics networks networks-vm kind-e2e clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ semantics: setup ## Run the tests and write docs/semantics.md (TIER="unit bpf" f
 
 networks: setup ## Build networks in namespaces, check them all, write docs/networks.md (TOPOLOGY="flat vxlan" for some, RUN=no for the rows only)
 	@$(NODE) scripts/networks.ts $(if $(filter no,$(RUN)),--page) $(TOPOLOGY)
+
+image: setup ## Write the image of the agent, its bill of materials and its provenance into dist, without Docker
+	@$(NODE) scripts/image.ts
 
 kind-e2e: setup ## Run the end-to-end scenarios in a kind cluster without kube-proxy (needs docker and kind)
 	@$(NODE) scripts/kind.ts

@@ -28,6 +28,7 @@ const context: CliContext = {
 		const { cleanup } = await import('./bpf/cleanup.ts');
 		return { removed: cleanup({ pinPath, ffi: 'koffi' }) };
 	},
+	mountBpffs: async (directory) => (await import('./bpf/bpffs.ts')).mountBpffs(directory),
 	async listServices(named) {
 		const [{ loadApiTarget }, { listServices }, { usualKubeconfig }] = await Promise.all([
 			import('./kube/kubeconfig.ts'),

@@ -42,6 +42,8 @@ export interface CliContext {
 	/** @throws Error with the directory, when it has no pinned maps */
 	openPins(pinPath: string): Promise<PinnedMaps>;
 	cleanup(pinPath: string): Promise<CleanupReport>;
+	/** @returns false: bpffs was there. @throws Error with the directory and the remedy */
+	mountBpffs(directory: string): Promise<boolean>;
 	/** All Services of the cluster. @param kubeconfig undefined: the usual locations */
 	listServices(kubeconfig: string | undefined): Promise<readonly Json[]>;
 	/** Runs until it is stopped. @returns an exit code */

@@ -7,6 +7,7 @@ import { registerConn } from './conn.ts';
 import { type CliContext, EXIT, ExitError } from './context.ts';
 import { registerCounters } from './counters.ts';
 import { registerEnv } from './env.ts';
+import { registerMountBpffs } from './mount-bpffs.ts';
 import { registerService } from './service.ts';
 import { registerStatus } from './status.ts';
 import { registerVersion } from './version.ts';
@@ -42,6 +43,7 @@ export async function buildProgram(
 	registerCounters(program, context);
 	registerEnv(program, context);
 	registerCleanup(program, context);
+	registerMountBpffs(program, context);
 	registerVersion(program, context);
 	for (const [name, { summary, load }] of Object.entries(late)) {
 		if (name === first) (await load())(program);

@@ -113,6 +113,7 @@ export async function runMaglane(
 		version: { version: '1.2.3', abi: 1, node: 'v24.0.0', kernel: '6.1.0', arch: 'x64' },
 		openPins: async () => filledMaps(),
 		cleanup: async () => ({ removed: [] }),
+		mountBpffs: async () => false,
 		listServices: async () => [],
 		runAgent: async () => 0,
 		...overrides,

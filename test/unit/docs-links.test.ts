@@ -108,6 +108,7 @@ const context: CliContext = {
 	version: { version: '', abi: 0, node: '', kernel: '', arch: '' },
 	openPins: () => Promise.reject(new Error('not called')),
 	cleanup: () => Promise.reject(new Error('not called')),
+	mountBpffs: () => Promise.reject(new Error('not called')),
 	listServices: () => Promise.reject(new Error('not called')),
 	runAgent: () => Promise.reject(new Error('not called')),
 };
