@@ -21,7 +21,7 @@ import { missingRequirements } from '../standalone/cluster/requirements.ts';
 import { isAlive, readState } from '../standalone/cluster/state.ts';
 import { ownerOf } from '../standalone/cluster/sweep.ts';
 import { up } from '../standalone/cluster/up.ts';
-import type { Fields, KubeObject } from '../standalone/port.ts';
+import type { Deployment, Pod } from '../standalone/port.ts';
 import { type Application, applyFile, selects, waitForApplication } from './demo/application.ts';
 import { startMapImage } from './demo/image.ts';
 import { showMaps } from './demo/maps.ts';
@@ -114,7 +114,7 @@ async function showAll(
 async function showImage(
 	api: ApiClient,
 	image: Awaited<ReturnType<typeof startMapImage>>,
-	deployment: KubeObject | undefined,
+	deployment: Deployment | undefined,
 	signal: AbortSignal,
 ): Promise<string[]> {
 	console.log(pc.bold('The maps of node1 would contain'));
@@ -132,9 +132,9 @@ async function showImage(
 /** A Deployment behind a NodePort Service, so that its change is visible in external traffic. */
 async function findScalable(api: ApiClient, { services }: Application): Promise<Scalable | undefined> {
 	const open = services.filter(({ spec }) =>
-		spec?.ports?.some((port: Fields) => port.nodePort && port.protocol === 'TCP'),
+		spec?.ports?.some((port) => port.nodePort && port.protocol === 'TCP'),
 	);
-	for (const deployment of await api.list('/apis/apps/v1/deployments')) {
+	for (const deployment of await api.list<Deployment>('/apis/apps/v1/deployments')) {
 		const { namespace } = deployment.metadata;
 		const labels = deployment.spec?.template?.metadata?.labels ?? {};
 		const pods = { metadata: { name: '', namespace: namespace ?? 'default', labels } };
@@ -145,7 +145,7 @@ async function findScalable(api: ApiClient, { services }: Application): Promise<
 }
 
 interface Scalable {
-	readonly deployment: KubeObject;
+	readonly deployment: Deployment;
 	/** As in expectations(). */
 	readonly service: string;
 }
@@ -154,15 +154,15 @@ function showServices({ services }: Application): void {
 	for (const service of services) {
 		const { type, clusterIPs = [], ports = [] } = service.spec ?? {};
 		const texts = ports.map(
-			({ port, nodePort, protocol }: Fields) => `${port}${nodePort ? `:${nodePort}` : ''}/${protocol}`,
+			({ port, nodePort, protocol }) => `${port}${nodePort ? `:${nodePort}` : ''}/${protocol}`,
 		);
 		console.log(
-			`  ${serviceLabel(service).padEnd(24)} ${type.padEnd(12)} ${[...clusterIPs, ...texts].join(' ')}`,
+			`  ${serviceLabel(service).padEnd(24)} ${type!.padEnd(12)} ${[...clusterIPs, ...texts].join(' ')}`,
 		);
 	}
 }
 
-function askingPod(): KubeObject {
+function askingPod(): Pod {
 	return {
 		apiVersion: 'v1',
 		kind: 'Pod',

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { KubeObject } from './port.ts';
+import type { Event, KubeObject } from './port.ts';
 
 const COMPONENT = 'maglane-standalone';
 
@@ -8,7 +8,7 @@ export interface Warning {
 	reason: string;
 	message: string;
 	/** The node, if it is the source. */
-	host?: string;
+	host?: string | undefined;
 }
 
 /**
@@ -20,14 +20,14 @@ export function warningEvent(
 	{ apiVersion, kind, metadata }: KubeObject,
 	{ reason, message, host }: Warning,
 	now: string,
-): KubeObject {
+): Event {
 	const { name, namespace = 'default', uid = '' } = metadata;
 	const hash = createHash('sha256').update(`${uid} ${reason} ${message}`).digest('hex').slice(0, 16);
 	return {
 		apiVersion: 'v1',
 		kind: 'Event',
 		metadata: { name: `${name.slice(0, 200)}.${hash}`, namespace },
-		involvedObject: { apiVersion, kind, name, namespace, uid },
+		involvedObject: { apiVersion: apiVersion!, kind: kind!, name, namespace, uid },
 		type: 'Warning',
 		reason,
 		message,

@@ -7,8 +7,7 @@ declare module 'dns-packet' {
 		readonly class?: string;
 		readonly flush?: boolean;
 		/** By type: an address, a name, fields. */
-		// biome-ignore lint/suspicious/noExplicitAny: as many shapes as there are types
-		readonly data?: any;
+		readonly data?: unknown;
 		/** Fields of an OPT record. */
 		readonly udpPayloadSize?: number;
 		readonly extendedRcode?: number;

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApiClient } from '../../standalone/cluster/api-client.ts';
 import { parseManifests } from '../../standalone/cluster/manifests.ts';
-import type { Fields, KubeObject } from '../../standalone/port.ts';
+import type { Deployment, EndpointSlice, KubeObject, Node, Pod, Service } from '../../standalone/port.ts';
 
 /**
  * Creates the objects in the file's order. @returns kinds that the server does not know; they are
@@ -20,8 +20,8 @@ export async function applyFile(api: ApiClient, file: string): Promise<string[]>
 }
 
 export interface Application {
-	readonly services: readonly KubeObject[];
-	readonly nodes: readonly KubeObject[];
+	readonly services: readonly Service[];
+	readonly nodes: readonly Node[];
 	/** Names of pods, to recognise answers. */
 	readonly pods: ReadonlySet<string>;
 }
@@ -45,18 +45,20 @@ export async function waitForApplication(
 			throw new Error(`Not ready after ${timeoutMs / 1000} s: ${waiting.join(', ')}`);
 		await sleep(POLL_MS, undefined, { signal });
 	}
-	const [services, nodes, pods] = await Promise.all(
-		['services', 'nodes', 'pods'].map((resource) => api.list(`/api/v1/${resource}`)),
-	);
-	return { services: services!, nodes: nodes!, pods: new Set(pods!.map((pod) => pod.metadata.name)) };
+	const [services, nodes, pods] = await Promise.all([
+		api.list<Service>('/api/v1/services'),
+		api.list<Node>('/api/v1/nodes'),
+		api.list<Pod>('/api/v1/pods'),
+	]);
+	return { services, nodes, pods: new Set(pods.map((pod) => pod.metadata.name)) };
 }
 
 async function notReady(api: ApiClient): Promise<string[]> {
 	const [deployments, pods, services, slices] = await Promise.all([
-		api.list('/apis/apps/v1/deployments'),
-		api.list('/api/v1/pods'),
-		api.list('/api/v1/services'),
-		api.list('/apis/discovery.k8s.io/v1/endpointslices'),
+		api.list<Deployment>('/apis/apps/v1/deployments'),
+		api.list<Pod>('/api/v1/pods'),
+		api.list<Service>('/api/v1/services'),
+		api.list<EndpointSlice>('/apis/discovery.k8s.io/v1/endpointslices'),
 	]);
 	const waiting: string[] = [];
 	for (const { metadata, spec, status } of deployments)
@@ -69,13 +71,13 @@ async function notReady(api: ApiClient): Promise<string[]> {
 	return waiting;
 }
 
-function isReady(pod: KubeObject): boolean {
-	const conditions: Fields[] = pod.status?.conditions ?? [];
+function isReady(pod: Pod): boolean {
+	const conditions = pod.status?.conditions ?? [];
 	return conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
 }
 
 /** Whether the Service's selector matches the pod. */
-export function selects(service: KubeObject, pod: KubeObject): boolean {
+export function selects(service: Service, pod: Pick<KubeObject, 'metadata'>): boolean {
 	const selector = Object.entries(service.spec?.selector ?? {});
 	return (
 		selector.length > 0 &&
@@ -85,8 +87,8 @@ export function selects(service: KubeObject, pod: KubeObject): boolean {
 }
 
 /** The count of the family with the fewest: each family needs all endpoints. */
-function readyEndpoints(service: KubeObject, slices: readonly KubeObject[]): number {
-	const families: string[] = service.spec?.ipFamilies ?? [];
+function readyEndpoints(service: Service, slices: readonly EndpointSlice[]): number {
+	const families = service.spec?.ipFamilies ?? [];
 	const own = slices.filter(
 		({ metadata }) =>
 			metadata.namespace === service.metadata.namespace &&
@@ -94,11 +96,8 @@ function readyEndpoints(service: KubeObject, slices: readonly KubeObject[]): num
 	);
 	const counts = families.map((family) =>
 		own
-			.filter((slice) => slice['addressType'] === family)
-			.reduce(
-				(sum, slice) => sum + slice['endpoints'].filter((one: Fields) => one.conditions?.ready).length,
-				0,
-			),
+			.filter((slice) => slice.addressType === family)
+			.reduce((sum, slice) => sum + slice.endpoints!.filter((one) => one.conditions?.ready).length, 0),
 	);
 	return counts.length === 0 ? 0 : Math.min(...counts);
 }

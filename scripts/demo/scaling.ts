@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pc from 'picocolors';
 import type { ApiClient } from '../../standalone/cluster/api-client.ts';
-import type { KubeObject } from '../../standalone/port.ts';
+import type { Deployment } from '../../standalone/port.ts';
 import { waitForApplication } from './application.ts';
 import type { FollowLine, Target } from './job.ts';
 import { runProber, type Where } from './run-prober.ts';
@@ -20,14 +20,14 @@ export interface ScalingResult {
 /** Scales up by two, then down to one, during external requests. */
 export async function showScaling(
 	api: ApiClient,
-	deployment: KubeObject,
+	deployment: Deployment,
 	target: Target,
 	where: Where,
 	signal: AbortSignal,
 ): Promise<ScalingResult> {
 	const { name, namespace = 'default' } = deployment.metadata;
 	const path = `/apis/apps/v1/namespaces/${namespace}/deployments/${name}`;
-	const before: number = deployment.spec?.replicas ?? 1;
+	const before = deployment.spec?.replicas ?? 1;
 	const scaleTo = async (replicas: number, durationMs: number) => {
 		const lines: FollowLine[] = [];
 		const job = { kind: 'follow', target, durationMs, timeoutMs: 1000 } as const;

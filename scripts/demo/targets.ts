@@ -1,5 +1,5 @@
 /** Every address of every Service, with the clients that it must answer. */
-import type { Fields, KubeObject } from '../../standalone/port.ts';
+import type { Node, Service } from '../../standalone/port.ts';
 import type { Target } from './job.ts';
 
 export type Vantage = 'pod' | 'host' | 'outside';
@@ -11,6 +11,8 @@ export interface Expectation extends Target {
 	readonly way: string;
 }
 
+type ServicePort = NonNullable<Service['spec']['ports']>[number];
+
 interface NodeAddress {
 	readonly node: string;
 	readonly address: string;
@@ -20,11 +22,11 @@ interface NodeAddress {
  * ClusterIPs answer in the cluster, NodePorts on every node for every client, and on loopback for
  * the node itself. Skips headless Services, SCTP and Services without a selector.
  */
-export function expectations(services: readonly KubeObject[], nodes: readonly KubeObject[]): Expectation[] {
+export function expectations(services: readonly Service[], nodes: readonly Node[]): Expectation[] {
 	const addresses = nodes.flatMap(internalAddresses);
 	return services.flatMap((service) => {
 		if (Object.keys(service.spec?.selector ?? {}).length === 0) return [];
-		const ports: Fields[] = service.spec?.ports ?? [];
+		const ports = service.spec?.ports ?? [];
 		return ports
 			.filter(({ protocol }) => protocol !== 'SCTP')
 			.flatMap((port) => ofPort(service, port, addresses));
@@ -32,16 +34,16 @@ export function expectations(services: readonly KubeObject[], nodes: readonly Ku
 }
 
 /** The Service's name, with the namespace unless that is `default`. */
-export function serviceLabel({ metadata: { name, namespace } }: KubeObject): string {
+export function serviceLabel({ metadata: { name, namespace } }: Service): string {
 	return namespace === 'default' ? name : `${namespace}/${name}`;
 }
 
-function ofPort(service: KubeObject, port: Fields, nodes: readonly NodeAddress[]): Expectation[] {
+function ofPort(service: Service, port: ServicePort, nodes: readonly NodeAddress[]): Expectation[] {
 	const label = serviceLabel(service);
-	const families: string[] = service.spec?.ipFamilies ?? [];
+	const families: readonly string[] = service.spec?.ipFamilies ?? [];
 	const make = (from: Vantage, way: string, address: string, number: number): Expectation => ({
 		id: `${from} ${label} ${port.protocol} ${address} ${number}`,
-		protocol: port.protocol,
+		protocol: port.protocol as Target['protocol'],
 		address,
 		port: number,
 		from,
@@ -49,7 +51,7 @@ function ofPort(service: KubeObject, port: Fields, nodes: readonly NodeAddress[]
 		way,
 	});
 	const found: Expectation[] = [];
-	const clusterIPs: string[] = (service.spec?.clusterIPs ?? []).filter((ip: string) => ip !== 'None');
+	const clusterIPs = (service.spec?.clusterIPs ?? []).filter((ip) => ip !== 'None');
 	for (const from of ['pod', 'host'] as const)
 		for (const ip of clusterIPs) found.push(make(from, 'ClusterIP', ip, port.port));
 	if (!port.nodePort) return found;
@@ -63,8 +65,8 @@ function ofPort(service: KubeObject, port: Fields, nodes: readonly NodeAddress[]
 	return found;
 }
 
-function internalAddresses(node: KubeObject): NodeAddress[] {
-	const addresses: Fields[] = node.status?.addresses ?? [];
+function internalAddresses(node: Node): NodeAddress[] {
+	const addresses = node.status?.addresses ?? [];
 	return addresses
 		.filter(({ type }) => type === 'InternalIP')
 		.map(({ address }) => ({ node: node.metadata.name, address }));

@@ -1,15 +1,16 @@
 import { type FieldError, invalidField } from '../api/field-error.ts';
-import type { Fields } from '../port.ts';
+import type { ServiceSpec } from '../port.ts';
 import { type Family, familyOf } from './ip-range.ts';
 import { hasSelector, isHeadless, NONE } from './service-facts.ts';
 
 /** The cluster's families, primary first. */
 export type Cluster = readonly Family[];
 
-const other = (family: Family): Family => (family === 'IPv4' ? 'IPv6' : 'IPv4');
-const isDual = (policy: string): boolean => policy === 'PreferDualStack' || policy === 'RequireDualStack';
+const other = (family: string): Family => (family === 'IPv4' ? 'IPv6' : 'IPv4');
+const isDual = (policy: string | undefined): boolean =>
+	policy === 'PreferDualStack' || policy === 'RequireDualStack';
 
-function defaultPolicy(spec: Fields): void {
+function defaultPolicy(spec: ServiceSpec): void {
 	if (spec.ipFamilyPolicy) return;
 	const many = spec.clusterIPs?.length === 2 || spec.ipFamilies?.length === 2;
 	const headlessAlone = isHeadless(spec) && !hasSelector(spec);
@@ -17,8 +18,8 @@ function defaultPolicy(spec: Fields): void {
 }
 
 /** Infers missing ipFamilies from the clusterIPs. */
-function inferFamilies(spec: Fields): void {
-	const families: Family[] = [...(spec.ipFamilies ?? [])];
+function inferFamilies(spec: ServiceSpec): void {
+	const families: string[] = [...(spec.ipFamilies ?? [])];
 	for (const [at, ip] of (spec.clusterIPs ?? []).entries()) {
 		const family = ip === NONE ? undefined : familyOf(ip);
 		if (family && at >= families.length) families.push(family);
@@ -28,7 +29,7 @@ function inferFamilies(spec: Fields): void {
 
 const POLICY = 'spec.ipFamilyPolicy';
 
-function checkAgreement(spec: Fields): FieldError[] {
+function checkAgreement(spec: ServiceSpec): FieldError[] {
 	const { clusterIPs = [], ipFamilies = [], ipFamilyPolicy } = spec;
 	const faults: FieldError[] = [];
 	if (!isDual(ipFamilyPolicy)) {
@@ -52,7 +53,7 @@ function checkAgreement(spec: Fields): FieldError[] {
 	return faults;
 }
 
-function checkCluster(spec: Fields, cluster: Cluster): FieldError[] {
+function checkCluster(spec: ServiceSpec, cluster: readonly string[]): FieldError[] {
 	const faults: FieldError[] = [];
 	for (const [at, family] of (spec.ipFamilies ?? []).entries())
 		if (!cluster.includes(family))
@@ -68,7 +69,7 @@ function checkCluster(spec: Fields, cluster: Cluster): FieldError[] {
  * R-1: sets ipFamilyPolicy and ipFamilies of a Service that has or requests addresses. The order of
  * the steps is the one of kubernetes pkg/registry/core/service/storage/alloc.go.
  */
-export function initFamilies(spec: Fields, cluster: Cluster): FieldError[] {
+export function initFamilies(spec: ServiceSpec, cluster: Cluster): FieldError[] {
 	defaultPolicy(spec);
 	inferFamilies(spec);
 	const faults = checkAgreement(spec);
@@ -80,9 +81,9 @@ export function initFamilies(spec: Fields, cluster: Cluster): FieldError[] {
 		const unfit = checkCluster(spec, cluster);
 		if (unfit.length > 0) return unfit;
 	}
-	spec.ipFamilies ??= [cluster[0]];
+	spec.ipFamilies ??= [cluster[0]!];
 	const wantsBoth = isDual(spec.ipFamilyPolicy) && (headlessAlone || cluster.length === 2);
 	if (spec.ipFamilies.length === 1 && wantsBoth)
-		spec.ipFamilies = [spec.ipFamilies[0], other(spec.ipFamilies[0])];
+		spec.ipFamilies = [spec.ipFamilies[0]!, other(spec.ipFamilies[0]!)];
 	return [];
 }

@@ -1,6 +1,6 @@
 import { type FieldError, invalidField, requiredField } from '../api/field-error.ts';
 import type { Strategy } from '../api/strategy.ts';
-import type { KubeObject, ObjectApi } from '../port.ts';
+import type { Incoming, IpAddress, ObjectApi, Service } from '../port.ts';
 import { canonicalIp, familyOf, inCidr } from './ip-range.ts';
 import { realIps } from './service-allocate.ts';
 import { cidrsOf, FINALIZER } from './service-cidr.ts';
@@ -9,7 +9,7 @@ const FAMILY_LABEL = 'ipaddress.kubernetes.io/ip-family';
 const MANAGER_LABEL = 'ipaddress.kubernetes.io/managed-by';
 const MANAGER = 'ipallocator.k8s.io';
 
-function validate({ spec }: KubeObject): FieldError[] {
+function validate({ spec }: Incoming<IpAddress>): FieldError[] {
 	const parent = spec?.parentRef;
 	if (!parent) return [requiredField('spec.parentRef')];
 	return (['resource', 'name'] as const)
@@ -18,7 +18,7 @@ function validate({ spec }: KubeObject): FieldError[] {
 }
 
 /** IPAddress objects: one for each address of a Service. Its name is the address. */
-export const IP_ADDRESSES: Strategy = {
+export const IP_ADDRESSES: Strategy<IpAddress> = {
 	name: (name) =>
 		familyOf(name) && canonicalIp(name) === name ? [] : ['must be a valid IP address in canonical form'],
 	validate,
@@ -28,18 +28,18 @@ export const IP_ADDRESSES: Strategy = {
 			: [invalidField('spec.parentRef', object.spec?.parentRef, 'field is immutable')],
 };
 
-function addressObject(service: KubeObject, ip: string): KubeObject {
+function addressObject(service: Service, ip: string): IpAddress {
 	const { namespace, name } = service.metadata;
 	return {
 		metadata: {
 			name: ip,
 			labels: { [FAMILY_LABEL]: familyOf(ip)!, [MANAGER_LABEL]: MANAGER },
 		},
-		spec: { parentRef: { group: '', resource: 'services', namespace, name } },
+		spec: { parentRef: { group: '', resource: 'services', namespace: namespace!, name } },
 	};
 }
 
-const isOf = (address: KubeObject | undefined, { metadata }: KubeObject): boolean => {
+const isOf = (address: IpAddress | undefined, { metadata }: Service): boolean => {
 	const parent = address?.spec?.parentRef;
 	return parent?.name === metadata.name && parent?.namespace === metadata.namespace;
 };
@@ -90,7 +90,7 @@ function releaseCidrs(objects: ObjectApi): void {
 			cidrsOf(object).some((cidr) => needed.some((ip) => inCidr(ip, cidr)))
 		)
 			continue;
-		const finalizers = ((object.metadata['finalizers'] ?? []) as string[]).filter((one) => one !== FINALIZER);
+		const finalizers = (object.metadata.finalizers ?? []).filter((one) => one !== FINALIZER);
 		objects.update('servicecidrs', { ...object, metadata: { ...object.metadata, finalizers } });
 	}
 }

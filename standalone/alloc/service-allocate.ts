@@ -1,7 +1,7 @@
 import { ApiError, invalid, type ResourceName } from '../api/errors.ts';
 import { type FieldError, invalidField } from '../api/field-error.ts';
 import type { Conflict } from '../api/strategy.ts';
-import type { Fields, KubeObject } from '../port.ts';
+import type { Service, ServiceSpec } from '../port.ts';
 import { AllocationError } from './band.ts';
 import { type Cluster, initFamilies } from './families.ts';
 import type { IpPool } from './ip-pool.ts';
@@ -19,14 +19,14 @@ export interface Ranges {
 	ports: PortRange;
 }
 
-const fail = (service: KubeObject, faults: FieldError[]): ApiError =>
+const fail = (service: Service, faults: FieldError[]): ApiError =>
 	invalid(SERVICE, service.metadata.name, faults);
 
 /**
  * Maps an AllocationError to an error of the field. A full range is a server error (500), because
  * the user cannot fix it.
  */
-function refused(service: KubeObject, error: unknown, fault: FieldError): unknown {
+function refused(service: Service, error: unknown, fault: FieldError): unknown {
 	if (!(error instanceof AllocationError)) return error;
 	if (error.why === 'full')
 		return new ApiError(
@@ -41,18 +41,19 @@ function refused(service: KubeObject, error: unknown, fault: FieldError): unknow
  * The valid addresses of clusterIPs. Skips `None` and the malformed entries that a stored Service
  * may contain.
  */
-export const realIps = (spec: Fields | undefined): string[] =>
+export const realIps = (spec: ServiceSpec | undefined): string[] =>
 	listOf(spec?.clusterIPs).filter((ip) => typeof ip === 'string' && familyOf(ip) !== undefined);
 
-const listOf = (value: unknown): Fields[] => (Array.isArray(value) ? value : []);
+const listOf = <T>(value: T[] | undefined): T[] => (Array.isArray(value) ? value : []);
 
 /**
  * Keeps the addresses of a PreferDualStack Service on an unrelated update, even if the cluster's
  * families have changed.
  */
-function isUntouchedPreference(spec: Fields, before: Fields | undefined): boolean {
+function isUntouchedPreference(spec: ServiceSpec, before: ServiceSpec | undefined): boolean {
 	if (spec.ipFamilyPolicy !== 'PreferDualStack' || before?.ipFamilyPolicy !== 'PreferDualStack') return false;
-	const same = (field: string) => JSON.stringify(spec[field]) === JSON.stringify(before[field]);
+	const same = (field: 'clusterIPs' | 'ipFamilies') =>
+		JSON.stringify(spec[field]) === JSON.stringify(before[field]);
 	return same('clusterIPs') && same('ipFamilies') && (spec.ipFamilies?.length ?? 0) > 0;
 }
 
@@ -61,12 +62,12 @@ function isUntouchedPreference(spec: Fields, before: Fields | undefined): boolea
  * the update removes.
  */
 export function allocateIps(
-	service: KubeObject,
-	old: KubeObject | undefined,
+	service: Service,
+	old: Service | undefined,
 	ranges: Ranges,
 	tx: Transaction,
 ): void {
-	const spec: Fields = service.spec;
+	const spec = service.spec;
 	const before = realIps(old?.spec);
 	if (needsClusterIp(spec) && !isUntouchedPreference(spec, old?.spec)) {
 		const faults = initFamilies(spec, ranges.cluster);
@@ -78,30 +79,30 @@ export function allocateIps(
 		tx.onCommit(() => ranges.ips.get(familyOf(ip)!)?.release(ip, service.metadata.uid));
 }
 
-function takeIps(service: KubeObject, before: readonly string[], ranges: Ranges, tx: Transaction): void {
-	const spec: Fields = service.spec;
-	const given: string[] = (spec.clusterIPs ?? []).map(canonicalIp);
-	const ips = spec.ipFamilies.map((family: Family, at: number) => {
+function takeIps(service: Service, before: readonly string[], ranges: Ranges, tx: Transaction): void {
+	const spec = service.spec;
+	const given = (spec.clusterIPs ?? []).map(canonicalIp);
+	const ips = spec.ipFamilies!.map((family, at) => {
 		const wanted = given[at];
 		if (wanted !== undefined && before.includes(wanted)) return wanted;
 		try {
-			return tx.ip(ranges.ips.get(family)!, wanted);
+			return tx.ip(ranges.ips.get(family as Family)!, wanted);
 		} catch (error) {
 			const detail = `failed to allocate IP ${wanted}: ${(error as Error).message}`;
 			throw refused(service, error, invalidField('spec.clusterIPs', given, detail));
 		}
 	});
 	spec.clusterIPs = ips;
-	spec.clusterIP = ips[0];
+	spec.clusterIP = ips[0]!;
 }
 
-const nodePortsOf = (spec: Fields | undefined): number[] =>
+const nodePortsOf = (spec: ServiceSpec | undefined): number[] =>
 	listOf(spec?.ports)
-		.map((port: Fields) => port?.nodePort)
-		.filter((port: unknown) => Number.isInteger(port) && port !== 0);
+		.map((port) => port?.nodePort)
+		.filter((port): port is number => Number.isInteger(port) && port !== 0);
 
 function takePort(
-	service: KubeObject,
+	service: Service,
 	field: string,
 	wanted: number | undefined,
 	ranges: Ranges,
@@ -118,8 +119,8 @@ function takePort(
  * R-4 on create: ports with the same number share a nodePort. An explicit nodePort of either takes
  * precedence.
  */
-function createNodePorts(service: KubeObject, ranges: Ranges, tx: Transaction): void {
-	const ports: Fields[] = service.spec.ports ?? [];
+function createNodePorts(service: Service, ranges: Ranges, tx: Transaction): void {
+	const ports = service.spec.ports ?? [];
 	const byNumber = new Map<number, number>();
 	for (const [at, port] of ports.entries()) {
 		const shared = byNumber.get(port.port);
@@ -134,14 +135,9 @@ function createNodePorts(service: KubeObject, ranges: Ranges, tx: Transaction): 
 	}
 }
 
-function updateNodePorts(
-	service: KubeObject,
-	before: readonly number[],
-	ranges: Ranges,
-	tx: Transaction,
-): void {
+function updateNodePorts(service: Service, before: readonly number[], ranges: Ranges, tx: Transaction): void {
 	const held = new Set(before);
-	for (const [at, port] of ((service.spec.ports ?? []) as Fields[]).entries()) {
+	for (const [at, port] of (service.spec.ports ?? []).entries()) {
 		if (port.nodePort && held.has(port.nodePort)) continue;
 		port.nodePort = takePort(service, `spec.ports[${at}].nodePort`, port.nodePort, ranges, tx);
 		held.add(port.nodePort);
@@ -149,12 +145,12 @@ function updateNodePorts(
 }
 
 export function allocateNodePorts(
-	service: KubeObject,
-	old: KubeObject | undefined,
+	service: Service,
+	old: Service | undefined,
 	ranges: Ranges,
 	tx: Transaction,
 ): void {
-	const spec: Fields = service.spec;
+	const spec = service.spec;
 	const before = nodePortsOf(old?.spec);
 	if (needsNodePorts(spec)) {
 		if (old) updateNodePorts(service, before, ranges, tx);
@@ -163,7 +159,7 @@ export function allocateNodePorts(
 		// A load balancer without node ports gets none allocated, but keeps explicit ones
 		const explicit = {
 			...service,
-			spec: { ...spec, ports: (spec.ports ?? []).filter((port: Fields) => port.nodePort) },
+			spec: { ...spec, ports: (spec.ports ?? []).filter((port) => port.nodePort) },
 		};
 		updateNodePorts(explicit, before, ranges, tx);
 	}
@@ -174,13 +170,13 @@ export function allocateNodePorts(
 
 /** R-5: allocates a health check port only for a Service that needs one. */
 export function allocateHealthPort(
-	service: KubeObject,
-	old: KubeObject | undefined,
+	service: Service,
+	old: Service | undefined,
 	ranges: Ranges,
 	tx: Transaction,
 ): void {
-	const spec: Fields = service.spec;
-	const before: number | undefined = old?.spec.healthCheckNodePort;
+	const spec = service.spec;
+	const before = old?.spec.healthCheckNodePort;
 	if (needsHealthCheckPort(spec)) {
 		if (before === undefined || spec.healthCheckNodePort !== before)
 			spec.healthCheckNodePort = takePort(
@@ -197,7 +193,7 @@ export function allocateHealthPort(
 }
 
 /** Frees all addresses and ports of a deleted Service. */
-export function releaseService(service: KubeObject, ranges: Ranges): void {
+export function releaseService(service: Service, ranges: Ranges): void {
 	for (const ip of realIps(service.spec)) ranges.ips.get(familyOf(ip)!)?.release(ip, service.metadata.uid);
 	for (const port of new Set(nodePortsOf(service.spec))) ranges.ports.release(port, service.metadata.uid);
 	if (service.spec?.healthCheckNodePort)
@@ -219,7 +215,7 @@ const REASONS = {
  * can then take them.
  * @returns the conflicts: values that another Service holds or that are out of range (C-19).
  */
-export function adoptService(service: KubeObject, ranges: Ranges): Conflict[] {
+export function adoptService(service: Service, ranges: Ranges): Conflict[] {
 	const holder = service.metadata.uid ?? '';
 	const conflicts: Conflict[] = [];
 	const claim = (what: 'ip' | 'port', value: string | number, take: () => void) => {
@@ -238,10 +234,8 @@ export function adoptService(service: KubeObject, ranges: Ranges): Conflict[] {
 			if (!range) throw new AllocationError('out-of-range', `the cluster has no ${familyOf(ip)} range`);
 			if (range.holder(ip) !== holder) range.take(ip, holder);
 		});
-	const health: unknown = service.spec?.healthCheckNodePort;
-	const ports = nodePortsOf(service.spec).concat(
-		Number.isInteger(health) && health !== 0 ? (health as number) : [],
-	);
+	const health = service.spec?.healthCheckNodePort;
+	const ports = nodePortsOf(service.spec).concat(Number.isInteger(health) && health !== 0 ? health! : []);
 	for (const port of new Set(ports))
 		claim('port', port, () => {
 			if (ranges.ports.holder(port) !== holder) ranges.ports.take(port, holder);

@@ -1,7 +1,7 @@
 import { type FieldError, invalidField, requiredField } from '../api/field-error.ts';
 import { dnsSubdomain } from '../api/names.ts';
 import type { Strategy } from '../api/strategy.ts';
-import type { KubeObject } from '../port.ts';
+import type { Incoming, ServiceCidr } from '../port.ts';
 import type { IpPool } from './ip-pool.ts';
 import { canonicalCidr, type Family, familyOf } from './ip-range.ts';
 import type { Ranges } from './service-allocate.ts';
@@ -11,7 +11,7 @@ export const FINALIZER = 'networking.k8s.io/service-cidr-finalizer';
 /** Name of the ServiceCIDR for the range that the cluster starts with. */
 export const DEFAULT_NAME = 'kubernetes';
 
-export const cidrsOf = (object: KubeObject): string[] => object.spec?.cidrs ?? [];
+export const cidrsOf = (object: Incoming<ServiceCidr>): string[] => object.spec?.cidrs ?? [];
 export const familyOfCidr = (cidr: string): Family | undefined => familyOf(cidr.split('/')[0]!);
 
 function validateCidr(cidr: unknown, field: string): FieldError[] {
@@ -22,23 +22,23 @@ function validateCidr(cidr: unknown, field: string): FieldError[] {
 	return [invalidField(field, cidr, `must be in canonical form ("${canonical}")`)];
 }
 
-function validate(object: KubeObject): FieldError[] {
-	const cidrs: unknown = object.spec?.cidrs;
+function validate(object: Incoming<ServiceCidr>): FieldError[] {
+	const cidrs = object.spec?.cidrs;
 	if (!Array.isArray(cidrs) || cidrs.length === 0)
 		return [requiredField('spec.cidrs', 'at least one CIDR required')];
 	if (cidrs.length > 2) return [invalidField('spec.cidrs', cidrs, 'may only hold up to 2 values')];
 	const faults = cidrs.flatMap((cidr, at) => validateCidr(cidr, `spec.cidrs[${at}]`));
 	if (faults.length > 0 || cidrs.length === 1) return faults;
-	if (familyOfCidr(cidrs[0]) !== familyOfCidr(cidrs[1])) return [];
+	if (familyOfCidr(cidrs[0]!) !== familyOfCidr(cidrs[1]!)) return [];
 	return [invalidField('spec.cidrs', cidrs, 'may specify no more than one IP for each IP family')];
 }
 
-const validateUpdate = (object: KubeObject, old: KubeObject): FieldError[] =>
+const validateUpdate = (object: Incoming<ServiceCidr>, old: ServiceCidr): FieldError[] =>
 	JSON.stringify(cidrsOf(object)) === JSON.stringify(cidrsOf(old))
 		? []
 		: [invalidField('spec.cidrs', cidrsOf(object), 'field is immutable')];
 
-function withConditions(object: KubeObject): void {
+function withConditions(object: Incoming<ServiceCidr>): void {
 	object.status = {
 		conditions: [
 			{
@@ -50,19 +50,19 @@ function withConditions(object: KubeObject): void {
 			},
 		],
 	};
-	object.metadata['finalizers'] = [FINALIZER];
+	object.metadata.finalizers = [FINALIZER];
 }
 
 /** ServiceCIDRs: each adds its ranges to the pool of Service addresses (A-127). */
-export function serviceCidrStrategy(ranges: Ranges): Strategy {
-	const each = (object: KubeObject, act: (pool: IpPool, cidr: string, owner: string) => void) => {
+export function serviceCidrStrategy(ranges: Ranges): Strategy<ServiceCidr> {
+	const each = (object: ServiceCidr, act: (pool: IpPool, cidr: string, owner: string) => void) => {
 		for (const cidr of cidrsOf(object)) {
 			const pool = ranges.ips.get(familyOfCidr(cidr)!);
 			if (pool) act(pool, cidr, object.metadata.name);
 		}
 	};
-	const add = (object: KubeObject) => each(object, (pool, cidr, owner) => pool.add(cidr, owner));
-	const close = (object: KubeObject) => each(object, (pool, cidr, owner) => pool.close(cidr, owner));
+	const add = (object: ServiceCidr) => each(object, (pool, cidr, owner) => pool.add(cidr, owner));
+	const close = (object: ServiceCidr) => each(object, (pool, cidr, owner) => pool.close(cidr, owner));
 	return {
 		name: dnsSubdomain,
 		prepareCreate: withConditions,

@@ -1,12 +1,12 @@
-import type { Fields, KubeObject } from '../port.ts';
+import type { ServiceDraft, ServicePortDraft, ServiceSpec, ServiceSpecDraft } from '../port.ts';
 import { isExternallyAccessible, mayHaveNodePorts, needsClusterIp } from './service-facts.ts';
 
 const AFFINITY_SECONDS = 10_800;
 
 /** The static defaults of v1.Service. Families, addresses and ports are allocated later. */
-export function defaultService(service: KubeObject): void {
+export function defaultService(service: ServiceDraft): void {
 	service.spec ??= {};
-	const spec: Fields = service.spec;
+	const spec = service.spec;
 	if (typeof spec !== 'object') return;
 	spec.sessionAffinity ??= 'None';
 	spec.type ??= 'ClusterIP';
@@ -21,16 +21,22 @@ export function defaultService(service: KubeObject): void {
 	if (isExternallyAccessible(spec)) spec.externalTrafficPolicy ??= 'Cluster';
 	if (needsClusterIp(spec)) spec.internalTrafficPolicy ??= 'Cluster';
 	if (spec.type === 'LoadBalancer') spec.allocateLoadBalancerNodePorts ??= true;
-	for (const field of ['clusterIP', 'externalTrafficPolicy', 'externalName', 'loadBalancerIP'])
+	for (const field of ['clusterIP', 'externalTrafficPolicy', 'externalName', 'loadBalancerIP'] as const)
 		if (spec[field] === '') delete spec[field];
-	for (const field of ['clusterIPs', 'ipFamilies', 'externalIPs', 'loadBalancerSourceRanges', 'ports'])
+	for (const field of [
+		'clusterIPs',
+		'ipFamilies',
+		'externalIPs',
+		'loadBalancerSourceRanges',
+		'ports',
+	] as const)
 		if (spec[field] === null || spec[field]?.length === 0) delete spec[field];
 	if (spec.healthCheckNodePort === 0) delete spec.healthCheckNodePort;
 	service.status ??= {};
 	service.status.loadBalancer ??= {};
 }
 
-function defaultPort(port: Fields): void {
+function defaultPort(port: ServicePortDraft): void {
 	if (typeof port !== 'object' || port === null) return;
 	port.protocol ??= 'TCP';
 	if (port.targetPort === undefined || port.targetPort === 0 || port.targetPort === '')
@@ -40,7 +46,7 @@ function defaultPort(port: Fields): void {
 }
 
 /** On create, copies the singular clusterIP of an old client to clusterIPs. */
-export function normaliseCreate(spec: Fields): void {
+export function normaliseCreate(spec: ServiceSpecDraft): void {
 	if (spec.clusterIP && !spec.clusterIPs?.length) spec.clusterIPs = [spec.clusterIP];
 }
 
@@ -48,7 +54,7 @@ const same = (a: readonly string[] = [], b: readonly string[] = []): boolean =>
 	a.length === b.length && a.every((entry, at) => entry === b[at]);
 
 /** On update, accepts clients that know or change only the singular clusterIP. */
-export function normaliseUpdate(spec: Fields, old: Fields): void {
+export function normaliseUpdate(spec: ServiceSpecDraft, old: ServiceSpec): void {
 	if (
 		old.clusterIPs?.length &&
 		!spec.clusterIPs?.length &&
@@ -62,7 +68,7 @@ export function normaliseUpdate(spec: Fields, old: Fields): void {
 }
 
 /** Keeps allocated values that a PUT omits (R-4, last sentence). */
-export function keepAllocated(spec: Fields, old: Fields): void {
+export function keepAllocated(spec: ServiceSpecDraft, old: ServiceSpec): void {
 	if (needsClusterIp(spec) && needsClusterIp(old)) {
 		if (!spec.clusterIP && !spec.clusterIPs?.length && old.clusterIP) {
 			spec.clusterIP = old.clusterIP;
@@ -81,13 +87,13 @@ export function keepAllocated(spec: Fields, old: Fields): void {
 		spec.healthCheckNodePort = old.healthCheckNodePort;
 }
 
-const protocolPort = (port: Fields): string => `${port.protocol}/${port.nodePort}`;
+const protocolPort = (port: ServicePortDraft): string => `${port.protocol}/${port.nodePort}`;
 
-function keepNodePorts(spec: Fields, old: Fields): void {
-	const oldByName = new Map((old.ports ?? []).map((port: Fields) => [port.name ?? '', port]));
-	const taken = new Set((spec.ports ?? []).filter((port: Fields) => port.nodePort).map(protocolPort));
+function keepNodePorts(spec: ServiceSpecDraft, old: ServiceSpec): void {
+	const oldByName = new Map((old.ports ?? []).map((port) => [port.name ?? '', port]));
+	const taken = new Set((spec.ports ?? []).filter((port) => port.nodePort).map(protocolPort));
 	for (const port of spec.ports ?? []) {
-		const before = oldByName.get(port.name ?? '') as Fields;
+		const before = oldByName.get(port.name ?? '');
 		if (port.nodePort || !before?.nodePort) continue;
 		const key = `${port.protocol}/${before.nodePort}`;
 		if (taken.has(key)) continue;

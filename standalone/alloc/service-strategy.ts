@@ -1,6 +1,6 @@
 import { dns1035Label } from '../api/names.ts';
 import type { Conflict, Strategy } from '../api/strategy.ts';
-import type { KubeObject } from '../port.ts';
+import type { Service } from '../port.ts';
 import { IpPool } from './ip-pool.ts';
 import type { Family } from './ip-range.ts';
 import { IpRange } from './ip-range.ts';
@@ -49,14 +49,14 @@ export function createRanges({ families, serviceCidrs, nodePortRange, random }: 
  * same turn, before another request can take the value.
  */
 class Waiting {
-	readonly #services = new Map<string, KubeObject>();
+	readonly #services = new Map<string, Service>();
 	readonly #ranges: Ranges;
 
 	constructor(ranges: Ranges) {
 		this.#ranges = ranges;
 	}
 
-	adopt(service: KubeObject): Conflict[] {
+	adopt(service: Service): Conflict[] {
 		const conflicts = adoptService(service, this.#ranges);
 		if (conflicts.length > 0) this.#services.set(service.metadata.uid!, service);
 		else this.#services.delete(service.metadata.uid!);
@@ -67,31 +67,31 @@ class Waiting {
 	 * Retries all waiting Services after a release.
 	 * @param changed the new state of an updated Service.
 	 */
-	retry(changed?: KubeObject): void {
+	retry(changed?: Service): void {
 		if (changed && this.#services.has(changed.metadata.uid!)) this.adopt(changed);
 		for (const service of this.#services.values()) this.adopt(service);
 	}
 
-	forget(service: KubeObject): void {
+	forget(service: Service): void {
 		this.#services.delete(service.metadata.uid!);
 	}
 }
 
 /** Services: implements the API server's part of acceptance section C. */
-export function serviceStrategy(ranges: Ranges): Strategy {
+export function serviceStrategy(ranges: Ranges): Strategy<Service> {
 	const waiting = new Waiting(ranges);
 	return {
 		name: dns1035Label,
 		defaults: defaultService,
 		prepareCreate: (service) => {
-			normaliseCreate(service.spec);
+			normaliseCreate(service.spec!);
 			service.status = { loadBalancer: {} };
 		},
 		prepareUpdate: (service, old) => {
-			normaliseUpdate(service.spec, old.spec);
-			keepAllocated(service.spec, old.spec);
+			normaliseUpdate(service.spec!, old.spec);
+			keepAllocated(service.spec!, old.spec);
 			wipeTypeDependents(service, old);
-			trimDowngrade(service.spec, old.spec);
+			trimDowngrade(service.spec!, old.spec);
 		},
 		validate: validateService,
 		validateUpdate: validateServiceUpdate,

@@ -6,7 +6,7 @@ import {
 	invalidField,
 	unsupportedField,
 } from '../api/field-error.ts';
-import type { Fields } from '../port.ts';
+import type { ServiceSpecDraft } from '../port.ts';
 import { familyOf } from './ip-range.ts';
 import { NONE } from './service-facts.ts';
 
@@ -34,7 +34,7 @@ export function specialAddress(address: string): string[] {
 export function validateIps(field: string, values: unknown, special: boolean): FieldError[] {
 	if (values === undefined) return [];
 	if (!Array.isArray(values)) return [invalidField(field, values, 'must be a list')];
-	return values.flatMap((value, at) => {
+	return values.flatMap((value: unknown, at) => {
 		if (!isIp(value)) return [invalidField(`${field}[${at}]`, value, IP_TEXT)];
 		return special ? specialAddress(value).map((fault) => invalidField(`${field}[${at}]`, value, fault)) : [];
 	});
@@ -52,7 +52,7 @@ function isCidr(value: unknown): boolean {
 	return family !== undefined && /^\d+$/.test(prefix) && Number(prefix) <= (family === 'IPv4' ? 32 : 128);
 }
 
-export function validateSourceRanges(spec: Fields): FieldError[] {
+export function validateSourceRanges(spec: ServiceSpecDraft): FieldError[] {
 	const ranges = spec.loadBalancerSourceRanges;
 	if (ranges === undefined) return [];
 	const field = 'spec.LoadBalancerSourceRanges';
@@ -64,7 +64,7 @@ export function validateSourceRanges(spec: Fields): FieldError[] {
 		.map((range) => invalidField(field, ranges, `${range}: ${CIDR_TEXT}`));
 }
 
-function validateFamilies(spec: Fields): FieldError[] {
+function validateFamilies(spec: ServiceSpecDraft): FieldError[] {
 	const faults: FieldError[] = [];
 	const families = spec.ipFamilies ?? [];
 	if (!Array.isArray(families)) return [invalidField('spec.ipFamilies', families, 'must be a list')];
@@ -100,9 +100,9 @@ function validateClusterIpList(ips: unknown[]): FieldError[] {
  * Checks clusterIP, clusterIPs, ipFamilies and ipFamilyPolicy against each other. Allocation checks
  * them against the cluster.
  */
-export function validateClusterIps(spec: Fields): FieldError[] {
+export function validateClusterIps(spec: ServiceSpecDraft): FieldError[] {
 	if (spec.type === 'ExternalName')
-		return ['clusterIPs', 'ipFamilies', 'ipFamilyPolicy']
+		return (['clusterIPs', 'ipFamilies', 'ipFamilyPolicy'] as const)
 			.filter((field) => spec[field] !== undefined)
 			.map((field) => forbiddenField(`spec.${field}`, 'may not be set for ExternalName services'));
 	const ips = spec.clusterIPs ?? [];

@@ -7,7 +7,7 @@ import {
 	unsupportedField,
 } from '../api/field-error.ts';
 import { dnsLabel, type NameRule, portName, portNumber, qualifiedName } from '../api/names.ts';
-import type { Fields } from '../port.ts';
+import type { ServicePortDraft, ServiceSpecDraft } from '../port.ts';
 import { isHeadless, mayHaveNodePorts } from './service-facts.ts';
 
 const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
@@ -23,10 +23,10 @@ export function validateTargetPort(field: string, value: unknown): FieldError[] 
 	return portNumber(value).map((fault) => invalidField(field, value, fault));
 }
 
-function validatePort(port: Fields, field: string, spec: Fields): FieldError[] {
+function validatePort(port: ServicePortDraft, field: string, spec: ServiceSpecDraft): FieldError[] {
 	const faults: FieldError[] = [];
 	if (port.name === undefined) {
-		if (spec.ports.length > 1) faults.push(requiredField(`${field}.name`));
+		if (spec.ports!.length > 1) faults.push(requiredField(`${field}.name`));
 	} else faults.push(...ruled(`${field}.name`, port.name, dnsLabel));
 	faults.push(...portNumber(port.port).map((fault) => invalidField(`${field}.port`, port.port, fault)));
 	if (!port.protocol) faults.push(requiredField(`${field}.protocol`));
@@ -43,9 +43,9 @@ function validatePort(port: Fields, field: string, spec: Fields): FieldError[] {
 	return faults;
 }
 
-function validateUnique(ports: Fields[]): FieldError[] {
+function validateUnique(ports: ServicePortDraft[]): FieldError[] {
 	const faults: FieldError[] = [];
-	const [names, numbers, nodePorts] = [new Set<string>(), new Set<string>(), new Set<string>()];
+	const [names, numbers, nodePorts] = [new Set<string | undefined>(), new Set<string>(), new Set<string>()];
 	for (const [at, port] of ports.entries()) {
 		const field = `spec.ports[${at}]`;
 		if (port.name !== undefined && names.has(port.name))
@@ -63,7 +63,7 @@ function validateUnique(ports: Fields[]): FieldError[] {
 }
 
 /** Validates spec.ports. */
-export function validateServicePorts(spec: Fields): FieldError[] {
+export function validateServicePorts(spec: ServiceSpecDraft): FieldError[] {
 	const ports = spec.ports ?? [];
 	if (!Array.isArray(ports)) return [invalidField('spec.ports', ports, 'must be a list')];
 	if (ports.length === 0)

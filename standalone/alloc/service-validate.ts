@@ -8,7 +8,8 @@ import {
 } from '../api/field-error.ts';
 import { validateLabels } from '../api/meta.ts';
 import { dnsSubdomain } from '../api/names.ts';
-import type { Fields, KubeObject } from '../port.ts';
+import { isOneOf } from '../api/one-of.ts';
+import type { Service, ServiceDraft, ServiceSpec, ServiceSpecDraft } from '../port.ts';
 import { isExternallyAccessible, needsClusterIp, needsHealthCheckPort } from './service-facts.ts';
 import { validateClusterIps, validateIps, validateSourceRanges } from './service-validate-addresses.ts';
 import { validateServicePorts } from './service-validate-ports.ts';
@@ -20,8 +21,8 @@ const DISTRIBUTIONS = ['PreferClose', 'PreferSameNode', 'PreferSameZone'];
 const MAX_AFFINITY = 86_400;
 const ONLY_LOAD_BALANCER = "may only be used when `type` is 'LoadBalancer'";
 
-function validateAffinity(spec: Fields): FieldError[] {
-	if (!AFFINITIES.includes(spec.sessionAffinity))
+function validateAffinity(spec: ServiceSpecDraft): FieldError[] {
+	if (!isOneOf(AFFINITIES, spec.sessionAffinity))
 		return [unsupportedField('spec.sessionAffinity', spec.sessionAffinity, AFFINITIES)];
 	const field = 'spec.sessionAffinityConfig';
 	if (spec.sessionAffinity === 'None')
@@ -29,12 +30,12 @@ function validateAffinity(spec: Fields): FieldError[] {
 			? []
 			: [forbiddenField(field, 'must not be set when session affinity is None')];
 	const seconds = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds;
-	if (Number.isInteger(seconds) && seconds > 0 && seconds <= MAX_AFFINITY) return [];
+	if (Number.isInteger(seconds) && seconds! > 0 && seconds! <= MAX_AFFINITY) return [];
 	const limit = `must be greater than 0 and less than ${MAX_AFFINITY}`;
 	return [invalidField(`${field}.clientIP.timeoutSeconds`, seconds, limit)];
 }
 
-function validateTrafficPolicies(spec: Fields): FieldError[] {
+function validateTrafficPolicies(spec: ServiceSpecDraft): FieldError[] {
 	const faults: FieldError[] = [];
 	const {
 		externalTrafficPolicy: external,
@@ -66,16 +67,16 @@ function validateTrafficPolicies(spec: Fields): FieldError[] {
 	return faults;
 }
 
-function validateExternalName(spec: Fields): FieldError[] {
+function validateExternalName(spec: ServiceSpecDraft): FieldError[] {
 	if (spec.type !== 'ExternalName') return [];
 	const name = spec.externalName;
 	if (typeof name !== 'string' || name === '') return [requiredField('spec.externalName')];
 	return dnsSubdomain(name.replace(/\.$/, '')).map((fault) => invalidField('spec.externalName', name, fault));
 }
 
-function validateLoadBalancerFields(spec: Fields): FieldError[] {
+function validateLoadBalancerFields(spec: ServiceSpecDraft): FieldError[] {
 	const faults: FieldError[] = [];
-	for (const field of ['allocateLoadBalancerNodePorts', 'loadBalancerClass'])
+	for (const field of ['allocateLoadBalancerNodePorts', 'loadBalancerClass'] as const)
 		if (spec[field] !== undefined && spec.type !== 'LoadBalancer')
 			faults.push(forbiddenField(`spec.${field}`, ONLY_LOAD_BALANCER));
 	const distribution = spec.trafficDistribution;
@@ -84,7 +85,7 @@ function validateLoadBalancerFields(spec: Fields): FieldError[] {
 	return faults;
 }
 
-function validateStatus(service: KubeObject): FieldError[] {
+function validateStatus(service: ServiceDraft): FieldError[] {
 	const ingress = service.status?.loadBalancer?.ingress;
 	if (!Array.isArray(ingress)) return [];
 	const field = 'status.loadBalancer.ingress';
@@ -94,11 +95,11 @@ function validateStatus(service: KubeObject): FieldError[] {
 }
 
 /** Validates a defaulted Service. Messages are those of kubernetes pkg/apis/core/validation. */
-export function validateService(service: KubeObject): FieldError[] {
-	const spec: Fields = service.spec;
+export function validateService(service: ServiceDraft): FieldError[] {
+	const spec = service.spec;
 	if (typeof spec !== 'object' || spec === null) return [invalidField('spec', spec, 'must be an object')];
 	return [
-		...(TYPES.includes(spec.type) ? [] : [unsupportedField('spec.type', spec.type, TYPES)]),
+		...(isOneOf(TYPES, spec.type) ? [] : [unsupportedField('spec.type', spec.type, TYPES)]),
 		...validateServicePorts(spec),
 		...validateAffinity(spec),
 		...validateLabels(spec.selector, 'spec.selector'),
@@ -114,7 +115,7 @@ export function validateService(service: KubeObject): FieldError[] {
 
 const ONCE = 'may not change once set';
 
-function validateSecondary(spec: Fields, before: Fields): FieldError[] {
+function validateSecondary(spec: ServiceSpecDraft, before: ServiceSpec): FieldError[] {
 	const faults: FieldError[] = [];
 	const policy = spec.ipFamilyPolicy;
 	if (before.clusterIPs?.length === 2 && spec.clusterIPs?.length === 1 && policy !== 'SingleStack')
@@ -145,8 +146,8 @@ function validateSecondary(spec: Fields, before: Fields): FieldError[] {
 }
 
 /** R-2 and R-5: rejects changes of immutable fields. */
-export function validateServiceUpdate(service: KubeObject, old: KubeObject): FieldError[] {
-	const [spec, before]: [Fields, Fields] = [service.spec, old.spec];
+export function validateServiceUpdate(service: ServiceDraft, old: Service): FieldError[] {
+	const [spec, before]: [ServiceSpecDraft, ServiceSpec] = [service.spec!, old.spec];
 	const faults: FieldError[] = [];
 	if (needsClusterIp(before) && needsClusterIp(spec)) {
 		if (before.clusterIPs?.[0] && spec.clusterIPs?.[0] !== before.clusterIPs[0])

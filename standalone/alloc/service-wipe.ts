@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Fields, KubeObject } from '../port.ts';
+import type { Service, ServiceDraft, ServiceSpec, ServiceSpecDraft } from '../port.ts';
 import {
 	isExternallyAccessible,
 	mayHaveNodePorts,
@@ -11,9 +11,9 @@ import {
  * R-6: a change of type removes fields that only the old type has, unless the same update changed
  * them. Fields that the user changed stay, and validation reports them.
  */
-export function wipeTypeDependents(service: KubeObject, old: KubeObject): void {
-	const [spec, before]: [Fields, Fields] = [service.spec, old.spec];
-	const wipe = (...fields: string[]) => {
+export function wipeTypeDependents(service: ServiceDraft, old: Service): void {
+	const [spec, before]: [ServiceSpecDraft, ServiceSpec] = [service.spec!, old.spec];
+	const wipe = (...fields: (keyof ServiceSpecDraft)[]) => {
 		for (const field of fields) if (isDeepStrictEqual(spec[field], before[field])) delete spec[field];
 	};
 	if (needsClusterIp(before) && !needsClusterIp(spec)) {
@@ -29,8 +29,8 @@ export function wipeTypeDependents(service: KubeObject, old: KubeObject): void {
 	if (before.type === 'ExternalName' && spec.type !== 'ExternalName') wipe('externalName');
 }
 
-function wipeNodePorts(spec: Fields, before: Fields): void {
-	const old = new Set((before.ports ?? []).map((port: Fields) => port.nodePort));
+function wipeNodePorts(spec: ServiceSpecDraft, before: ServiceSpec): void {
+	const old = new Set((before.ports ?? []).map((port) => port.nodePort));
 	for (const port of spec.ports ?? []) if (old.has(port.nodePort)) delete port.nodePort;
 }
 
@@ -38,9 +38,9 @@ function wipeNodePorts(spec: Fields, before: Fields): void {
  * Handles a change to SingleStack that leaves both families listed: removes the second entry of
  * each list.
  */
-export function trimDowngrade(spec: Fields, before: Fields): void {
+export function trimDowngrade(spec: ServiceSpecDraft, before: ServiceSpec): void {
 	if (spec.ipFamilyPolicy !== 'SingleStack' || before.ipFamilyPolicy === 'SingleStack') return;
-	for (const field of ['clusterIPs', 'ipFamilies'])
+	for (const field of ['clusterIPs', 'ipFamilies'] as const)
 		if (spec[field]?.length === 2 && isDeepStrictEqual(spec[field], before[field]))
 			spec[field] = spec[field].slice(0, 1);
 }

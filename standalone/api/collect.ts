@@ -109,7 +109,7 @@ export class Collector {
 	}
 
 	#letGo(resource: string, dependent: KubeObject, owner: string): void {
-		const object = structuredClone(dependent) as KubeObject;
+		const object = structuredClone(dependent);
 		const left = object.metadata.ownerReferences?.filter(({ uid }) => uid !== owner) ?? [];
 		if (left.length > 0) object.metadata.ownerReferences = left;
 		else delete object.metadata.ownerReferences;
@@ -192,8 +192,8 @@ export class Collector {
 		this.#waiting.delete(ownerUid);
 		const owner = this.#objects.get(held.resource, held.namespace, held.name);
 		if (owner?.metadata.uid !== ownerUid) return;
-		const object = structuredClone(owner) as KubeObject;
-		const finalizers: string[] = object.metadata['finalizers'] as string[];
+		const object = structuredClone(owner);
+		const finalizers = object.metadata.finalizers!;
 		const left = finalizers.filter((entry) => entry !== 'foregroundDeletion');
 		if (left.length === 0) this.#objects.removeStored(held.resource, owner);
 		else this.#store.put(held.resource, { ...object, metadata: { ...object.metadata, finalizers: left } });
@@ -214,7 +214,7 @@ export class Collector {
 	#finishNamespace(name: string): void {
 		const namespace = this.#objects.get('namespaces', undefined, name);
 		if (!namespace?.metadata.deletionTimestamp || !this.isEmpty(name)) return;
-		if ((namespace.metadata['finalizers'] as string[] | undefined)?.length) return;
+		if (namespace.metadata.finalizers?.length) return;
 		this.#objects.removeStored('namespaces', namespace);
 	}
 }

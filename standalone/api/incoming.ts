@@ -18,13 +18,12 @@ const EMPTY_IS_ABSENT = ['labels', 'annotations', 'ownerReferences', 'finalizers
 const isEmpty = (value: unknown): boolean =>
 	value === null || (typeof value === 'object' && Object.keys(value).length === 0);
 
-export const finalizersOf = (object: KubeObject): string[] =>
-	(object.metadata['finalizers'] as string[] | undefined) ?? [];
+export const finalizersOf = (object: KubeObject): string[] => object.metadata.finalizers ?? [];
 
 /** Removes resourceVersion, to compare contents. */
 export function withoutVersion(object: KubeObject): KubeObject {
 	const { resourceVersion: _ignored, ...metadata } = object.metadata;
-	return { ...object, metadata } as KubeObject;
+	return { ...object, metadata };
 }
 
 /**
@@ -32,7 +31,7 @@ export function withoutVersion(object: KubeObject): KubeObject {
  * @throws ApiError 400 if the input is not an object of the kind.
  */
 export function copy(kind: Kind, input: KubeObject): KubeObject {
-	const object = structuredClone(input) as KubeObject;
+	const object = structuredClone(input);
 	if (typeof object !== 'object' || object === null || Array.isArray(object))
 		throw badRequest('the object provided is not a JSON object');
 	const apiVersion = apiVersionOf(kind);
@@ -43,7 +42,7 @@ export function copy(kind: Kind, input: KubeObject): KubeObject {
 			`the API version in the data (${object.apiVersion}) does not match the expected API version (${apiVersion})`,
 		);
 	const { apiVersion: _version, kind: _kind, metadata, ...rest } = object;
-	for (const [field, value] of Object.entries({ metadata, spec: rest['spec'], status: rest['status'] }))
+	for (const [field, value] of Object.entries({ metadata, spec: rest.spec, status: rest.status }))
 		if (value !== undefined && (typeof value !== 'object' || Array.isArray(value)))
 			throw badRequest(
 				`json: cannot unmarshal ${typeof value} into field ${kind.kind}.${field} of type object`,
@@ -51,7 +50,7 @@ export function copy(kind: Kind, input: KubeObject): KubeObject {
 	const ordered: KubeObject = { apiVersion, kind: kind.kind, metadata: metadata ?? { name: '' }, ...rest };
 	// The server does not track field ownership; stale entries from another server would be
 	// misleading
-	delete ordered.metadata['managedFields'];
+	delete ordered.metadata.managedFields;
 	for (const field of EMPTY_IS_ABSENT) if (isEmpty(ordered.metadata[field])) delete ordered.metadata[field];
 	return ordered;
 }

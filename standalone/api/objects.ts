@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { KubeObject, ObjectApi, ObjectEvent } from '../port.ts';
+import type { KubeObject, Namespace, ObjectApi, ObjectEvent, ObjectOf, Pod } from '../port.ts';
 import { timestamp } from '../timestamp.ts';
 import { warningEvent } from '../warning-event.ts';
 import { Collector } from './collect.ts';
@@ -56,6 +56,9 @@ const NO_ALLOCATION: Allocation = { commit() {}, rollback() {} };
 /**
  * The only access to the store for writes. HTTP requests and in-process calls of controllers pass
  * the same defaulting, validation, allocation and resourceVersion check.
+ *
+ * The store holds objects of any kind. The first signature of a method gives them the type of
+ * their resource.
  */
 export class Objects implements ObjectApi {
 	readonly #deps: ObjectsDeps;
@@ -76,21 +79,24 @@ export class Objects implements ObjectApi {
 		return kind;
 	}
 
+	get<R extends string>(resource: R, namespace: string | undefined, name: string): ObjectOf<R> | undefined;
 	get(resource: string, namespace: string | undefined, name: string): KubeObject | undefined {
 		return this.store.get(resource, keyOf(namespace, name));
 	}
 
 	/** Like get. @throws ApiError 404. */
-	mustGet(resource: string, namespace: string | undefined, name: string): KubeObject {
+	mustGet<R extends string>(resource: R, namespace: string | undefined, name: string): ObjectOf<R> {
 		const found = this.get(resource, namespace, name);
 		if (!found) throw notFound(this.kind(resource), name);
 		return found;
 	}
 
+	list<R extends string>(resource: R, namespace?: string): readonly ObjectOf<R>[];
 	list(resource: string, namespace?: string): readonly KubeObject[] {
 		return this.store.list(resource, namespace);
 	}
 
+	create<R extends string>(resource: R, input: ObjectOf<R>, options?: WriteOptions): ObjectOf<R>;
 	create(resource: string, input: KubeObject, options: WriteOptions = {}): KubeObject {
 		const kind = this.kind(resource);
 		const strategy = this.#strategy(resource);
@@ -109,6 +115,7 @@ export class Objects implements ObjectApi {
 		return this.#store(resource, object, allocation, options);
 	}
 
+	update<R extends string>(resource: R, input: ObjectOf<R>, how?: 'status' | WriteOptions): ObjectOf<R>;
 	update(resource: string, input: KubeObject, how: 'status' | WriteOptions = {}): KubeObject {
 		const options: WriteOptions = how === 'status' ? { subresource: 'status' } : how;
 		const kind = this.kind(resource);
@@ -157,12 +164,12 @@ export class Objects implements ObjectApi {
 	 * Like delete.
 	 * @returns the object if it is still stored (grace period or finalizers), else undefined.
 	 */
-	remove(
-		resource: string,
+	remove<R extends string>(
+		resource: R,
 		namespace: string | undefined,
 		name: string,
 		options: DeleteOptions = {},
-	): KubeObject | undefined {
+	): ObjectOf<R> | undefined {
 		const kind = this.kind(resource);
 		const old = this.mustGet(resource, namespace, name);
 		checkPreconditions(kind, old, options.preconditions);
@@ -183,6 +190,7 @@ export class Objects implements ObjectApi {
 		return this.get(resource, namespace, name);
 	}
 
+	watch<R extends string>(resource: R, listener: (event: ObjectEvent<ObjectOf<R>>) => void): () => void;
 	watch(resource: string, listener: (event: ObjectEvent) => void): () => void {
 		this.kind(resource);
 		const stop = this.store.subscribe((change) => {
@@ -197,6 +205,7 @@ export class Objects implements ObjectApi {
 	 * Stores an object without defaulting and validation. Claims the addresses in it that are free.
 	 * Tests use it to store objects that an API server must reject.
 	 */
+	unsafePut<R extends string>(resource: R, input: KubeObject): ObjectOf<R>;
 	unsafePut(resource: string, input: KubeObject): KubeObject {
 		const kind = this.kind(resource);
 		const object = copy(kind, input);
@@ -333,11 +342,7 @@ export class Objects implements ObjectApi {
 			throw invalid(this.kind(resource), old.metadata.name, [
 				invalidField('gracePeriodSeconds', asked, 'must be greater than or equal to 0'),
 			]);
-		if (resource !== 'pods' || !old.spec?.nodeName) return 0;
-		if (old.status?.phase === 'Succeeded' || old.status?.phase === 'Failed') return 0;
-		const wanted = asked ?? old.spec.terminationGracePeriodSeconds ?? 30;
-		const running = old.metadata.deletionGracePeriodSeconds;
-		return running === undefined ? wanted : Math.min(wanted, running);
+		return resource === 'pods' ? podGrace(old as Pod, asked) : 0;
 	}
 
 	#mayGo(resource: string, object: KubeObject): boolean {
@@ -349,12 +354,20 @@ export class Objects implements ObjectApi {
 		const already = old.metadata.deletionTimestamp !== undefined;
 		if (already && old.metadata.deletionGracePeriodSeconds === grace && resource !== 'namespaces') return;
 		if (already && resource === 'namespaces') return;
-		const object = structuredClone(old) as KubeObject;
+		const object = structuredClone(old);
 		object.metadata.deletionTimestamp = timestamp(this.#deps.clock() + grace * 1000);
 		object.metadata.deletionGracePeriodSeconds = grace;
-		if (finalizers.length > 0) object.metadata['finalizers'] = finalizers;
-		else delete object.metadata['finalizers'];
-		if (resource === 'namespaces') object.status = { ...object.status, phase: 'Terminating' };
+		if (finalizers.length > 0) object.metadata.finalizers = finalizers;
+		else delete object.metadata.finalizers;
+		if (resource === 'namespaces') object.status = { ...(object as Namespace).status, phase: 'Terminating' };
 		this.store.put(resource, object);
 	}
+}
+
+function podGrace({ metadata, spec, status }: Pod, asked: number | undefined): number {
+	if (!spec?.nodeName) return 0;
+	if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return 0;
+	const wanted = asked ?? spec.terminationGracePeriodSeconds ?? 30;
+	const running = metadata.deletionGracePeriodSeconds;
+	return running === undefined ? wanted : Math.min(wanted, running);
 }

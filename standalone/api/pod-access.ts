@@ -1,6 +1,6 @@
 /** A log request from the API server to the node of a pod, like those to a kubelet. */
 import type { Duplex, Readable, Writable } from 'node:stream';
-import type { KubeObject } from '../port.ts';
+import type { Pod } from '../port.ts';
 
 export interface LogRequest {
 	/** Undefined for a pod with a single container. */
@@ -49,11 +49,11 @@ export interface RemoteProcess {
  * throws an ApiError before it acts, with the message of a kubelet or of the API server.
  */
 export interface PodAccess {
-	log(pod: KubeObject, request: LogRequest, signal: AbortSignal): AsyncIterable<string>;
+	log(pod: Pod, request: LogRequest, signal: AbortSignal): AsyncIterable<string>;
 	/** @returns a function that starts the process. */
-	exec(pod: KubeObject, command: readonly string[], request: ProcessRequest): () => RemoteProcess;
+	exec(pod: Pod, command: readonly string[], request: ProcessRequest): () => RemoteProcess;
 	/** @returns a function that attaches to the container's process. */
-	attach(pod: KubeObject, request: ProcessRequest): () => RemoteProcess;
+	attach(pod: Pod, request: ProcessRequest): () => RemoteProcess;
 	/** Opens a connection to a port of the pod, from inside the pod. Emits `error` if it fails. */
-	connect(pod: KubeObject, port: number): Duplex;
+	connect(pod: Pod, port: number): Duplex;
 }

@@ -1,6 +1,6 @@
 import { followAddresses } from '../alloc/ip-address.ts';
 import { DEFAULT_NAME } from '../alloc/service-cidr.ts';
-import type { KubeObject, ObjectApi } from '../port.ts';
+import type { ObjectApi, Service } from '../port.ts';
 
 const NAMESPACES = ['default', 'kube-node-lease', 'kube-public', 'kube-system'];
 
@@ -21,7 +21,7 @@ function withServiceAccounts(objects: ObjectApi): () => void {
 
 const LABELS = { component: 'apiserver', provider: 'kubernetes' };
 
-const kubernetesService = ({ first }: SeedOptions): KubeObject => ({
+const kubernetesService = ({ first }: SeedOptions): Service => ({
 	metadata: { name: 'kubernetes', namespace: 'default', labels: LABELS },
 	spec: {
 		clusterIP: first,
@@ -52,11 +52,12 @@ function withKubernetes(objects: ObjectApi, options: SeedOptions): () => void {
  */
 export function seed(objects: ObjectApi, options: SeedOptions): () => void {
 	for (const name of NAMESPACES)
-		if (!objects.get('namespaces', undefined, name)) objects.create('namespaces', { metadata: { name } });
+		if (!objects.get('namespaces', undefined, name))
+			objects.create('namespaces', { metadata: { name }, spec: {} });
 	if (!objects.get('servicecidrs', undefined, DEFAULT_NAME))
 		objects.create('servicecidrs', {
 			metadata: { name: DEFAULT_NAME },
-			spec: { cidrs: options.serviceCidrs },
+			spec: { cidrs: [...options.serviceCidrs] },
 		});
 	const stops = [followAddresses(objects), withServiceAccounts(objects), withKubernetes(objects, options)];
 	return () => {

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { Event, KubeObject } from '../port.ts';
 import { badRequest } from './errors.ts';
 
 export type Selector = (object: KubeObject) => boolean;
@@ -106,7 +106,7 @@ const EMPTY: Record<string, string> = {
 function fieldOf(object: KubeObject, path: string): string {
 	let value: unknown = object;
 	for (const part of path.split('.')) value = (value as Record<string, unknown> | undefined)?.[part];
-	if (path === 'source') value = object['source']?.component ?? object['reportingComponent'];
+	if (path === 'source') value = (object as Event).source?.component ?? object['reportingComponent'];
 	return value === undefined || value === null ? (EMPTY[path] ?? '') : String(value);
 }
 

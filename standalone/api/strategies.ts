@@ -2,7 +2,7 @@ import { IP_ADDRESSES } from '../alloc/ip-address.ts';
 import type { Ranges } from '../alloc/service-allocate.ts';
 import { serviceCidrStrategy } from '../alloc/service-cidr.ts';
 import { serviceStrategy } from '../alloc/service-strategy.ts';
-import type { KubeObject } from '../port.ts';
+import type { Incoming, Namespace, Node, Resources, Secret } from '../port.ts';
 import { defaultPod } from './defaults/pod.ts';
 import {
 	defaultDaemonSet,
@@ -31,7 +31,7 @@ import {
 
 const PLAIN: Strategy = { name: dnsSubdomain };
 
-function namespaceDefaults(namespace: KubeObject): void {
+function namespaceDefaults(namespace: Incoming<Namespace>): void {
 	namespace.spec ??= {};
 	namespace.spec.finalizers ??= ['kubernetes'];
 	namespace.status ??= {};
@@ -44,16 +44,16 @@ function namespaceDefaults(namespace: KubeObject): void {
 }
 
 /** Moves stringData to data in base64, like the API server on every write. */
-function secretDefaults(secret: KubeObject): void {
-	secret['type'] ??= 'Opaque';
-	const plain = secret['stringData'] as Record<string, string> | undefined;
+function secretDefaults(secret: Incoming<Secret>): void {
+	secret.type ??= 'Opaque';
+	const plain = secret.stringData;
 	if (!plain) return;
-	const encoded = Object.entries(plain).map(([key, value]) => [key, Buffer.from(value).toString('base64')]);
-	secret['data'] = { ...secret['data'], ...Object.fromEntries(encoded) };
-	delete secret['stringData'];
+	const encoded = Object.entries(plain).map(([key, value]) => [key, Buffer.from(value!).toString('base64')]);
+	secret.data = { ...secret.data, ...Object.fromEntries(encoded) };
+	delete secret.stringData;
 }
 
-function nodeDefaults(node: KubeObject): void {
+function nodeDefaults(node: Incoming<Node>): void {
 	node.spec ??= {};
 	node.status ??= {};
 	if (node.spec.podCIDR && !node.spec.podCIDRs) node.spec.podCIDRs = [node.spec.podCIDR];
@@ -61,8 +61,8 @@ function nodeDefaults(node: KubeObject): void {
 
 /** Discards the status of a manifest. A create stores the default status. */
 const withoutStatus =
-	(defaults: (object: KubeObject) => void) =>
-	(object: KubeObject): void => {
+	<T extends { status?: unknown }>(defaults: (object: T) => void) =>
+	(object: T): void => {
 		delete object.status;
 		defaults(object);
 	};
@@ -121,7 +121,7 @@ const SPECIAL: Record<string, Strategy> = {
 		validate: validateWorkload,
 		validateUpdate: validateSelectorKept,
 	},
-};
+} satisfies { [R in keyof Resources]?: Strategy<Resources[R]> };
 
 /** Creates the strategies of all stored resources. */
 export function createStrategies(ranges: Ranges): ReadonlyMap<string, Strategy> {

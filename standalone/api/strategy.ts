@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { Incoming, KubeObject } from '../port.ts';
 import type { FieldError } from './field-error.ts';
 import type { NameRule } from './names.ts';
 
@@ -17,33 +17,33 @@ export interface Conflict {
 
 /**
  * The steps of a write that differ between kinds. Every function works on a private copy of the
- * object.
+ * object. `T` is the type of a stored object of the kind.
  */
-export interface Strategy {
+export interface Strategy<T extends KubeObject = KubeObject> {
 	name: NameRule;
 	/** Sets defaults, on create and on update. */
-	defaults?(object: KubeObject): void;
+	defaults?(object: Incoming<T>): void;
 	/** Runs before validation of a create. Sets the fields that the server owns. */
-	prepareCreate?(object: KubeObject): void;
+	prepareCreate?(object: Incoming<T>): void;
 	/**
 	 * Runs before validation of an update. Keeps server-owned fields and removes fields that the
 	 * change invalidates.
 	 */
-	prepareUpdate?(object: KubeObject, old: KubeObject): void;
-	validate?(object: KubeObject): FieldError[];
-	validateUpdate?(object: KubeObject, old: KubeObject): FieldError[];
+	prepareUpdate?(object: Incoming<T>, old: T): void;
+	validate?(object: Incoming<T>): FieldError[];
+	validateUpdate?(object: Incoming<T>, old: T): FieldError[];
 	/**
 	 * Runs after validation. Allocates values and writes them into the object.
 	 * @throws ApiError with nothing allocated.
 	 */
-	allocate?(object: KubeObject, old: KubeObject | undefined): Allocation;
+	allocate?(object: T, old: T | undefined): Allocation;
 	/**
 	 * Claims the values of an object that was stored without an allocation.
 	 * @returns the conflicts.
 	 */
-	adopt?(object: KubeObject): Conflict[];
+	adopt?(object: T): Conflict[];
 	/** Called for an object that is marked for deletion and waits for its finalizers. */
-	deleting?(object: KubeObject): void;
+	deleting?(object: T): void;
 	/** Called before the object is removed from the store. */
-	release?(object: KubeObject): void;
+	release?(object: T): void;
 }

@@ -2,13 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
-import { type LabelSelector, matchesSelector } from '../controllers/selector.ts';
-import type { KubeObject, ObjectApi } from '../port.ts';
-import type { PolicyRule } from './access.ts';
+import { matchesSelector } from '../controllers/selector.ts';
+import type { ClusterRole, ClusterRoleBinding, KubeObject, ObjectApi } from '../port.ts';
 
 const DEFAULTS = fileURLToPath(new URL('./bootstrap-roles.yaml', import.meta.url));
 /** With the value `false`, the defaults do not change the object. */
 const AUTOUPDATE = 'rbac.authorization.kubernetes.io/autoupdate';
+
+interface Defaults {
+	clusterroles: ClusterRole[];
+	clusterrolebindings: ClusterRoleBinding[];
+}
 
 /**
  * Creates the defaults and restores their missing rules and subjects (component-helpers,
@@ -17,9 +21,9 @@ const AUTOUPDATE = 'rbac.authorization.kubernetes.io/autoupdate';
  * @returns a function that stops it.
  */
 export function ensureBootstrapRoles(objects: ObjectApi): () => void {
-	const defaults = parse(readFileSync(DEFAULTS, 'utf8')) as Record<string, KubeObject[]>;
-	for (const role of defaults['clusterroles']!) ensure(objects, 'clusterroles', role, 'rules');
-	for (const binding of defaults['clusterrolebindings']!)
+	const defaults = parse(readFileSync(DEFAULTS, 'utf8')) as Defaults;
+	for (const role of defaults.clusterroles) ensure(objects, 'clusterroles', role, 'rules');
+	for (const binding of defaults.clusterrolebindings)
 		ensure(objects, 'clusterrolebindings', binding, 'subjects');
 	return objects.watch('clusterroles', () => aggregate(objects));
 }
@@ -32,8 +36,9 @@ function ensure(objects: ObjectApi, resource: string, wanted: KubeObject, list: 
 		return;
 	}
 	if (stored.metadata.annotations?.[AUTOUPDATE] === 'false') return;
-	const merged = union([stored[list] ?? [], wanted[list] ?? []]);
-	if (merged.length > (stored[list]?.length ?? 0)) objects.update(resource, { ...stored, [list]: merged });
+	const entriesOf = (object: KubeObject) => (object[list] ?? []) as readonly unknown[];
+	const merged = union([entriesOf(stored), entriesOf(wanted)]);
+	if (merged.length > entriesOf(stored).length) objects.update(resource, { ...stored, [list]: merged });
 }
 
 /**
@@ -44,15 +49,15 @@ function aggregate(objects: ObjectApi): void {
 	for (const { metadata } of objects.list('clusterroles')) {
 		// an update calls this function recursively
 		const role = objects.get('clusterroles', undefined, metadata.name);
-		const selectors: LabelSelector[] | undefined = role?.['aggregationRule']?.clusterRoleSelectors;
+		const selectors = role?.aggregationRule?.clusterRoleSelectors;
 		if (!role || !selectors) continue;
-		const rules = union<PolicyRule>(
+		const rules = union(
 			objects
 				.list('clusterroles')
 				.filter((one) => one !== role && selectors.some((of) => matchesSelector(of, one.metadata.labels)))
-				.map((one) => one['rules'] ?? []),
+				.map((one) => one.rules ?? []),
 		);
-		if (!same(rules, role['rules'] ?? [])) objects.update('clusterroles', { ...role, rules });
+		if (!same(rules, role.rules ?? [])) objects.update('clusterroles', { ...role, rules });
 	}
 }
 

@@ -2,7 +2,7 @@
  * Checks grants: users may grant only rights that they have (registry/rbac, policybased storage).
  */
 import { forbidden } from '../api/errors.ts';
-import type { KubeObject, ObjectApi } from '../port.ts';
+import type { ClusterRole, KubeObject, ObjectApi, RoleBinding } from '../port.ts';
 import type { Authorizer, PolicyRule } from './access.ts';
 import { EVERYTHING, has, pathMatches, roleRules } from './rbac.ts';
 import { MASTERS, type User } from './user.ts';
@@ -36,14 +36,15 @@ export function checkEscalation(
 		const fields = ['rules', 'aggregationRule'];
 		if (old && fields.every((field) => same(old[field], object[field]))) return;
 		if (may(authorizer, user, 'escalate', resource, namespace, object.metadata.name)) return;
-		const granted: readonly PolicyRule[] = object['aggregationRule'] ? EVERYTHING : (object['rules'] ?? []);
+		const { aggregationRule, rules } = object as ClusterRole;
+		const granted = aggregationRule ? EVERYTHING : (rules ?? []);
 		requireRules(authorizer, user, namespace, granted, {
 			resource,
 			kind: ROLES.get(resource)!,
 			name: object.metadata.name,
 		});
 	} else if (BINDINGS.has(resource)) {
-		const { roleRef } = object;
+		const { roleRef } = object as RoleBinding;
 		if (old && same(old['roleRef'], roleRef) && same(old['subjects'], object['subjects'])) return;
 		const role = roleRef?.kind === 'ClusterRole' ? 'clusterroles' : 'roles';
 		if (may(authorizer, user, 'bind', role, namespace, roleRef?.name ?? '')) return;

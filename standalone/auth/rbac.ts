@@ -1,7 +1,9 @@
 /** Role-based access control with the RBAC objects of the API (plugin/pkg/auth/authorizer/rbac). */
-import type { Fields, KubeObject, ObjectApi } from '../port.ts';
+import type { ClusterRoleBinding, ObjectApi, RbacSubject, RoleBinding } from '../port.ts';
 import type { Access, Authorizer, Decision, PolicyRule } from './access.ts';
 import { MASTERS, serviceAccountName, type User } from './user.ts';
+
+type Binding = ClusterRoleBinding | RoleBinding;
 
 /** The rights of cluster-admin. */
 export const EVERYTHING: readonly PolicyRule[] = [
@@ -45,12 +47,12 @@ function* grantsOf(objects: ObjectApi, user: User, namespace: string): Generator
 		yield* grantsBy(objects, user, binding, namespace);
 }
 
-function* grantsBy(objects: ObjectApi, user: User, binding: KubeObject, namespace: string): Generator<Grant> {
-	const subjects: Fields[] = binding['subjects'] ?? [];
+function* grantsBy(objects: ObjectApi, user: User, binding: Binding, namespace: string): Generator<Grant> {
+	const subjects = binding.subjects ?? [];
 	const subject = subjects.find((one) => isSubject(user, one, namespace));
 	if (!subject) return;
-	const rules = roleRules(objects, binding['roleRef'], namespace);
-	const { kind, name } = binding['roleRef'];
+	const rules = roleRules(objects, binding.roleRef, namespace);
+	const { kind, name } = binding.roleRef;
 	const type = namespace ? 'RoleBinding' : 'ClusterRoleBinding';
 	const of = namespace ? `${binding.metadata.name}/${namespace}` : binding.metadata.name;
 	yield {
@@ -60,22 +62,26 @@ function* grantsBy(objects: ObjectApi, user: User, binding: KubeObject, namespac
 }
 
 /** The rules of the role in a binding; none if the role does not exist. */
-export function roleRules(objects: ObjectApi, roleRef: Fields, namespace: string): readonly PolicyRule[] {
+export function roleRules(
+	objects: ObjectApi,
+	roleRef: Binding['roleRef'],
+	namespace: string,
+): readonly PolicyRule[] {
 	const role =
 		roleRef?.kind === 'ClusterRole'
 			? objects.get('clusterroles', undefined, roleRef.name)
 			: objects.get('roles', namespace, roleRef?.name);
-	return role?.['rules'] ?? [];
+	return role?.rules ?? [];
 }
 
-function isSubject(user: User, { kind, name, namespace }: Fields, bindingNamespace: string): boolean {
+function isSubject(user: User, { kind, name, namespace }: RbacSubject, bindingNamespace: string): boolean {
 	if (kind === 'User') return user.name === name;
 	if (kind === 'Group') return user.groups.includes(name);
 	const of = namespace || bindingNamespace;
 	return kind === 'ServiceAccount' && of !== '' && user.name === serviceAccountName(of, name);
 }
 
-const subjectText = ({ kind, name, namespace }: Fields): string =>
+const subjectText = ({ kind, name, namespace }: RbacSubject): string =>
 	kind === 'ServiceAccount' ? `ServiceAccount "${name}/${namespace}"` : `${kind} "${name}"`;
 
 /** Whether a list of a rule contains the value or `*`. */

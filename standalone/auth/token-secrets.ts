@@ -2,7 +2,7 @@
  * Secrets of type kubernetes.io/service-account-token, with which clients still create tokens
  * without expiry.
  */
-import type { KubeObject, ObjectApi } from '../port.ts';
+import type { ObjectApi, Secret, ServiceAccount } from '../port.ts';
 import type { Tokens } from './tokens.ts';
 
 const TYPE = 'kubernetes.io/service-account-token';
@@ -17,9 +17,9 @@ const base64 = (text: string): string => Buffer.from(text).toString('base64');
  * @returns a function that stops it.
  */
 export function followTokenSecrets(objects: ObjectApi, tokens: Tokens, authority: string): () => void {
-	const accountOf = (secret: KubeObject): KubeObject | undefined =>
+	const accountOf = (secret: Secret): ServiceAccount | undefined =>
 		objects.get('serviceaccounts', secret.metadata.namespace, secret.metadata.annotations?.[NAME] ?? '');
-	const fill = async ({ metadata }: KubeObject): Promise<void> => {
+	const fill = async ({ metadata }: Secret): Promise<void> => {
 		const { namespace = '', name, uid = '' } = metadata;
 		const found = objects.get('secrets', namespace, name);
 		const account = found?.metadata.uid === uid ? accountOf(found) : undefined;
@@ -29,7 +29,7 @@ export function followTokenSecrets(objects: ObjectApi, tokens: Tokens, authority
 		if (secret?.metadata.uid !== uid) return;
 		const annotations = { ...secret.metadata.annotations, [UID]: account.metadata.uid ?? '' };
 		const data = {
-			...secret['data'],
+			...secret.data,
 			'ca.crt': base64(authority),
 			namespace: base64(namespace),
 			token: base64(token),
@@ -37,7 +37,7 @@ export function followTokenSecrets(objects: ObjectApi, tokens: Tokens, authority
 		objects.update('secrets', { ...secret, metadata: { ...secret.metadata, annotations }, data });
 	};
 	return objects.watch('secrets', ({ type, object }) => {
-		if (type === 'DELETED' || object['type'] !== TYPE || object['data']?.token) return;
+		if (type === 'DELETED' || object.type !== TYPE || object.data?.['token']) return;
 		// if the object changed in the meantime, another event follows
 		fill(object).catch(() => {});
 	});

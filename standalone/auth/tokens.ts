@@ -4,7 +4,7 @@
  */
 import { createPublicKey } from 'node:crypto';
 import { importPKCS8, importSPKI, type JWTPayload, jwtVerify, SignJWT } from 'jose';
-import type { KubeObject, ObjectApi } from '../port.ts';
+import type { KubeObject, ObjectApi, ServiceAccount } from '../port.ts';
 import { serviceAccountGroups, serviceAccountName, type User } from './user.ts';
 
 const ALGORITHM = 'ES256';
@@ -27,7 +27,7 @@ export interface BoundObject {
 }
 
 export interface TokenRequest {
-	readonly account: KubeObject;
+	readonly account: ServiceAccount;
 	/** The token is valid only while this object exists. */
 	readonly bound?: BoundObject;
 	/** Undefined for a token without expiry. */

@@ -1,7 +1,8 @@
 /** Requests of the commands to the API server, with the owner's credentials. */
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
-import type { Fields, KubeObject } from '../port.ts';
+import type { V1APIResourceList } from '@kubernetes/client-node';
+import type { Json, KubeObject } from '../port.ts';
 import { type Access, readKubeconfig } from './kubeconfig.ts';
 
 /** A response with an error status. */
@@ -30,26 +31,26 @@ export class ApiClient {
 		this.#kubeconfig = kubeconfig;
 	}
 
-	async list(path: string): Promise<KubeObject[]> {
-		return (await this.#send('GET', path)).items;
+	async list<T = KubeObject>(path: string): Promise<T[]> {
+		return (await this.#send<{ items: T[] }>('GET', path)).items;
 	}
 
-	post(path: string, object: KubeObject): Promise<Fields> {
+	post<T = KubeObject>(path: string, object: KubeObject): Promise<T> {
 		return this.#send('POST', path, object, 'application/json');
 	}
 
-	patch(path: string, patch: object): Promise<Fields> {
+	patch<T = KubeObject>(path: string, patch: object): Promise<T> {
 		return this.#send('PATCH', path, patch, 'application/merge-patch+json');
 	}
 
-	get(path: string): Promise<Fields> {
+	get<T = KubeObject>(path: string): Promise<T> {
 		return this.#send('GET', path);
 	}
 
 	/** @returns undefined if the object does not exist. */
-	async find(path: string): Promise<Fields | undefined> {
+	async find<T = KubeObject>(path: string): Promise<T | undefined> {
 		try {
-			return await this.get(path);
+			return await this.get<T>(path);
 		} catch (error) {
 			if (error instanceof StatusError && error.status === 404) return undefined;
 			throw error;
@@ -73,8 +74,8 @@ export class ApiClient {
 	): Promise<Collection | undefined> {
 		const [group] = apiVersion.includes('/') ? apiVersion.split('/') : [];
 		const base = group ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
-		const known = await this.find(base);
-		const resources: { name: string; kind: string; namespaced: boolean }[] = known?.resources ?? [];
+		const known = await this.find<Json<V1APIResourceList>>(base);
+		const resources = known?.resources ?? [];
 		const resource = resources.find((one) => one.kind === kind && !one.name.includes('/'));
 		if (!resource) return undefined;
 		const inNamespace = resource.namespaced ? `/namespaces/${metadata.namespace ?? namespace}` : '';
@@ -82,7 +83,7 @@ export class ApiClient {
 		return { path: `${base}${inNamespace}/${resource.name}`, called };
 	}
 
-	async #send(method: string, path: string, body?: object, type?: string): Promise<Fields> {
+	async #send<T>(method: string, path: string, body?: object, type?: string): Promise<T> {
 		const response = await this.#request(method, path, body, type);
 		if ((response.statusCode ?? 0) >= 300) throw await failure(method, path, response);
 		return JSON.parse(await textOf(response));

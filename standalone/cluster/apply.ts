@@ -1,5 +1,5 @@
 /** The result of applying one object. */
-import type { Fields, KubeObject } from '../port.ts';
+import type { KubeObject } from '../port.ts';
 import type { ApiClient } from './api-client.ts';
 
 export interface Applied {
@@ -63,7 +63,9 @@ function withLastApplied(object: KubeObject): KubeObject {
  * Builds the JSON merge patch (RFC 7396) from an object with the fields of `last` to one with those
  * of `now`.
  */
-function mergePatch(last: Fields, now: Fields): Fields {
+function mergePatch(last: unknown, now: object): object;
+function mergePatch(last: unknown, now: unknown): unknown;
+function mergePatch(last: unknown, now: unknown): unknown {
 	if (!isObject(last) || !isObject(now)) return now;
 	const gone = Object.keys(last).filter((key) => !(key in now));
 	return Object.fromEntries([
@@ -72,6 +74,6 @@ function mergePatch(last: Fields, now: Fields): Fields {
 	]);
 }
 
-function isObject(value: Fields): boolean {
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 	return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

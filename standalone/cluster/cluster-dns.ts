@@ -13,7 +13,7 @@ import { parseCidr } from '../../agent/model/cidr.ts';
 import { CLUSTER_DNS, CLUSTER_ZONE, nodeAddresses } from '../net/addresses.ts';
 import { nodeName, nodeNamespace } from '../net/names.ts';
 import type { Family } from '../node/pod-runner.ts';
-import type { KubeObject, ObjectApi, ObjectEvent } from '../port.ts';
+import type { EndpointSlice, ObjectApi, ObjectEvent, Service } from '../port.ts';
 
 /** Private address ranges. DNS servers outside this machine have no names for them. */
 const PRIVATE_RANGES = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'];
@@ -92,7 +92,7 @@ function socketsOf(switcher: NetnsSwitcher, netns: string, { host, port }: Liste
 	}
 }
 
-function dnsService(families: readonly Family[]): KubeObject {
+function dnsService(families: readonly Family[]): Service {
 	const clusterIPs = families.map((family) => CLUSTER_DNS[family]);
 	return {
 		metadata: {
@@ -101,7 +101,7 @@ function dnsService(families: readonly Family[]): KubeObject {
 			labels: { 'k8s-app': NAME, 'kubernetes.io/name': 'CoreDNS' },
 		},
 		spec: {
-			clusterIP: clusterIPs[0],
+			clusterIP: clusterIPs[0]!,
 			clusterIPs,
 			ipFamilies: families.map((family) => TYPES[family]),
 			ipFamilyPolicy: families.length > 1 ? 'RequireDualStack' : 'SingleStack',
@@ -117,7 +117,7 @@ function dnsService(families: readonly Family[]): KubeObject {
 	};
 }
 
-function dnsSlice(family: Family, nodes: readonly number[]): KubeObject {
+function dnsSlice(family: Family, nodes: readonly number[]): EndpointSlice {
 	return {
 		apiVersion: 'discovery.k8s.io/v1',
 		kind: 'EndpointSlice',

@@ -1,7 +1,7 @@
 /** The report of `status` about a running cluster. */
 
 import { nodeNamespace } from '../net/names.ts';
-import type { KubeObject } from '../port.ts';
+import type { Node, Pod } from '../port.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { agentReady, agentStatus } from './health.ts';
 import type { ClusterOptions } from './options.ts';
@@ -70,13 +70,13 @@ async function agentProblems(plane: ControlPlane, nodes: readonly NodeReport[]):
 async function nodeReport(
 	options: ClusterOptions,
 	plane: ControlPlane,
-	node: KubeObject,
-	pods: readonly KubeObject[],
+	node: Node,
+	pods: readonly Pod[],
 ): Promise<NodeReport> {
 	const { name } = node.metadata;
 	const netns = nodeNamespace(options.prefix, name);
 	const agent = plane.agents.get(name);
-	const addresses: { type: string; address: string }[] = node.status?.addresses ?? [];
+	const addresses = node.status?.addresses ?? [];
 	return {
 		name,
 		addresses: addresses.filter(({ type }) => type === 'InternalIP').map(({ address }) => address),
@@ -92,7 +92,7 @@ async function nodeReport(
 	};
 }
 
-function isReady(pod: KubeObject): boolean {
-	const conditions: { type: string; status: string }[] = pod.status?.conditions ?? [];
+function isReady(pod: Pod): boolean {
+	const conditions = pod.status?.conditions ?? [];
 	return conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
 }

@@ -9,11 +9,10 @@ import type { ServiceAccountSource } from '../node/service-account-files.ts';
 export function serviceAccountSource({ objects, tokens }: Api, authority: string): ServiceAccountSource {
 	return async (pod) => {
 		const { namespace = '', name, uid = '' } = pod.metadata;
-		const accountName: string = pod.spec?.serviceAccountName || 'default';
+		const accountName = pod.spec?.serviceAccountName || 'default';
 		const account = objects.get('serviceaccounts', namespace, accountName);
 		if (!account || !tokens) return `the pod has no token: serviceaccount "${accountName}" not found`;
-		const automount: boolean | undefined =
-			pod.spec?.automountServiceAccountToken ?? account['automountServiceAccountToken'];
+		const automount = pod.spec?.automountServiceAccountToken ?? account.automountServiceAccountToken;
 		if (automount === false) return undefined;
 		const bound = { kind: 'Pod', name, uid } as const;
 		const { token } = await tokens.issue({ account, bound, seconds: POD_TOKEN_SECONDS });

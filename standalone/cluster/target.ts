@@ -7,7 +7,7 @@ import { clientNamespace, NETNS_ANNOTATION, nodeName, nodeNamespace } from '../n
 import { podCgroups } from '../node/pod-cgroups.ts';
 import { podView } from '../node/pod-place.ts';
 import type { Place } from '../node/spawn.ts';
-import type { KubeObject } from '../port.ts';
+import type { Pod } from '../port.ts';
 import { socketPath } from '../unix-path.ts';
 import { ApiClient } from './api-client.ts';
 import { Cgroups } from './cgroups.ts';
@@ -34,7 +34,7 @@ export async function findTarget(target: string, state: ClusterState, directory:
 		: ['default', target];
 	const paths = pathsOf(directory);
 	const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
-	const pod = (await new ApiClient(paths.kubeconfig).find(path)) as KubeObject | undefined;
+	const pod = await new ApiClient(paths.kubeconfig).find<Pod>(path);
 	const netns = pod?.metadata.annotations?.[NETNS_ANNOTATION];
 	if (!pod || !netns || !netnsExists(netns))
 		throw new Error(

@@ -1,38 +1,43 @@
-import type { KubeObject, ObjectApi } from '../port.ts';
+import type { KubeObject, ObjectApi, ObjectOf, Resources } from '../port.ts';
 import { errorCode, keyFor } from './meta.ts';
 
 /** Called on every change. `before` is undefined for a new object, `after` for a deleted one. */
-export type ChangeListener = (before: KubeObject | undefined, after: KubeObject | undefined) => void;
+export type ChangeListener<T> = (before: T | undefined, after: T | undefined) => void;
 
 /** All objects of one resource, with indexes. Controllers write through the cache. */
-export interface Cache {
-	get(key: string): KubeObject | undefined;
+export interface Cache<T extends KubeObject = KubeObject> {
+	get(key: string): T | undefined;
 	/** Objects with the value in the index, in no particular order. */
-	by(index: string, value: string): KubeObject[];
+	by(index: string, value: string): T[];
 	countBy(index: string, value: string): number;
-	all(): Iterable<KubeObject>;
-	subscribe(listener: ChangeListener): void;
-	create(object: KubeObject): KubeObject;
-	update(object: KubeObject, subresource?: 'status'): KubeObject;
+	all(): Iterable<T>;
+	subscribe(listener: ChangeListener<T>): void;
+	create(object: T): T;
+	update(object: T, subresource?: 'status'): T;
 	/** Deletes an object. An object that does not exist is no error. */
-	delete(object: KubeObject, gracePeriodSeconds?: number): void;
+	delete(object: T, gracePeriodSeconds?: number): void;
 	/** Starts to watch. Subscribe before. */
 	start(signal: AbortSignal): void;
 }
 
-export type Indexers = Record<string, (object: KubeObject) => Iterable<string>>;
+export type Indexers<T> = Record<string, (object: T) => Iterable<string>>;
 
 /**
  * A watch event only triggers a read of the object from the API, so order and delay of events do
  * not matter. Each write refreshes the cache. A controller thus sees its own writes at once and
  * needs no expectations, unlike kube-controller-manager.
  */
-export function createCache(api: ObjectApi, resource: string, indexers: Indexers = {}): Cache {
-	const objects = new Map<string, KubeObject>();
+export function createCache<R extends keyof Resources>(
+	api: ObjectApi,
+	resource: R,
+	indexers: Indexers<ObjectOf<R>> = {},
+): Cache<ObjectOf<R>> {
+	type T = ObjectOf<R>;
+	const objects = new Map<string, T>();
 	const indexes = new Map(Object.keys(indexers).map((name) => [name, new Map<string, Set<string>>()]));
-	const listeners: ChangeListener[] = [];
+	const listeners: ChangeListener<T>[] = [];
 
-	function reindex(key: string, object: KubeObject, change: 'add' | 'remove'): void {
+	function reindex(key: string, object: T, change: 'add' | 'remove'): void {
 		for (const [name, indexer] of Object.entries(indexers)) {
 			const index = indexes.get(name)!;
 			for (const value of indexer(object)) {
@@ -56,7 +61,7 @@ export function createCache(api: ObjectApi, resource: string, indexers: Indexers
 		for (const listener of listeners) listener(before, after);
 	}
 
-	function written(object: KubeObject): KubeObject {
+	function written(object: T): T {
 		refresh(object.metadata.namespace, object.metadata.name);
 		return object;
 	}

@@ -10,6 +10,9 @@ export interface OwnerKind {
 	kind: string;
 }
 
+/** A workload that selects the objects it owns. */
+export type Owner = KubeObject & { spec: { selector: LabelSelector } };
+
 /**
  * Claims the objects of an owner, like kube-controller-manager. Releases an owned object if the
  * selector no longer matches: removes the owner reference (`kubectl label` can take a pod out of a
@@ -17,14 +20,14 @@ export interface OwnerKind {
  * @param cache must have the indexes `owner` and `label`.
  * @param accepts whether an object may be adopted.
  */
-export function claim(
-	cache: Cache,
-	owner: KubeObject,
+export function claim<T extends KubeObject>(
+	cache: Cache<T>,
+	owner: Owner,
 	kind: OwnerKind,
-	accepts: (object: KubeObject) => boolean = () => true,
-): KubeObject[] {
+	accepts: (object: T) => boolean = () => true,
+): T[] {
 	const selector: LabelSelector | undefined = owner.spec?.selector;
-	const claimed: KubeObject[] = [];
+	const claimed: T[] = [];
 	for (const object of cache.by('owner', owner.metadata.uid ?? '')) {
 		if (matchesSelector(selector, object.metadata.labels) || isTerminating(object)) claimed.push(object);
 		else cache.update(withoutOwner(object, owner));
@@ -39,21 +42,25 @@ export function claim(
 }
 
 /** Objects that the selector may match. With expressions alone, no label index applies. */
-function candidates(cache: Cache, owner: KubeObject, selector: LabelSelector | undefined): KubeObject[] {
+function candidates<T extends KubeObject>(
+	cache: Cache<T>,
+	owner: KubeObject,
+	selector: LabelSelector | undefined,
+): T[] {
 	const labels = selector?.matchLabels ?? {};
 	const { namespace } = owner.metadata;
 	if (Object.keys(labels).length > 0) return selectByLabels(cache, namespace, labels);
 	return [...cache.all()].filter((object) => object.metadata.namespace === namespace);
 }
 
-function withoutOwner(object: KubeObject, owner: KubeObject): KubeObject {
+function withoutOwner<T extends KubeObject>(object: T, owner: KubeObject): T {
 	const ownerReferences = (object.metadata.ownerReferences ?? []).filter(
 		({ uid }) => uid !== owner.metadata.uid,
 	);
 	return { ...object, metadata: { ...object.metadata, ownerReferences } };
 }
 
-function withOwner(object: KubeObject, owner: KubeObject, { apiVersion, kind }: OwnerKind): KubeObject {
+function withOwner<T extends KubeObject>(object: T, owner: KubeObject, { apiVersion, kind }: OwnerKind): T {
 	const reference = controllerRef(owner, apiVersion, kind);
 	const ownerReferences = [...(object.metadata.ownerReferences ?? []), reference];
 	return { ...object, metadata: { ...object.metadata, ownerReferences } };

@@ -1,5 +1,5 @@
 /** Computes the steps of a DaemonSet rollout: the pods to remove and to create on each node. */
-import type { KubeObject } from '../port.ts';
+import type { DaemonSet, Pod } from '../port.ts';
 import { resolve } from './deployment-rollout.ts';
 import { byAge, isTerminating } from './meta.ts';
 
@@ -10,15 +10,15 @@ interface PodFacts {
 	available: boolean;
 }
 
-interface Pod extends PodFacts {
-	object: KubeObject;
+interface PodState extends PodFacts {
+	object: Pod;
 }
 
 /** A node that needs a pod. */
 export interface NodeState {
 	/** Pods of the new and of an old template, without terminating pods. */
-	updated: Pod[];
-	outdated: Pod[];
+	updated: PodState[];
+	outdated: PodState[];
 	ending: boolean;
 }
 
@@ -32,11 +32,11 @@ export interface RolloutLimits {
 }
 
 export interface NodeStep {
-	remove: KubeObject[];
+	remove: Pod[];
 	create: boolean;
 }
 
-export function rolloutLimits({ spec }: KubeObject, nodes: number): RolloutLimits {
+export function rolloutLimits({ spec }: DaemonSet, nodes: number): RolloutLimits {
 	const update = spec.updateStrategy?.rollingUpdate ?? {};
 	const maxSurge = resolve(update.maxSurge ?? 0, nodes, Math.ceil);
 	const maxUnavailable = resolve(update.maxUnavailable ?? 1, nodes, Math.ceil);
@@ -47,7 +47,7 @@ export function rolloutLimits({ spec }: KubeObject, nodes: number): RolloutLimit
 	};
 }
 
-export function nodeState(pods: readonly KubeObject[], facts: (pod: KubeObject) => PodFacts): NodeState {
+export function nodeState(pods: readonly Pod[], facts: (pod: Pod) => PodFacts): NodeState {
 	const live = pods
 		.filter((pod) => !isTerminating(pod))
 		.sort(byAge)
@@ -89,9 +89,9 @@ interface Budget {
  * Removes the old pod first. An old pod that is not ready serves no traffic and is removed at once.
  */
 function replace(
-	old: Pod,
-	fresh: Pod | undefined,
-	remove: KubeObject[],
+	old: PodState,
+	fresh: PodState | undefined,
+	remove: Pod[],
 	budget: Budget,
 	{ maxUnavailable }: RolloutLimits,
 ): NodeStep {
@@ -102,9 +102,9 @@ function replace(
 
 /** Creates the new pod first. Removes the old pod when the new one is available. */
 function surge(
-	old: Pod,
-	fresh: Pod | undefined,
-	remove: KubeObject[],
+	old: PodState,
+	fresh: PodState | undefined,
+	remove: Pod[],
 	budget: Budget,
 	{ maxSurge }: RolloutLimits,
 ): NodeStep {

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { ControllerRevision, DaemonSet, Node, Pod } from '../port.ts';
 import { claim, followOwned } from './claim.ts';
 import type { ControllerContext } from './context.ts';
 import { nodeState, planRollout, rolloutLimits } from './daemonset-rollout.ts';
@@ -42,31 +42,31 @@ export function startDaemonSets(ctx: ControllerContext): WorkQueue {
 	daemonsets.subscribe((_before, after) => after && queue.add(keyOf(after)));
 	followOwned(ctx.caches.pods, KIND, daemonsets, queue.add);
 	nodes.subscribe((before, after) => {
-		const relevant = (node?: KubeObject) => JSON.stringify([node?.metadata.labels, node?.spec]);
+		const relevant = (node?: Node) => JSON.stringify([node?.metadata.labels, node?.spec]);
 		if (relevant(before) !== relevant(after)) for (const set of daemonsets.all()) queue.add(keyOf(set));
 	});
 	return queue;
 }
 
-function hashOf(revision: KubeObject): string {
+function hashOf(revision: ControllerRevision): string {
 	return revision.metadata.labels?.[REVISION_LABEL] ?? '';
 }
 
 interface Placement {
 	/** Names of the nodes that need a pod. */
 	wanted: ReadonlySet<string>;
-	claimed: readonly KubeObject[];
+	claimed: readonly Pod[];
 	revision: string;
 }
 
-function wantedNodes(ctx: ControllerContext, set: KubeObject, revision: string): Set<string> {
+function wantedNodes(ctx: ControllerContext, set: DaemonSet, revision: string): Set<string> {
 	const pod = newPod(set, 'any', '', revision);
 	const fitting = [...ctx.caches.nodes.all()].sort(byName).filter((node) => wantsNode(pod, node));
 	return new Set(fitting.map(({ metadata }) => metadata.name));
 }
 
 /** Deletes pods on wrong nodes, replaces pods of old templates and creates missing pods. */
-function place(ctx: ControllerContext, set: KubeObject, { wanted, claimed, revision }: Placement): void {
+function place(ctx: ControllerContext, set: DaemonSet, { wanted, claimed, revision }: Placement): void {
 	const byNode = Map.groupBy(claimed, (pod) => String(pod.spec?.nodeName ?? ''));
 	for (const [node, pods] of byNode) if (!wanted.has(node)) for (const pod of pods) deletePod(ctx, set, pod);
 	const now = ctx.clock.now();
@@ -84,13 +84,13 @@ function place(ctx: ControllerContext, set: KubeObject, { wanted, claimed, revis
 	}
 }
 
-function newDaemon(ctx: ControllerContext, set: KubeObject, node: string, revision: string): void {
+function newDaemon(ctx: ControllerContext, set: DaemonSet, node: string, revision: string): void {
 	const generateName = `${set.metadata.name}-`;
 	const pod = newPod(set, generateName + ctx.suffix(), node, revision);
 	createPod(ctx, set, { ...pod, metadata: { ...pod.metadata, generateName } });
 }
 
-function newPod(set: KubeObject, name: string, nodeName: string, revision: string): KubeObject {
+function newPod(set: DaemonSet, name: string, nodeName: string, revision: string): Pod {
 	const pod = podFromTemplate(set, KIND, name);
 	const labels = { ...pod.metadata.labels, [REVISION_LABEL]: revision };
 	const tolerations = [...(pod.spec.tolerations ?? []), ...TOLERATIONS];
@@ -102,7 +102,7 @@ function writeStatus(ctx: ControllerContext, key: string, { wanted, claimed, rev
 	if (!set) return;
 	const now = ctx.clock.now();
 	const live = claimed.filter((pod) => !isFinished(pod) && !isTerminating(pod));
-	const placed = live.filter((pod) => wanted.has(pod.spec?.nodeName));
+	const placed = live.filter((pod) => wanted.has(pod.spec.nodeName!));
 	const available = placed.filter((pod) => isAvailable(pod, set.spec.minReadySeconds ?? 0, now)).length;
 	const status = {
 		...set.status,

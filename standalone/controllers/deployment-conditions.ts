@@ -2,7 +2,7 @@
  * Conditions of a Deployment, as in kube-controller-manager's
  * pkg/controller/deployment/progress.go.
  */
-import type { KubeObject } from '../port.ts';
+import type { Deployment, ReplicaSet } from '../port.ts';
 import { timestamp } from '../timestamp.ts';
 import type { Condition } from './pod-state.ts';
 
@@ -12,7 +12,7 @@ import type { Condition } from './pod-state.ts';
  */
 export type Stage = 'created' | 'rolling' | 'paused' | 'scaling' | 'counting';
 
-export function stageOf(deployment: KubeObject): Stage {
+export function stageOf(deployment: Deployment): Stage {
 	return deployment.spec.paused ? 'paused' : 'scaling';
 }
 
@@ -26,14 +26,14 @@ export interface Counts {
 
 const NO_DEADLINE = 2 ** 31 - 1;
 
-export function hasDeadline({ spec }: KubeObject): boolean {
+export function hasDeadline({ spec }: Deployment): boolean {
 	const seconds: number | undefined = spec.progressDeadlineSeconds;
 	return seconds !== undefined && seconds !== NO_DEADLINE;
 }
 
 /** The time at which the rollout exceeds its deadline, in ms since the epoch. */
-export function deadline({ spec }: KubeObject, progressing: Condition): number {
-	return Date.parse(progressing.lastUpdateTime ?? '') + spec.progressDeadlineSeconds * 1000;
+export function deadline({ spec }: Deployment, progressing: Condition): number {
+	return Date.parse(progressing.lastUpdateTime ?? '') + spec.progressDeadlineSeconds! * 1000;
 }
 
 /**
@@ -58,8 +58,8 @@ function touched(before: readonly Condition[], next: Condition, now: number): Co
 }
 
 interface Progress {
-	deployment: KubeObject;
-	current: KubeObject | undefined;
+	deployment: Deployment;
+	current: ReplicaSet | undefined;
 	stage: Stage;
 	counts: Counts;
 	complete: boolean;
@@ -85,7 +85,7 @@ export function withProgress(before: readonly Condition[], progress: Progress): 
 /**
  * Sets the reason for pause and resume. A rollout that exceeded its deadline keeps its condition.
  */
-function withPause(before: readonly Condition[], { spec }: KubeObject, now: number): Condition[] {
+function withPause(before: readonly Condition[], { spec }: Deployment, now: number): Condition[] {
 	const reason = before.find(({ type }) => type === 'Progressing')?.reason;
 	if (reason === 'ProgressDeadlineExceeded') return [...before];
 	const unknown = (word: string, message: string): Condition => ({

@@ -1,5 +1,5 @@
 /** Computes a rolling update: the next number of replicas of each ReplicaSet. */
-import type { KubeObject } from '../port.ts';
+import type { Deployment } from '../port.ts';
 
 export interface SetState {
 	name: string;
@@ -23,7 +23,7 @@ export type IntOrPercent = number | string;
  * Rounds surge up and unavailable down. If both are 0, one pod may be unavailable, because the
  * update could not progress otherwise. Recreate uses neither.
  */
-export function limitsOf({ spec }: KubeObject): RolloutLimits {
+export function limitsOf({ spec }: Deployment): RolloutLimits {
 	const replicas: number = spec.replicas ?? 1;
 	if (spec.strategy?.type === 'Recreate') return { replicas, maxSurge: 0, maxUnavailable: 0 };
 	const { maxSurge: surge = '25%', maxUnavailable: unavailable = '25%' } = spec.strategy?.rollingUpdate ?? {};

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { Deployment, ReplicaSet } from '../port.ts';
 import type { ControllerContext } from './context.ts';
 import { limitsOf, proportion, sum } from './deployment-rollout.ts';
 import { findSet } from './deployment-sets.ts';
@@ -15,10 +15,10 @@ const MAX = 'deployment.kubernetes.io/max-replicas';
 /** Sets a ReplicaSet's size and annotations. Emits an Event if the size changes. */
 export function resize(
 	ctx: ControllerContext,
-	deployment: KubeObject,
-	set: KubeObject,
+	deployment: Deployment,
+	set: ReplicaSet,
 	replicas: number,
-): KubeObject {
+): ReplicaSet {
 	const { replicas: desired, maxSurge } = limitsOf(deployment);
 	const annotations = {
 		...set.metadata.annotations,
@@ -36,11 +36,11 @@ export function resize(
 }
 
 /** Whether the deployment's desired size has changed since its ReplicaSets were last scaled. */
-export function isScaling(deployment: KubeObject, sets: readonly KubeObject[]): boolean {
+export function isScaling(deployment: Deployment, sets: readonly ReplicaSet[]): boolean {
 	const desired = String(deployment.spec.replicas ?? 1);
 	return sets.some((set) => {
 		const noted = set.metadata.annotations?.[DESIRED];
-		return set.spec.replicas > 0 && noted !== undefined && noted !== desired;
+		return set.spec.replicas! > 0 && noted !== undefined && noted !== desired;
 	});
 }
 
@@ -51,12 +51,12 @@ export function isScaling(deployment: KubeObject, sets: readonly KubeObject[]): 
  */
 export function scaleTogether(
 	ctx: ControllerContext,
-	deployment: KubeObject,
-	sets: readonly KubeObject[],
+	deployment: Deployment,
+	sets: readonly ReplicaSet[],
 ): void {
 	const replicas: number = deployment.spec.replicas ?? 1;
 	const current = findSet(deployment, sets);
-	const active = sets.filter((set) => set.spec.replicas > 0);
+	const active = sets.filter((set) => set.spec.replicas! > 0);
 	const only = active.length > 1 ? undefined : (active[0] ?? current ?? sets.toSorted(byAge).at(-1));
 	if (only) {
 		resize(ctx, deployment, only, replicas);
@@ -68,24 +68,24 @@ export function scaleTogether(
 }
 
 /** Whether the set has the desired size and all its pods are available. */
-function isSaturated(deployment: KubeObject, set: KubeObject): boolean {
+function isSaturated(deployment: Deployment, set: ReplicaSet): boolean {
 	const replicas: number = deployment.spec.replicas ?? 1;
 	const noted = Number(set.metadata.annotations?.[DESIRED]);
 	return set.spec.replicas === replicas && noted === replicas && set.status?.availableReplicas === replicas;
 }
 
-function scaleByShare(ctx: ControllerContext, deployment: KubeObject, active: readonly KubeObject[]): void {
+function scaleByShare(ctx: ControllerContext, deployment: Deployment, active: readonly ReplicaSet[]): void {
 	const limits = limitsOf(deployment);
 	const allowed = limits.replicas > 0 ? limits.replicas + limits.maxSurge : 0;
 	const total = sum(active, (set) => set.spec.replicas ?? 0);
 	const growing = allowed > total;
 	// Largest first. Of equal sets, the newer grows first and the older shrinks first
 	const sets = active.toSorted(
-		(a, b) => b.spec.replicas - a.spec.replicas || (growing ? byAge(b, a) : byAge(a, b)),
+		(a, b) => b.spec.replicas! - a.spec.replicas! || (growing ? byAge(b, a) : byAge(a, b)),
 	);
 	const sizes = proportion(
 		sets.map((set) => ({
-			replicas: set.spec.replicas,
+			replicas: set.spec.replicas!,
 			maxBefore: Number(set.metadata.annotations?.[MAX]) || Number(deployment.status?.replicas ?? 0),
 		})),
 		allowed - total,

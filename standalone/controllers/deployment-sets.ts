@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { Deployment, PodTemplate, ReplicaSet } from '../port.ts';
 import type { ControllerContext } from './context.ts';
 import { byAge, canonical, controllerRef, errorCode, isTerminating, keyFor, ownedBy } from './meta.ts';
 import { templateHash } from './names.ts';
@@ -21,12 +21,12 @@ const NOT_COPIED: ReadonlySet<string> = new Set([
  * Finds the ReplicaSet of the deployment's template, the oldest of several. Ignores the hash label,
  * because another controller may have computed it.
  */
-export function findSet(deployment: KubeObject, sets: readonly KubeObject[]): KubeObject | undefined {
+export function findSet(deployment: Deployment, sets: readonly ReplicaSet[]): ReplicaSet | undefined {
 	const wanted = withoutHash(deployment.spec.template);
-	return sets.toSorted(byAge).find((set) => withoutHash(set.spec.template) === wanted);
+	return sets.toSorted(byAge).find((set) => withoutHash(set.spec.template!) === wanted);
 }
 
-function withoutHash(template: KubeObject): string {
+function withoutHash(template: PodTemplate): string {
 	const { [HASH_LABEL]: _hash, ...labels } = template.metadata?.labels ?? {};
 	return canonical({ ...template, metadata: { ...template.metadata, labels } });
 }
@@ -34,15 +34,15 @@ function withoutHash(template: KubeObject): string {
 /** Like findSet, but creates a missing set. Gives the set the highest revision. */
 export function currentSet(
 	ctx: ControllerContext,
-	deployment: KubeObject,
-	sets: readonly KubeObject[],
-): { current: KubeObject; made: boolean } {
+	deployment: Deployment,
+	sets: readonly ReplicaSet[],
+): { current: ReplicaSet; made: boolean } {
 	const found = findSet(deployment, sets);
 	const current = found ?? createSet(ctx, deployment);
 	return { current: syncAnnotations(ctx, deployment, current, sets), made: !found };
 }
 
-function createSet(ctx: ControllerContext, deployment: KubeObject): KubeObject {
+function createSet(ctx: ControllerContext, deployment: Deployment): ReplicaSet {
 	const set = newSet(deployment);
 	try {
 		return ctx.caches.replicasets.create(set);
@@ -55,7 +55,7 @@ function createSet(ctx: ControllerContext, deployment: KubeObject): KubeObject {
 }
 
 /** Counts a name collision with another owner's ReplicaSet. The next attempt uses another hash. */
-function countCollision(ctx: ControllerContext, deployment: KubeObject): void {
+function countCollision(ctx: ControllerContext, deployment: Deployment): void {
 	const collisionCount = Number(deployment.status?.collisionCount ?? 0) + 1;
 	ctx.caches.deployments.update(
 		{ ...deployment, status: { ...deployment.status, collisionCount } },
@@ -63,7 +63,7 @@ function countCollision(ctx: ControllerContext, deployment: KubeObject): void {
 	);
 }
 
-function newSet(deployment: KubeObject): KubeObject {
+function newSet(deployment: Deployment): ReplicaSet {
 	const { template, selector, minReadySeconds } = deployment.spec;
 	const hash = templateHash(template, deployment.status?.collisionCount ?? 0);
 	const labels = { ...template.metadata?.labels, [HASH_LABEL]: hash };
@@ -92,10 +92,10 @@ function newSet(deployment: KubeObject): KubeObject {
  */
 export function syncAnnotations(
 	ctx: ControllerContext,
-	deployment: KubeObject,
-	set: KubeObject,
-	sets: readonly KubeObject[],
-): KubeObject {
+	deployment: Deployment,
+	set: ReplicaSet,
+	sets: readonly ReplicaSet[],
+): ReplicaSet {
 	const { deployments, replicasets } = ctx.caches;
 	const others = sets.filter(({ metadata }) => metadata.uid !== set.metadata.uid);
 	const revision = Math.max(0, ...others.map(revisionOf)) + 1;
@@ -111,13 +111,13 @@ export function syncAnnotations(
 	return current;
 }
 
-function copied(deployment: KubeObject): Record<string, string> {
+function copied(deployment: Deployment): Record<string, string> {
 	const entries = Object.entries(deployment.metadata.annotations ?? {});
 	return Object.fromEntries(entries.filter(([key]) => !NOT_COPIED.has(key)));
 }
 
 /** Annotations for a set that becomes the newest. Its earlier revision moves to the history. */
-function revised(set: KubeObject, revision: number): Record<string, string> {
+function revised(set: ReplicaSet, revision: number): Record<string, string> {
 	const before = revisionOf(set);
 	if (before >= revision) return {};
 	if (before === 0) return { [REVISION]: String(revision) };
@@ -126,7 +126,7 @@ function revised(set: KubeObject, revision: number): Record<string, string> {
 	return { [REVISION]: String(revision), [REVISION_HISTORY]: earlier };
 }
 
-function revisionOf(set: KubeObject): number {
+function revisionOf(set: ReplicaSet): number {
 	return Number(set.metadata.annotations?.[REVISION] ?? 0) || 0;
 }
 
@@ -135,8 +135,8 @@ function revisionOf(set: KubeObject): number {
  */
 export function pruneHistory(
 	ctx: ControllerContext,
-	deployment: KubeObject,
-	old: readonly KubeObject[],
+	deployment: Deployment,
+	old: readonly ReplicaSet[],
 ): void {
 	const limit: number = deployment.spec.revisionHistoryLimit ?? 10;
 	const sets = old.filter((set) => !isTerminating(set)).sort((a, b) => revisionOf(a) - revisionOf(b));

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { Deployment, ReplicaSet } from '../port.ts';
 import {
 	type Counts,
 	deadline,
@@ -11,11 +11,11 @@ import { limitsOf, sum } from './deployment-rollout.ts';
 import { type Condition, conditionOf } from './pod-state.ts';
 
 interface StatusInput {
-	deployment: KubeObject;
+	deployment: Deployment;
 	/** The ReplicaSet of the deployment's template. */
-	current: KubeObject | undefined;
+	current: ReplicaSet | undefined;
 	/** All ReplicaSets of the deployment. */
-	sets: readonly KubeObject[];
+	sets: readonly ReplicaSet[];
 	stage: Stage;
 	/** Ms since the epoch. */
 	now: number;
@@ -23,7 +23,8 @@ interface StatusInput {
 
 /** The status for `kubectl rollout status` and `kubectl get deployments`. */
 export function deploymentStatus({ deployment, current, sets, stage, now }: StatusInput) {
-	const total = (field: string) => sum(sets, (set) => set.status?.[field] ?? 0);
+	const total = (field: 'replicas' | 'readyReplicas' | 'availableReplicas') =>
+		sum(sets, (set) => set.status?.[field] ?? 0);
 	const counts = {
 		replicas: total('replicas'),
 		updatedReplicas: Number(current?.status?.replicas ?? 0),
@@ -47,7 +48,7 @@ export function deploymentStatus({ deployment, current, sets, stage, now }: Stat
 
 /** Whether all pods have the newest template and are available. */
 export function isComplete(
-	{ metadata, spec }: KubeObject,
+	{ metadata, spec }: Deployment,
 	status: Partial<Counts> & { observedGeneration?: number },
 ): boolean {
 	const wished: number = spec.replicas ?? 1;
@@ -60,15 +61,16 @@ export function isComplete(
 }
 
 /** @returns ms until the deadline; undefined without a rollout in progress. */
-export function untilDeadline(deployment: KubeObject, now: number): number | undefined {
+export function untilDeadline(deployment: Deployment, now: number): number | undefined {
 	const progressing = conditionOf(deployment, 'Progressing');
-	if (!progressing || !hasDeadline(deployment) || isComplete(deployment, deployment.status)) return undefined;
+	if (!progressing || !hasDeadline(deployment) || isComplete(deployment, deployment.status!))
+		return undefined;
 	const settled = ['NewReplicaSetAvailable', 'ProgressDeadlineExceeded', 'DeploymentPaused'];
 	if (settled.includes(progressing.reason ?? '')) return undefined;
 	return Math.max(0, deadline(deployment, progressing) - now) + 1;
 }
 
-function availability(deployment: KubeObject, { availableReplicas }: Counts): Condition {
+function availability(deployment: Deployment, { availableReplicas }: Counts): Condition {
 	const { replicas, maxUnavailable } = limitsOf(deployment);
 	const enough = availableReplicas >= replicas - maxUnavailable;
 	return {
@@ -80,7 +82,7 @@ function availability(deployment: KubeObject, { availableReplicas }: Counts): Co
 }
 
 /** Copies the condition ReplicaFailure, preferably from the newest ReplicaSet. */
-function withFailure(before: Condition[], sets: readonly KubeObject[], now: number): Condition[] {
+function withFailure(before: Condition[], sets: readonly ReplicaSet[], now: number): Condition[] {
 	const failure = sets.map((set) => conditionOf(set, 'ReplicaFailure')).find((found) => found);
 	if (!failure) return before.filter(({ type }) => type !== 'ReplicaFailure');
 	const { type, status, reason, message } = failure;

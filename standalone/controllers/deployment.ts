@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { Deployment, ReplicaSet } from '../port.ts';
 import { claim, followOwned } from './claim.ts';
 import type { ControllerContext } from './context.ts';
 import { type Stage, stageOf } from './deployment-conditions.ts';
@@ -37,7 +37,7 @@ export function startDeployments(ctx: ControllerContext): WorkQueue {
 }
 
 /** Makes all changes that are possible now. Each change triggers another sync. */
-function rollOut(ctx: ControllerContext, deployment: KubeObject, sets: readonly KubeObject[]): Stage {
+function rollOut(ctx: ControllerContext, deployment: Deployment, sets: readonly ReplicaSet[]): Stage {
 	if (deployment.spec.paused || isScaling(deployment, sets)) {
 		const current = findSet(deployment, sets);
 		if (current) syncAnnotations(ctx, deployment, current, sets);
@@ -56,11 +56,11 @@ function rollOut(ctx: ControllerContext, deployment: KubeObject, sets: readonly 
 }
 
 /** The current ReplicaSets of the deployment, from the cache. */
-function live(ctx: ControllerContext, deployment: KubeObject): KubeObject[] {
+function live(ctx: ControllerContext, deployment: Deployment): ReplicaSet[] {
 	return ctx.caches.replicasets.by('owner', deployment.metadata.uid!);
 }
 
-function roll(ctx: ControllerContext, deployment: KubeObject, current: KubeObject, old: KubeObject[]): void {
+function roll(ctx: ControllerContext, deployment: Deployment, current: ReplicaSet, old: ReplicaSet[]): void {
 	const limits: RolloutLimits = limitsOf(deployment);
 	const next = scaleNew(stateOf(current), old.map(stateOf), limits);
 	const grown = resize(ctx, deployment, current, next);
@@ -72,14 +72,14 @@ function roll(ctx: ControllerContext, deployment: KubeObject, current: KubeObjec
 }
 
 /** Scales every old ReplicaSet to 0. @returns whether all their pods have ended. */
-function oldPodsGone(ctx: ControllerContext, deployment: KubeObject, sets: readonly KubeObject[]): boolean {
+function oldPodsGone(ctx: ControllerContext, deployment: Deployment, sets: readonly ReplicaSet[]): boolean {
 	const current = findSet(deployment, sets);
 	const old = sets.filter((set) => set !== current);
 	for (const set of old) resize(ctx, deployment, set, 0);
 	return old.every((set) => ctx.caches.pods.by('owner', set.metadata.uid!).every(isFinished));
 }
 
-function stateOf(set: KubeObject): SetState {
+function stateOf(set: ReplicaSet): SetState {
 	return {
 		name: set.metadata.name,
 		replicas: set.spec.replicas ?? 0,

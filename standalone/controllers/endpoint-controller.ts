@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { EndpointSlice, Endpoints, Pod, Service } from '../port.ts';
 import { labelValue } from './cache.ts';
 import type { ControllerContext } from './context.ts';
 import { ZONE_LABEL } from './endpoint.ts';
@@ -27,7 +27,7 @@ export function startEndpoints(ctx: ControllerContext): WorkQueue {
 		const service = isOurs(slice) ? slice.metadata.labels?.['kubernetes.io/service-name'] : undefined;
 		if (service) queue.add(`${slice.metadata.namespace}/${service}`);
 	});
-	const addServicesOf = (pod: KubeObject) => {
+	const addServicesOf = (pod: Pod) => {
 		for (const service of servicesSelecting(ctx, pod)) queue.add(keyOf(service));
 	};
 	pods.subscribe((before, after) => {
@@ -46,10 +46,10 @@ export function startEndpoints(ctx: ControllerContext): WorkQueue {
 }
 
 /** The fields of a pod that affect endpoints. */
-function relevant({ metadata, spec, status }: KubeObject): unknown[] {
-	const ready = status?.conditions?.find(({ type }: { type: string }) => type === 'Ready')?.status;
+function relevant({ metadata, spec, status }: Pod): unknown[] {
+	const ready = status?.conditions?.find(({ type }) => type === 'Ready')?.status;
 	const { nodeName, hostname, subdomain, containers, initContainers } = spec ?? {};
-	const ports = [...(containers ?? []), ...(initContainers ?? [])].map(({ ports }: KubeObject) => ports);
+	const ports = [...(containers ?? []), ...(initContainers ?? [])].map(({ ports }) => ports);
 	const deleted = metadata.deletionTimestamp !== undefined;
 	return [
 		[metadata.uid, metadata.labels, deleted, nodeName, hostname, subdomain, ports],
@@ -58,14 +58,14 @@ function relevant({ metadata, spec, status }: KubeObject): unknown[] {
 }
 
 /** Looks up Services by one selector term and then matches their whole selector. */
-function servicesSelecting(ctx: ControllerContext, pod: KubeObject): KubeObject[] {
+function servicesSelecting(ctx: ControllerContext, pod: Pod): Service[] {
 	const { namespace, labels = {} } = pod.metadata;
 	return Object.entries(labels)
 		.flatMap(([key, value]) => ctx.caches.services.by('selector', labelValue(namespace, key, value)))
 		.filter((service) => matchesLabels(selectorOf(service) ?? {}, labels));
 }
 
-function isOurs(slice: KubeObject): boolean {
+function isOurs(slice: EndpointSlice): boolean {
 	return slice.metadata.labels?.[MANAGED_BY_LABEL] === SLICE_CONTROLLER;
 }
 
@@ -82,7 +82,7 @@ function syncService(ctx: ControllerContext, key: string, since: number): void {
 	}
 	if (isTerminating(service)) return;
 	const pods = selectByLabels(ctx.caches.pods, service.metadata.namespace, selectorOf(service)!).sort(byName);
-	const nodeOf = (pod: KubeObject) => ctx.caches.nodes.get(pod.spec?.nodeName ?? '');
+	const nodeOf = (pod: Pod) => ctx.caches.nodes.get(pod.spec?.nodeName ?? '');
 	const { current, others } = splitByOwner(existing, service);
 	const shares = spreadsByZone(service) ? zoneShares([...ctx.caches.nodes.all()]) : undefined;
 	applySlices(ctx, planSlices({ service, pods, nodeOf, shares, existing: current }), since);
@@ -91,22 +91,22 @@ function syncService(ctx: ControllerContext, key: string, since: number): void {
 }
 
 /** Separates slices of an earlier Service with the same name, which this Service must not reuse. */
-function splitByOwner(slices: KubeObject[], service: KubeObject) {
+function splitByOwner(slices: EndpointSlice[], service: Service) {
 	const { uid } = service.metadata;
-	const mine = (slice: KubeObject) => slice.metadata.ownerReferences?.some((owner) => owner.uid === uid);
+	const mine = (slice: EndpointSlice) => slice.metadata.ownerReferences?.some((owner) => owner.uid === uid);
 	return { current: slices.filter(mine), others: slices.filter((slice) => !mine(slice)) };
 }
 
 function writeEndpoints(
 	ctx: ControllerContext,
-	wanted: KubeObject,
-	stored: KubeObject | undefined,
+	wanted: Endpoints,
+	stored: Endpoints | undefined,
 	since: number,
 ): void {
 	if (!stored) ctx.caches.endpoints.create(triggered(wanted, since));
 	else if (content(stored) !== content(wanted)) ctx.caches.endpoints.update(triggered(wanted, since));
 }
 
-function content({ metadata, subsets }: KubeObject): string {
+function content({ metadata, subsets }: Endpoints): string {
 	return canonical([metadata.labels ?? {}, metadata.annotations ?? {}, subsets ?? []]);
 }

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { Service } from '../port.ts';
 import type { Endpoint, Hints } from './endpoint.ts';
 import type { ZoneShares } from './zone-shares.ts';
 import { spreadZones } from './zone-spread.ts';
@@ -12,7 +12,7 @@ const TOPOLOGY_AWARE = 'service.kubernetes.io/topology-aware-hints';
  * Whether the Service distributes endpoints over zones in proportion to their CPUs. This overrides
  * trafficDistribution.
  */
-export function spreadsByZone({ metadata }: KubeObject): boolean {
+export function spreadsByZone({ metadata }: Service): boolean {
 	const mode = metadata.annotations?.[TOPOLOGY_MODE] ?? metadata.annotations?.[TOPOLOGY_AWARE];
 	return mode === 'Auto' || mode === 'auto';
 }
@@ -25,7 +25,7 @@ export function spreadsByZone({ metadata }: KubeObject): boolean {
  * @param shares undefined if unknown
  */
 export function withHints(
-	service: KubeObject,
+	service: Service,
 	endpoints: readonly Endpoint[],
 	shares: ZoneShares | undefined,
 ): Endpoint[] {

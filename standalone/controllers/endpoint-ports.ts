@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { Pod, Service } from '../port.ts';
 import type { ServicePort } from './service-info.ts';
 
 /** A port of an EndpointSlice or an Endpoints subset. */
@@ -9,15 +9,10 @@ export interface EndpointPort {
 	appProtocol?: string;
 }
 
-interface Container {
-	restartPolicy?: string;
-	ports?: { name?: string; containerPort: number; protocol?: string }[];
-}
-
 /** The Service's ports on this pod. Omits named target ports that the pod lacks. */
-export function portsOfPod(service: KubeObject, pod: KubeObject): EndpointPort[] {
+export function portsOfPod(service: Service, pod: Pod): EndpointPort[] {
 	const ports: EndpointPort[] = [];
-	for (const servicePort of (service.spec?.ports ?? []) as ServicePort[]) {
+	for (const servicePort of service.spec?.ports ?? []) {
 		const port = targetPort(servicePort, pod);
 		if (port === undefined) continue;
 		const { name = '', protocol = 'TCP', appProtocol } = servicePort;
@@ -30,14 +25,12 @@ export function portsOfPod(service: KubeObject, pod: KubeObject): EndpointPort[]
  * Resolves a target port. Searches a name in the containers, then in the sidecars (initContainers
  * that always restart). The protocol must match the Service's port.
  */
-export function targetPort(servicePort: ServicePort, pod: KubeObject): number | undefined {
+export function targetPort(servicePort: ServicePort, pod: Pod): number | undefined {
 	const target = servicePort.targetPort || servicePort.port;
 	if (typeof target === 'number') return target;
 	const protocol = servicePort.protocol ?? 'TCP';
-	const sidecars = ((pod.spec?.initContainers ?? []) as Container[]).filter(
-		({ restartPolicy }) => restartPolicy === 'Always',
-	);
-	for (const container of [...((pod.spec?.containers ?? []) as Container[]), ...sidecars])
+	const sidecars = (pod.spec?.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always');
+	for (const container of [...(pod.spec?.containers ?? []), ...sidecars])
 		for (const port of container.ports ?? [])
 			if (port.name === target && (port.protocol ?? 'TCP') === protocol) return port.containerPort;
 	return undefined;

@@ -1,29 +1,20 @@
-import type { KubeObject } from '../port.ts';
+import type { V1Endpoint, V1EndpointConditions } from '@kubernetes/client-node';
+import type { Json, Node, Pod, Service } from '../port.ts';
 import { isTerminating } from './meta.ts';
 import { isFinished, isReady } from './pod-state.ts';
 import { type Family, familyOf } from './service-info.ts';
 
-/** An endpoint of a discovery.k8s.io/v1 EndpointSlice. */
-export interface Endpoint {
-	addresses: string[];
-	conditions: { ready: boolean; serving?: boolean; terminating?: boolean };
-	hostname?: string;
-	nodeName?: string;
-	zone?: string;
-	hints?: Hints;
-	targetRef?: { kind: string; namespace?: string; name?: string; uid?: string };
-}
+/** An endpoint of a discovery.k8s.io/v1 EndpointSlice, as the controllers write it. */
+export type Endpoint = Json<V1Endpoint> & { conditions: Json<V1EndpointConditions> };
 
-export interface Hints {
-	forZones?: { name: string }[];
-	forNodes?: { name: string }[];
-}
+/** The zones and nodes that should use an endpoint. */
+export type Hints = NonNullable<Endpoint['hints']>;
 
 export const ZONE_LABEL = 'topology.kubernetes.io/zone';
 
 /** The pod's first address of the family. */
-export function podAddress(pod: KubeObject, family: Family): string | undefined {
-	const listed: { ip: string }[] = pod.status?.podIPs ?? [];
+export function podAddress(pod: Pod, family: Family): string | undefined {
+	const listed = pod.status?.podIPs ?? [];
 	const ips = listed.length > 0 ? listed.map(({ ip }) => ip) : [pod.status?.podIP];
 	return ips.find((ip) => ip && familyOf(ip) === family);
 }
@@ -32,18 +23,13 @@ export function podAddress(pod: KubeObject, family: Family): string | undefined 
  * Whether a pod is an endpoint: it has an address and has not ended. Terminating pods count only on
  * request.
  */
-export function belongs(pod: KubeObject, includeTerminating: boolean): boolean {
+export function belongs(pod: Pod, includeTerminating: boolean): boolean {
 	const addressed = Boolean(pod.status?.podIP) || (pod.status?.podIPs?.length ?? 0) > 0;
 	return addressed && !isFinished(pod) && (includeTerminating || !isTerminating(pod));
 }
 
 /** @param node the pod's node, which determines the zone. */
-export function endpointOf(
-	service: KubeObject,
-	pod: KubeObject,
-	address: string,
-	node: KubeObject | undefined,
-): Endpoint {
+export function endpointOf(service: Service, pod: Pod, address: string, node: Node | undefined): Endpoint {
 	const serving = isReady(pod);
 	const terminating = isTerminating(pod);
 	const ready = Boolean(service.spec?.publishNotReadyAddresses) || (serving && !terminating);
@@ -61,7 +47,7 @@ export function endpointOf(
 }
 
 /** The hostname of a pod whose subdomain is the Service's name; undefined for all others. */
-export function hostnameOf(service: KubeObject, pod: KubeObject): string | undefined {
+export function hostnameOf(service: Service, pod: Pod): string | undefined {
 	const { hostname, subdomain } = pod.spec ?? {};
 	const named = hostname && subdomain === service.metadata.name;
 	return named && pod.metadata.namespace === service.metadata.namespace ? hostname : undefined;

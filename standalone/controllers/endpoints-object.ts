@@ -1,4 +1,5 @@
-import type { KubeObject } from '../port.ts';
+import type { V1EndpointAddress, V1EndpointSubset } from '@kubernetes/client-node';
+import type { Endpoints, Json, Pod, Service } from '../port.ts';
 import { belongs, hostnameOf, podAddress } from './endpoint.ts';
 import { type EndpointPort, portsKey, portsOfPod, sortPorts } from './endpoint-ports.ts';
 import { isReady } from './pod-state.ts';
@@ -8,18 +9,11 @@ import { HEADLESS_LABEL } from './slice-plan.ts';
 const MAX_ADDRESSES = 1000;
 const OVER_CAPACITY = 'endpoints.kubernetes.io/over-capacity';
 
-interface Address {
-	ip: string;
-	hostname?: string;
-	nodeName?: string;
-	targetRef?: { kind: string; namespace?: string; name?: string; uid?: string };
-}
-
-export interface Subset {
-	addresses?: Address[];
-	notReadyAddresses?: Address[];
-	ports?: EndpointPort[];
-}
+type Address = Json<V1EndpointAddress>;
+/** A subset of an Endpoints object. */
+export type Subset = Json<V1EndpointSubset>;
+/** A port of a subset. A user may omit its name and its protocol. */
+export type SubsetPort = NonNullable<Subset['ports']>[number];
 
 /**
  * Builds the v1 Endpoints object of the Service. It has only the first family and at most 1000
@@ -28,10 +22,10 @@ export interface Subset {
  * @param before the stored object, whose other fields are kept.
  */
 export function endpointsOf(
-	service: KubeObject,
-	pods: readonly KubeObject[],
-	before: KubeObject | undefined,
-): KubeObject {
+	service: Service,
+	pods: readonly Pod[],
+	before: Endpoints | undefined,
+): Endpoints {
 	const { namespace, name } = service.metadata;
 	const { [OVER_CAPACITY]: _over, ...annotations } = before?.metadata.annotations ?? {};
 	const labels = { ...service.metadata.labels };
@@ -48,7 +42,7 @@ export function endpointsOf(
 	};
 }
 
-function subsetsOf(service: KubeObject, pods: readonly KubeObject[]): Subset[] {
+function subsetsOf(service: Service, pods: readonly Pod[]): Subset[] {
 	const family = familiesOf(service)[0] ?? 'IPv4';
 	const publishAll = Boolean(service.spec?.publishNotReadyAddresses);
 	const groups = new Map<string, { ports: EndpointPort[]; ready: Address[]; notReady: Address[] }>();
@@ -56,7 +50,7 @@ function subsetsOf(service: KubeObject, pods: readonly KubeObject[]): Subset[] {
 		const ip = belongs(pod, publishAll) ? podAddress(pod, family) : undefined;
 		if (!ip) continue;
 		const ports = portsOfPod(service, pod);
-		if (ports.length === 0 && service.spec?.ports?.length > 0) continue;
+		if (ports.length === 0 && (service.spec?.ports?.length ?? 0) > 0) continue;
 		const key = portsKey(ports);
 		const group = groups.get(key) ?? { ports: sortPorts(ports), ready: [], notReady: [] };
 		(publishAll || isReady(pod) ? group.ready : group.notReady).push(addressOf(service, pod, ip));
@@ -74,16 +68,16 @@ function subset(group: { ports: EndpointPort[]; ready: Address[]; notReady: Addr
 }
 
 /** Endpoints omit the name of an unnamed port; slices write it as an empty string. */
-function withoutEmptyName(port: EndpointPort): EndpointPort {
+function withoutEmptyName(port: EndpointPort): SubsetPort {
 	const { name, ...rest } = port;
-	return name ? port : (rest as EndpointPort);
+	return name ? port : rest;
 }
 
 function byIp(a: Address, b: Address): number {
 	return a.ip < b.ip ? -1 : a.ip > b.ip ? 1 : 0;
 }
 
-function addressOf(service: KubeObject, pod: KubeObject, ip: string): Address {
+function addressOf(service: Service, pod: Pod, ip: string): Address {
 	const hostname = hostnameOf(service, pod);
 	const { namespace, name, uid } = pod.metadata;
 	return {

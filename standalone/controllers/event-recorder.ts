@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Clock } from '../../agent/base/clock.ts';
-import type { KubeObject, ObjectApi } from '../port.ts';
+import type { Event, KubeObject, ObjectApi } from '../port.ts';
 import { timestamp } from '../timestamp.ts';
 import { errorCode } from './meta.ts';
 
@@ -32,8 +32,8 @@ export function createRecorder(api: ObjectApi, clock: Clock, log: Logger): Recor
 			else
 				api.update('events', {
 					...before,
-					count: before['count'] + 1,
-					lastTimestamp: wanted['lastTimestamp'],
+					count: before.count! + 1,
+					lastTimestamp: wanted.lastTimestamp,
 				});
 		} catch (err) {
 			const level = errorCode(err) === 403 ? 'debug' : 'warn';
@@ -55,7 +55,14 @@ function eventOf(
 			name: `${name.slice(0, 200)}.${hash.digest('hex').slice(0, 16)}`,
 			namespace: namespace ?? 'default',
 		},
-		involvedObject: { apiVersion, kind, name, namespace, uid, resourceVersion },
+		involvedObject: {
+			apiVersion: apiVersion!,
+			kind: kind!,
+			name,
+			namespace: namespace!,
+			uid: uid!,
+			resourceVersion: resourceVersion!,
+		},
 		type,
 		reason,
 		message,
@@ -65,5 +72,5 @@ function eventOf(
 		firstTimestamp: now,
 		lastTimestamp: now,
 		count: 1,
-	} satisfies KubeObject;
+	} satisfies Event;
 }

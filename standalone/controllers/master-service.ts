@@ -1,4 +1,5 @@
-import type { KubeObject } from '../port.ts';
+import type { EndpointSlice, Endpoints, KubeObject } from '../port.ts';
+import type { Cache } from './cache.ts';
 import { SERVICE_NAME_LABEL } from './caches.ts';
 import type { ControllerContext } from './context.ts';
 import { canonical } from './meta.ts';
@@ -51,7 +52,7 @@ interface Port {
 	protocol: string;
 }
 
-function masterEndpoints(addresses: string[], port: Port): KubeObject {
+function masterEndpoints(addresses: string[], port: Port): Endpoints {
 	return {
 		apiVersion: 'v1',
 		kind: 'Endpoints',
@@ -60,7 +61,7 @@ function masterEndpoints(addresses: string[], port: Port): KubeObject {
 	};
 }
 
-function masterSlice(name: string, addressType: Family, addresses: string[], port: Port): KubeObject {
+function masterSlice(name: string, addressType: Family, addresses: string[], port: Port): EndpointSlice {
 	return {
 		apiVersion: 'discovery.k8s.io/v1',
 		kind: 'EndpointSlice',
@@ -71,7 +72,7 @@ function masterSlice(name: string, addressType: Family, addresses: string[], por
 	};
 }
 
-function put(cache: ControllerContext['caches']['endpoints'], key: string, wanted: KubeObject): void {
+function put<T extends KubeObject>(cache: Cache<T>, key: string, wanted: T): void {
 	const stored = cache.get(key);
 	if (!stored) cache.create(wanted);
 	else if (content(stored) !== content(wanted))

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { EndpointSlice } from '../port.ts';
 import type { ControllerContext } from './context.ts';
 import { byName, isTerminating, keyOf } from './meta.ts';
 import { isMirrored, MIRROR_CONTROLLER, planMirror } from './mirror-slices.ts';
@@ -9,7 +9,7 @@ import { MANAGED_BY_LABEL } from './slice-plan.ts';
 /** Endpoints of Services without a selector -> EndpointSlices. */
 export function startMirroring(ctx: ControllerContext): WorkQueue {
 	const { services, endpoints, endpointslices } = ctx.caches;
-	const isOurs = (slice: KubeObject) => slice.metadata.labels?.[MANAGED_BY_LABEL] === MIRROR_CONTROLLER;
+	const isOurs = (slice: EndpointSlice) => slice.metadata.labels?.[MANAGED_BY_LABEL] === MIRROR_CONTROLLER;
 	const queue = ctx.queue('endpointslice-mirroring', (key, since) => {
 		const existing = endpointslices.by('service', key).filter(isOurs).sort(byName);
 		const source = endpoints.get(key);

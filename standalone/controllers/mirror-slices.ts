@@ -1,8 +1,8 @@
-import type { KubeObject } from '../port.ts';
+import type { EndpointSlice, Endpoints, Service } from '../port.ts';
 import { SERVICE_NAME_LABEL } from './caches.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type EndpointPort, portsKey } from './endpoint-ports.ts';
-import type { Subset } from './endpoints-object.ts';
+import type { Subset, SubsetPort } from './endpoints-object.ts';
 import { controllerRef } from './meta.ts';
 import { type Family, familyOf, selectorOf } from './service-info.ts';
 import {
@@ -24,14 +24,14 @@ const MAX_MIRRORED_PER_SUBSET = 1000;
  * Whether to mirror the Endpoints: the Service has no selector, and no label or annotation excludes
  * them.
  */
-export function isMirrored(endpoints: KubeObject | undefined, service: KubeObject | undefined): boolean {
+export function isMirrored(endpoints: Endpoints | undefined, service: Service | undefined): boolean {
 	if (!endpoints || !service || selectorOf(service)) return false;
 	const { labels, annotations } = endpoints.metadata;
 	return labels?.[SKIP_MIRROR_LABEL] !== 'true' && annotations?.[LEADER_ANNOTATION] === undefined;
 }
 
 /** Plans slices equivalent to the Endpoints: one for each family and set of ports. */
-export function planMirror(endpoints: KubeObject, existing: readonly KubeObject[]): SlicePlan {
+export function planMirror(endpoints: Endpoints, existing: readonly EndpointSlice[]): SlicePlan {
 	const plans = (['IPv4', 'IPv6'] as const).map((family) => {
 		const shape = shapeOf(endpoints, family);
 		const slices = existing.filter((slice) => slice.addressType === family);
@@ -40,9 +40,9 @@ export function planMirror(endpoints: KubeObject, existing: readonly KubeObject[
 	return merge(plans);
 }
 
-function groupsOf(endpoints: KubeObject, family: Family): Map<string, Group> {
+function groupsOf(endpoints: Endpoints, family: Family): Map<string, Group> {
 	const groups = new Map<string, Group>();
-	for (const subset of (endpoints.subsets ?? []) as Subset[]) {
+	for (const subset of endpoints.subsets ?? []) {
 		const ports = (subset.ports ?? []).map(normalPort);
 		const group = groups.get(portsKey(ports)) ?? { ports, endpoints: [] };
 		const seen = new Set(group.endpoints.flatMap(({ addresses }) => addresses));
@@ -58,7 +58,7 @@ function groupsOf(endpoints: KubeObject, family: Family): Map<string, Group> {
 	return groups;
 }
 
-function normalPort(port: EndpointPort): EndpointPort {
+function normalPort(port: SubsetPort): EndpointPort {
 	return { ...port, name: port.name ?? '', protocol: port.protocol ?? 'TCP' };
 }
 
@@ -77,7 +77,7 @@ function* endpointsOfSubset(subset: Subset): Iterable<Endpoint> {
 			};
 }
 
-function shapeOf(endpoints: KubeObject, family: Family): SliceShape {
+function shapeOf(endpoints: Endpoints, family: Family): SliceShape {
 	const { namespace, name } = endpoints.metadata;
 	const labels = {
 		...endpoints.metadata.labels,

@@ -1,30 +1,35 @@
-import type { KubeObject } from '../port.ts';
+import type { Pod } from '../port.ts';
 import { isTerminating } from './meta.ts';
 
 export interface Condition {
 	type: string;
-	status: 'True' | 'False' | 'Unknown';
+	status: string;
 	reason?: string;
 	message?: string;
 	lastTransitionTime?: string;
 	lastUpdateTime?: string;
 }
 
-export function conditionOf(object: KubeObject, type: string): Condition | undefined {
-	const conditions: Condition[] = object.status?.conditions ?? [];
+/** An object with conditions in its status. */
+export interface Conditioned {
+	status?: { conditions?: Condition[] };
+}
+
+export function conditionOf(object: Conditioned, type: string): Condition | undefined {
+	const conditions = object.status?.conditions ?? [];
 	return conditions.find((condition) => condition.type === type);
 }
 
-export function isReady(object: KubeObject): boolean {
+export function isReady(object: Conditioned): boolean {
 	return conditionOf(object, 'Ready')?.status === 'True';
 }
 
-export function isFinished(pod: KubeObject): boolean {
+export function isFinished(pod: Pod): boolean {
 	return pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
 }
 
 /** Whether the pod counts as a replica. */
-export function isActive(pod: KubeObject): boolean {
+export function isActive(pod: Pod): boolean {
 	return !isFinished(pod) && !isTerminating(pod);
 }
 
@@ -32,14 +37,14 @@ export function isActive(pod: KubeObject): boolean {
  * The time at which the pod became ready, in ms since the epoch. Undefined if it is not ready or
  * lacks the time.
  */
-export function readySince(pod: KubeObject): number | undefined {
+export function readySince(pod: Pod): number | undefined {
 	const ready = conditionOf(pod, 'Ready');
 	if (ready?.status !== 'True' || !ready.lastTransitionTime) return undefined;
 	return Date.parse(ready.lastTransitionTime);
 }
 
 /** Whether the pod has been ready for at least minReadySeconds. */
-export function isAvailable(pod: KubeObject, minReadySeconds: number, now: number): boolean {
+export function isAvailable(pod: Pod, minReadySeconds: number, now: number): boolean {
 	if (!isReady(pod)) return false;
 	if (minReadySeconds === 0) return true;
 	const since = readySince(pod);
@@ -47,7 +52,7 @@ export function isAvailable(pod: KubeObject, minReadySeconds: number, now: numbe
 }
 
 /** @returns ms until the next ready pod becomes available; undefined if there is none. */
-export function nextAvailability(pods: Iterable<KubeObject>, minReadySeconds: number, now: number) {
+export function nextAvailability(pods: Iterable<Pod>, minReadySeconds: number, now: number) {
 	if (minReadySeconds === 0) return undefined;
 	let next: number | undefined;
 	for (const pod of pods) {

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { Pod, ReplicaSet } from '../port.ts';
 import { timestamp } from '../timestamp.ts';
 import { claim, followOwned } from './claim.ts';
 import type { ControllerContext } from './context.ts';
@@ -37,12 +37,12 @@ export function startReplicaSets(ctx: ControllerContext): WorkQueue {
 }
 
 interface Scaled {
-	pods: KubeObject[];
+	pods: Pod[];
 	/** The error of a failed pod creation. */
 	failure?: Error;
 }
 
-function scale(ctx: ControllerContext, set: KubeObject, pods: KubeObject[]): Scaled {
+function scale(ctx: ControllerContext, set: ReplicaSet, pods: Pod[]): Scaled {
 	if (isTerminating(set)) return { pods };
 	const missing = (set.spec.replicas ?? 1) - pods.length;
 	if (missing < 0) {
@@ -59,7 +59,7 @@ function scale(ctx: ControllerContext, set: KubeObject, pods: KubeObject[]): Sca
 	return { pods: all };
 }
 
-function newPod(ctx: ControllerContext, set: KubeObject): KubeObject {
+function newPod(ctx: ControllerContext, set: ReplicaSet): Pod {
 	const generateName = `${set.metadata.name}-`;
 	const pod = podFromTemplate(set, KIND, generateName + ctx.suffix());
 	return createPod(ctx, set, { ...pod, metadata: { ...pod.metadata, generateName } });
@@ -67,12 +67,12 @@ function newPod(ctx: ControllerContext, set: KubeObject): KubeObject {
 
 function writeStatus(
 	ctx: ControllerContext,
-	set: KubeObject,
-	pods: readonly KubeObject[],
+	set: ReplicaSet,
+	pods: readonly Pod[],
 	failure: Error | undefined,
 ): void {
 	const now = ctx.clock.now();
-	const labels: Record<string, string> = set.spec.template.metadata?.labels ?? {};
+	const labels = set.spec.template!.metadata?.labels ?? {};
 	const current = ctx.caches.replicasets.get(keyOf(set));
 	if (!current) return;
 	const { conditions: _before, ...rest } = current.status ?? {};
@@ -94,7 +94,7 @@ function writeStatus(
  * contains the pod name of its attempt. Updating it would change the set and trigger the next
  * attempt, in an endless loop.
  */
-function failureConditions(set: KubeObject, failure: Error | undefined, now: number): Condition[] {
+function failureConditions(set: ReplicaSet, failure: Error | undefined, now: number): Condition[] {
 	const before: Condition[] = set.status?.conditions ?? [];
 	if (!failure) return before.filter(({ type }) => type !== 'ReplicaFailure');
 	if (conditionOf(set, 'ReplicaFailure')) return before;

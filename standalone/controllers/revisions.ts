@@ -2,7 +2,8 @@
  * ControllerRevisions store the templates of a StatefulSet or DaemonSet, for `kubectl rollout
  * history` and `undo`.
  */
-import type { KubeObject } from '../port.ts';
+import type { ControllerRevision, DaemonSet, PodTemplate, StatefulSet } from '../port.ts';
+import type { Cache } from './cache.ts';
 import { claim, type OwnerKind } from './claim.ts';
 import type { ControllerContext } from './context.ts';
 import { byName, canonical, controllerRef, errorCode, keyFor, ownedBy } from './meta.ts';
@@ -12,10 +13,21 @@ export const REVISION_LABEL = 'controller-revision-hash';
 const HASH_LABEL = 'controller.kubernetes.io/hash';
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 
+type RevisionOwner = StatefulSet | DaemonSet;
+
+/** A strategic merge patch that restores a template. */
+interface RevisionData {
+	spec: { template: PodTemplate & { $patch: 'replace' } };
+}
+
 /** Revisions of the owner, the newest last. */
-export function revisionsOf(ctx: ControllerContext, owner: KubeObject, kind: OwnerKind): KubeObject[] {
+export function revisionsOf(
+	ctx: ControllerContext,
+	owner: RevisionOwner,
+	kind: OwnerKind,
+): ControllerRevision[] {
 	const revisions = claim(ctx.caches.controllerrevisions, owner, kind);
-	return revisions.sort((a, b) => a['revision'] - b['revision'] || byName(a, b));
+	return revisions.sort((a, b) => a.revision - b.revision || byName(a, b));
 }
 
 /**
@@ -25,15 +37,15 @@ export function revisionsOf(ctx: ControllerContext, owner: KubeObject, kind: Own
  */
 export function currentRevision(
 	ctx: ControllerContext,
-	owner: KubeObject,
+	owner: RevisionOwner,
 	kind: OwnerKind,
-	revisions: KubeObject[],
-): KubeObject {
+	revisions: ControllerRevision[],
+): ControllerRevision {
 	const data = dataOf(owner.spec.template);
 	const wanted = canonical(data);
-	const found = revisions.findLast((revision) => canonical(revision['data']) === wanted);
+	const found = revisions.findLast((revision) => canonical(revision.data) === wanted);
 	const newest = revisions.at(-1);
-	const number = (newest?.['revision'] ?? 0) + 1;
+	const number = (newest?.revision ?? 0) + 1;
 	if (!found) {
 		const made = create(ctx, owner, newRevision(owner, kind, data, number));
 		revisions.push(made);
@@ -43,18 +55,22 @@ export function currentRevision(
 	return ctx.caches.controllerrevisions.update({ ...found, revision: number });
 }
 
-/** Creates a strategic merge patch that restores the template. */
-function dataOf(template: object): KubeObject['data'] {
+function dataOf(template: PodTemplate): RevisionData {
 	return { spec: { template: { ...template, $patch: 'replace' } } };
 }
 
 /** The template stored in a revision. */
-export function templateOf(revision: KubeObject): KubeObject {
-	const { $patch: _patch, ...template } = revision['data'].spec.template;
+export function templateOf(revision: ControllerRevision): PodTemplate {
+	const { $patch: _patch, ...template } = (revision.data as RevisionData).spec.template;
 	return template;
 }
 
-function newRevision(owner: KubeObject, kind: OwnerKind, data: object, revision: number): KubeObject {
+function newRevision(
+	owner: RevisionOwner,
+	kind: OwnerKind,
+	data: RevisionData,
+	revision: number,
+): ControllerRevision {
 	const hash = templateHash(owner.spec.template, owner.status?.collisionCount ?? 0);
 	const { [LAST_APPLIED]: _applied, ...annotations } = owner.metadata.annotations ?? {};
 	const label = kind.kind === 'DaemonSet' ? REVISION_LABEL : HASH_LABEL;
@@ -73,7 +89,11 @@ function newRevision(owner: KubeObject, kind: OwnerKind, data: object, revision:
 	};
 }
 
-function create(ctx: ControllerContext, owner: KubeObject, revision: KubeObject): KubeObject {
+function create(
+	ctx: ControllerContext,
+	owner: RevisionOwner,
+	revision: ControllerRevision,
+): ControllerRevision {
 	try {
 		return ctx.caches.controllerrevisions.create(revision);
 	} catch (error) {
@@ -85,8 +105,8 @@ function create(ctx: ControllerContext, owner: KubeObject, revision: KubeObject)
 }
 
 /** Counts a name collision with another owner's revision. The next attempt uses another hash. */
-function countCollision(ctx: ControllerContext, owner: KubeObject): void {
-	const cache = owner.kind === 'DaemonSet' ? ctx.caches.daemonsets : ctx.caches.statefulsets;
+function countCollision(ctx: ControllerContext, owner: RevisionOwner): void {
+	const cache: Cache = owner.kind === 'DaemonSet' ? ctx.caches.daemonsets : ctx.caches.statefulsets;
 	const collisionCount = Number(owner.status?.collisionCount ?? 0) + 1;
 	cache.update({ ...owner, status: { ...owner.status, collisionCount } }, 'status');
 }
@@ -94,9 +114,9 @@ function countCollision(ctx: ControllerContext, owner: KubeObject): void {
 /** Deletes unused revisions beyond spec.revisionHistoryLimit (10), oldest first. */
 export function pruneRevisions(
 	ctx: ControllerContext,
-	owner: KubeObject,
-	revisions: readonly KubeObject[],
-	used: (revision: KubeObject) => boolean,
+	owner: RevisionOwner,
+	revisions: readonly ControllerRevision[],
+	used: (revision: ControllerRevision) => boolean,
 ): void {
 	const limit: number = owner.spec.revisionHistoryLimit ?? 10;
 	const history = revisions.filter((revision) => !used(revision));

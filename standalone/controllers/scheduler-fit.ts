@@ -1,25 +1,15 @@
-import type { KubeObject } from '../port.ts';
+import type { V1NodeSelectorRequirement, V1Taint } from '@kubernetes/client-node';
+import type { Json, Node, Pod } from '../port.ts';
 import { type Condition, conditionOf, isFinished } from './pod-state.ts';
-import { matchesLabels, matchesSelector } from './selector.ts';
+import { type Labels, matchesLabels, matchesSelector } from './selector.ts';
 
-interface Taint {
-	key: string;
-	value?: string;
-	effect: string;
-}
-
-interface Toleration {
-	key?: string;
-	operator?: string;
-	value?: string;
-	effect?: string;
-}
+type Taint = Json<V1Taint>;
 
 /**
  * The reason why the pod cannot run on the node, with kube-scheduler's message; undefined if it
  * can.
  */
-export function misfit(pod: KubeObject, node: KubeObject, others: readonly KubeObject[]): string | undefined {
+export function misfit(pod: Pod, node: Node, others: readonly Pod[]): string | undefined {
 	if (node.spec?.unschedulable) return 'node(s) were unschedulable';
 	if (conditionOf(node, 'Ready')?.status !== 'True') return 'node(s) were not ready';
 	if (!selectsNode(pod, node)) return "node(s) didn't match Pod's node affinity/selector";
@@ -31,34 +21,37 @@ export function misfit(pod: KubeObject, node: KubeObject, others: readonly KubeO
 }
 
 /** Whether the pod's node selection and the node's taints allow the pod on the node. */
-export function wantsNode(pod: KubeObject, node: KubeObject): boolean {
+export function wantsNode(pod: Pod, node: Node): boolean {
 	return selectsNode(pod, node) && !repellingTaint(pod, node);
 }
 
-function repellingTaint(pod: KubeObject, node: KubeObject): Taint | undefined {
-	const taints: Taint[] = node.spec?.taints ?? [];
+function repellingTaint(pod: Pod, node: Node): Taint | undefined {
+	const taints = node.spec?.taints ?? [];
 	return taints.find((taint) => taint.effect !== 'PreferNoSchedule' && !tolerates(pod, taint));
 }
 
-function selectsNode(pod: KubeObject, node: KubeObject): boolean {
+function selectsNode(pod: Pod, node: Node): boolean {
 	if (!matchesLabels(pod.spec?.nodeSelector ?? {}, node.metadata.labels)) return false;
 	const affinity = pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
 	if (!affinity) return true;
 	const fields = { 'metadata.name': node.metadata.name };
 	return (affinity.nodeSelectorTerms ?? []).some(
-		(term: { matchExpressions?: []; matchFields?: [] }) =>
+		(term) =>
 			(term.matchExpressions?.length ?? 0) + (term.matchFields?.length ?? 0) > 0 &&
 			everyTerm(term.matchExpressions, node.metadata.labels) &&
 			everyTerm(term.matchFields, fields),
 	);
 }
 
-function everyTerm(matchExpressions: [] | undefined, values: Record<string, string> | undefined): boolean {
+function everyTerm(
+	matchExpressions: Json<V1NodeSelectorRequirement>[] | undefined,
+	values: Labels | undefined,
+): boolean {
 	return !matchExpressions?.length || matchesSelector({ matchExpressions }, values);
 }
 
-function tolerates(pod: KubeObject, taint: Taint): boolean {
-	const tolerations: Toleration[] = pod.spec?.tolerations ?? [];
+function tolerates(pod: Pod, taint: Taint): boolean {
+	const tolerations = pod.spec?.tolerations ?? [];
 	return tolerations.some(
 		({ key, operator, value, effect }) =>
 			(!effect || effect === taint.effect) &&
@@ -73,7 +66,7 @@ interface HostPort {
 	protocol: string;
 }
 
-function portsCollide(pod: KubeObject, other: KubeObject): boolean {
+function portsCollide(pod: Pod, other: Pod): boolean {
 	if (isFinished(other)) return false;
 	const taken = hostPorts(other);
 	return hostPorts(pod).some((wish) =>
@@ -89,7 +82,7 @@ function addressesMeet(a: string, b: string): boolean {
 }
 
 /** Host ports of a pod. With hostNetwork, all declared container ports count. */
-function hostPorts(pod: KubeObject): HostPort[] {
+function hostPorts(pod: Pod): HostPort[] {
 	const ports: HostPort[] = [];
 	for (const container of pod.spec?.containers ?? [])
 		for (const { hostPort, containerPort, hostIP, protocol } of container.ports ?? []) {

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { Node, Pod } from '../port.ts';
 import { timestamp } from '../timestamp.ts';
 import type { ControllerContext } from './context.ts';
 import { byName, isTerminating, keyOf } from './meta.ts';
@@ -28,9 +28,9 @@ export function startScheduler(ctx: ControllerContext): WorkQueue {
 	return queue;
 }
 
-function isWaiting(pod: KubeObject): boolean {
+function isWaiting(pod: Pod): boolean {
 	const scheduler = pod.spec?.schedulerName ?? DEFAULT_SCHEDULER;
-	const gates: unknown[] = pod.spec?.schedulingGates ?? [];
+	const gates = pod.spec?.schedulingGates ?? [];
 	return (
 		!pod.spec?.nodeName &&
 		scheduler === DEFAULT_SCHEDULER &&
@@ -41,17 +41,17 @@ function isWaiting(pod: KubeObject): boolean {
 }
 
 /** Whether a change of a node can affect waiting pods. A heartbeat does not. */
-function nodeChanged(before: KubeObject, after: KubeObject): boolean {
-	const relevant = (node: KubeObject) =>
+function nodeChanged(before: Node, after: Node): boolean {
+	const relevant = (node: Node) =>
 		JSON.stringify([node.metadata.labels, node.spec, conditionOf(node, 'Ready')?.status]);
 	return relevant(before) !== relevant(after);
 }
 
-function schedule(ctx: ControllerContext, pod: KubeObject): void {
+function schedule(ctx: ControllerContext, pod: Pod): void {
 	const { pods } = ctx.caches;
 	const nodes = [...ctx.caches.nodes.all()].sort(byName);
 	const reasons: string[] = [];
-	let best: { node: KubeObject; load: number } | undefined;
+	let best: { node: Node; load: number } | undefined;
 	for (const node of nodes) {
 		const load = pods.countBy('node', node.metadata.name);
 		if (best && best.load <= load) continue;
@@ -63,18 +63,18 @@ function schedule(ctx: ControllerContext, pod: KubeObject): void {
 	else refuse(ctx, pod, unschedulable(nodes.length, reasons, timestamp(ctx.clock.now())));
 }
 
-function refuse(ctx: ControllerContext, pod: KubeObject, condition: Condition): void {
+function refuse(ctx: ControllerContext, pod: Pod, condition: Condition): void {
 	if (!setScheduled(ctx, pod, condition)) return;
 	const { message = '' } = condition;
 	ctx.record(pod, { component: DEFAULT_SCHEDULER, type: 'Warning', reason: 'FailedScheduling', message });
 }
 
-function hasHostPort(pod: KubeObject): boolean {
-	const containers: { ports?: { hostPort?: number }[] }[] = pod.spec?.containers ?? [];
+function hasHostPort(pod: Pod): boolean {
+	const containers = pod.spec?.containers ?? [];
 	return pod.spec?.hostNetwork || containers.some(({ ports }) => ports?.some(({ hostPort }) => hostPort));
 }
 
-function bind(ctx: ControllerContext, pod: KubeObject, nodeName: string): void {
+function bind(ctx: ControllerContext, pod: Pod, nodeName: string): void {
 	const bound = ctx.caches.pods.update({ ...pod, spec: { ...pod.spec, nodeName } });
 	const message = `Successfully assigned ${keyOf(bound)} to ${nodeName}`;
 	ctx.record(bound, { component: DEFAULT_SCHEDULER, reason: 'Scheduled', message });
@@ -84,10 +84,10 @@ function bind(ctx: ControllerContext, pod: KubeObject, nodeName: string): void {
 }
 
 /** @returns whether the condition has changed. */
-function setScheduled(ctx: ControllerContext, pod: KubeObject, condition: Condition): boolean {
+function setScheduled(ctx: ControllerContext, pod: Pod, condition: Condition): boolean {
 	const before = conditionOf(pod, 'PodScheduled');
 	if (before?.status === condition.status && before.message === condition.message) return false;
-	const others = (pod.status?.conditions ?? []).filter(({ type }: Condition) => type !== 'PodScheduled');
+	const others = (pod.status?.conditions ?? []).filter(({ type }) => type !== 'PodScheduled');
 	const status = { ...pod.status, conditions: [...others, condition] };
 	ctx.caches.pods.update({ ...pod, status }, 'status');
 	return true;

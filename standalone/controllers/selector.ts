@@ -1,13 +1,11 @@
-import type { KubeObject } from '../port.ts';
+import type { V1LabelSelector, V1LabelSelectorRequirement } from '@kubernetes/client-node';
+import type { Json, KubeObject } from '../port.ts';
 import type { Cache } from './cache.ts';
 import { labelValue } from './cache.ts';
 
 export type Labels = Record<string, string>;
 
-export interface LabelSelector {
-	matchLabels?: Labels;
-	matchExpressions?: { key: string; operator: string; values?: string[] }[];
-}
+export type LabelSelector = Json<V1LabelSelector>;
 
 export function matchesLabels(wanted: Labels, labels: Labels | undefined): boolean {
 	return Object.entries(wanted).every(([key, value]) => labels?.[key] === value);
@@ -21,7 +19,7 @@ export function matchesSelector(selector: LabelSelector | undefined, labels: Lab
 	return matchesLabels(equal, labels) && expressions.every((term) => matchesTerm(term, labels ?? {}));
 }
 
-function matchesTerm(term: { key: string; operator: string; values?: string[] }, labels: Labels): boolean {
+function matchesTerm(term: Json<V1LabelSelectorRequirement>, labels: Labels): boolean {
 	const value = labels[term.key];
 	switch (term.operator) {
 		case 'In':
@@ -46,7 +44,11 @@ function matchesTerm(term: { key: string; operator: string; values?: string[] },
  * that the cost depends on the result and not on the number of objects.
  * @param cache must have an index `label` of `labelValue()`s.
  */
-export function selectByLabels(cache: Cache, namespace: string | undefined, wanted: Labels): KubeObject[] {
+export function selectByLabels<T extends KubeObject>(
+	cache: Cache<T>,
+	namespace: string | undefined,
+	wanted: Labels,
+): T[] {
 	const values = Object.entries(wanted).map(([key, value]) => labelValue(namespace, key, value));
 	if (values.length === 0) return [];
 	const rarest = values.reduce((a, b) => (cache.countBy('label', b) < cache.countBy('label', a) ? b : a));

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { EndpointSlice, Node, Pod, Service } from '../port.ts';
 import { SERVICE_NAME_LABEL } from './caches.ts';
 import { belongs, endpointOf, podAddress } from './endpoint.ts';
 import { withHints } from './endpoint-hints.ts';
@@ -22,14 +22,14 @@ export const SLICE_CONTROLLER = 'endpointslice-controller.k8s.io';
 export const MAX_ENDPOINTS_PER_SLICE = 100;
 
 export interface SliceInput {
-	service: KubeObject;
+	service: Service;
 	/** Pods that the Service selects. */
-	pods: readonly KubeObject[];
-	nodeOf: (pod: KubeObject) => KubeObject | undefined;
+	pods: readonly Pod[];
+	nodeOf: (pod: Pod) => Node | undefined;
 	/** Zone shares for Services with topology-mode Auto. */
 	shares?: ZoneShares | undefined;
 	/** The controller's slices of the Service, for all families. */
-	existing: readonly KubeObject[];
+	existing: readonly EndpointSlice[];
 	/** Maximum number of endpoints in a slice. */
 	limit?: number;
 }
@@ -40,7 +40,7 @@ export interface SliceInput {
  */
 export function planSlices(input: SliceInput): SlicePlan {
 	const families = familiesOf(input.service);
-	const foreign = input.existing.filter((slice) => !families.includes(slice.addressType));
+	const foreign = input.existing.filter((slice) => !families.some((family) => family === slice.addressType));
 	return merge([
 		{ create: [], update: [], remove: foreign },
 		...families.map((family) => planFamily(input, family)),
@@ -78,13 +78,13 @@ function groupByPorts({ service, pods, nodeOf, shares }: SliceInput, family: Fam
 /** Keeps or creates an empty slice for a Service without endpoints. */
 function keepOne(plan: SlicePlan, existing: number, shape: SliceShape): SlicePlan {
 	if (existing > plan.remove.length || plan.create.length > 0) return plan;
-	const empty = (slice: KubeObject) => !slice.endpoints?.length && !slice.ports?.length;
+	const empty = (slice: EndpointSlice) => !slice.endpoints?.length && !slice.ports?.length;
 	const kept = plan.remove.find((slice) => empty(slice) && hasLabels(slice, shape.labels));
 	if (kept) return { ...plan, remove: plan.remove.filter((slice) => slice !== kept) };
 	return { ...plan, create: [shape.make([], [])] };
 }
 
-function shapeOf(service: KubeObject, family: Family, limit: number): SliceShape {
+function shapeOf(service: Service, family: Family, limit: number): SliceShape {
 	const labels = sliceLabels(service);
 	const make: SliceShape['make'] = (ports, endpoints) => ({
 		apiVersion: 'discovery.k8s.io/v1',
@@ -104,7 +104,7 @@ function shapeOf(service: KubeObject, family: Family, limit: number): SliceShape
 }
 
 /** Labels of the slices: the Service's labels without slice labels, and the slice labels. */
-function sliceLabels(service: KubeObject): Record<string, string> {
+function sliceLabels(service: Service): Record<string, string> {
 	const { [HEADLESS_LABEL]: _headless, ...labels } = service.metadata.labels ?? {};
 	return {
 		...labels,

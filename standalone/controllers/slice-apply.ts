@@ -20,7 +20,7 @@ export function applySlices(ctx: ControllerContext, plan: SlicePlan, since: numb
 	for (const slice of plan.remove) endpointslices.delete(slice);
 }
 
-export function triggered(object: KubeObject, since: number): KubeObject {
+export function triggered<T extends KubeObject>(object: T, since: number): T {
 	const annotations = { ...object.metadata.annotations, [TRIGGER_TIME]: new Date(since).toISOString() };
 	return { ...object, metadata: { ...object.metadata, annotations } };
 }

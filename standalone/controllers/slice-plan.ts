@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { EndpointSlice } from '../port.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type EndpointPort, portsKey } from './endpoint-ports.ts';
 import { canonical } from './meta.ts';
@@ -7,11 +7,14 @@ import { pack } from './slice-pack.ts';
 export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
 export const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 
-/** The writes that bring slices to their desired state. Created slices have no name yet. */
+/** A slice to be created. It has no name yet. */
+export type NewSlice = EndpointSlice & Required<Pick<EndpointSlice, 'endpoints' | 'ports'>>;
+
+/** The writes that bring slices to their desired state. */
 export interface SlicePlan {
-	create: KubeObject[];
-	update: KubeObject[];
-	remove: KubeObject[];
+	create: NewSlice[];
+	update: EndpointSlice[];
+	remove: EndpointSlice[];
 }
 
 /** Endpoints with equal ports. */
@@ -23,28 +26,31 @@ export interface Group {
 /** Common properties of the slices of one family. */
 export interface SliceShape {
 	labels: Record<string, string>;
-	make: (ports: EndpointPort[], endpoints: Endpoint[]) => KubeObject;
+	make: (ports: EndpointPort[], endpoints: Endpoint[]) => NewSlice;
 	/** Maximum number of endpoints in a slice. */
 	limit: number;
 }
 
-/** @param groups by `portsKey()`. @param existing slices of one family. */
+/**
+ * The type casts of existing slices assume that a controller wrote all their fields.
+ * @param groups by `portsKey()`. @param existing slices of one family.
+ */
 export function planGroups(
-	existing: readonly KubeObject[],
+	existing: readonly EndpointSlice[],
 	groups: ReadonlyMap<string, Group>,
 	shape: SliceShape,
 ): SlicePlan {
 	const plan: SlicePlan = { create: [], update: [], remove: [] };
-	const slicesByPorts = Map.groupBy(existing, (slice) => portsKey(slice.ports ?? []));
+	const slicesByPorts = Map.groupBy(existing, (slice) => portsKey((slice.ports ?? []) as EndpointPort[]));
 	for (const [key, slices] of slicesByPorts) if (!groups.has(key)) plan.remove.push(...slices);
 	for (const [key, group] of groups) planGroup(plan, slicesByPorts.get(key) ?? [], group, shape);
 	return plan;
 }
 
-function planGroup(plan: SlicePlan, slices: readonly KubeObject[], group: Group, shape: SliceShape): void {
+function planGroup(plan: SlicePlan, slices: readonly EndpointSlice[], group: Group, shape: SliceShape): void {
 	const packed = slices.map((slice) => ({
 		name: slice.metadata.name,
-		endpoints: slice.endpoints ?? [],
+		endpoints: (slice.endpoints ?? []) as Endpoint[],
 		stale: !hasLabels(slice, shape.labels),
 	}));
 	const packing = pack(packed, group.endpoints, shape.limit);
@@ -66,11 +72,15 @@ export function recycle({ create, update, remove }: SlicePlan, labels: Record<st
 	return { create: create.slice(count), update: [...update, ...reused], remove: remove.slice(count) };
 }
 
-function rewritten(slice: KubeObject, labels: Record<string, string>, endpoints: Endpoint[]): KubeObject {
+function rewritten(
+	slice: EndpointSlice,
+	labels: Record<string, string>,
+	endpoints: NewSlice['endpoints'],
+): EndpointSlice {
 	return { ...slice, metadata: { ...slice.metadata, labels }, endpoints };
 }
 
-export function hasLabels(slice: KubeObject, labels: Record<string, string>): boolean {
+export function hasLabels(slice: EndpointSlice, labels: Record<string, string>): boolean {
 	return canonical(slice.metadata.labels ?? {}) === canonical(labels);
 }
 

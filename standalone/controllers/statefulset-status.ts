@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { Pod, StatefulSet } from '../port.ts';
 import { isTerminating } from './meta.ts';
 import { isAvailable, isFinished, isReady } from './pod-state.ts';
 import { REVISION_LABEL } from './revisions.ts';
@@ -8,8 +8,8 @@ import { REVISION_LABEL } from './revisions.ts';
  * @param pods of the set.
  */
 export function statefulSetStatus(
-	set: KubeObject,
-	pods: readonly KubeObject[],
+	set: StatefulSet,
+	pods: readonly Pod[],
 	revisions: { current: string; update: string },
 	now: number,
 ) {

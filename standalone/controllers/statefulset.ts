@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { ControllerRevision, Pod, StatefulSet } from '../port.ts';
 import { claim, followOwned } from './claim.ts';
 import type { ControllerContext } from './context.ts';
 import { isTerminating, keyFor, keyOf } from './meta.ts';
@@ -38,10 +38,10 @@ export function startStatefulSets(ctx: ControllerContext): WorkQueue {
 
 /** State and goal of a sync. */
 interface Rollout {
-	set: KubeObject;
+	set: StatefulSet;
 	/** The revision of the last finished rollout, and the revision of the set's template. */
-	current: KubeObject;
-	update: KubeObject;
+	current: ControllerRevision;
+	update: ControllerRevision;
 	/** The first ordinal, and the last ordinal plus one. */
 	start: number;
 	end: number;
@@ -49,23 +49,23 @@ interface Rollout {
 	partition: number;
 }
 
-function rolloutOf(set: KubeObject, current: KubeObject, update: KubeObject): Rollout {
-	const start: number = set.spec.ordinals?.start ?? 0;
+function rolloutOf(set: StatefulSet, current: ControllerRevision, update: ControllerRevision): Rollout {
+	const start = set.spec.ordinals?.start ?? 0;
 	const end = start + (set.spec.replicas ?? 1);
 	const partition = start + (set.spec.updateStrategy?.rollingUpdate?.partition ?? 0);
 	return { set, current, update, start, end, partition };
 }
 
-function ordinalOf(set: KubeObject, { metadata }: KubeObject): number | undefined {
+function ordinalOf(set: StatefulSet, { metadata }: Pod): number | undefined {
 	const prefix = `${set.metadata.name}-`;
 	const rest = metadata.name.slice(prefix.length);
 	return metadata.name.startsWith(prefix) && /^\d+$/.test(rest) ? Number(rest) : undefined;
 }
 
-type Pods = ReadonlyMap<number, KubeObject>;
+type Pods = ReadonlyMap<number, Pod>;
 
-function byOrdinal(set: KubeObject, pods: readonly KubeObject[]): Pods {
-	const numbered = pods.flatMap((pod): [number, KubeObject][] => {
+function byOrdinal(set: StatefulSet, pods: readonly Pod[]): Pods {
+	const numbered = pods.flatMap((pod): [number, Pod][] => {
 		const ordinal = ordinalOf(set, pod);
 		return ordinal === undefined ? [] : [[ordinal, pod]];
 	});
@@ -79,11 +79,11 @@ function step(ctx: ControllerContext, rollout: Rollout, pods: Pods): void {
 	if (rollout.set.spec.updateStrategy?.type !== 'OnDelete') replaceOutdated(ctx, rollout, pods);
 }
 
-function isParallel(set: KubeObject): boolean {
+function isParallel(set: StatefulSet): boolean {
 	return set.spec.podManagementPolicy === 'Parallel';
 }
 
-function isSettled(ctx: ControllerContext, set: KubeObject, pod: KubeObject | undefined): boolean {
+function isSettled(ctx: ControllerContext, set: StatefulSet, pod: Pod | undefined): boolean {
 	if (!pod || isTerminating(pod)) return false;
 	return isAvailable(pod, set.spec.minReadySeconds ?? 0, ctx.clock.now());
 }
@@ -130,7 +130,7 @@ function replaceOutdated(ctx: ControllerContext, rollout: Rollout, pods: Pods): 
 /**
  * The revision for a new pod. Below the partition, a lost pod returns with the current revision.
  */
-function revisionFor({ set, current, update, partition }: Rollout, ordinal: number): KubeObject {
+function revisionFor({ set, current, update, partition }: Rollout, ordinal: number): ControllerRevision {
 	const rolling = set.spec.updateStrategy?.type !== 'OnDelete';
 	return rolling && ordinal < partition ? current : update;
 }
@@ -155,9 +155,9 @@ function newPod(ctx: ControllerContext, rollout: Rollout, ordinal: number): void
 function writeStatus(
 	ctx: ControllerContext,
 	key: string,
-	pods: readonly KubeObject[],
+	pods: readonly Pod[],
 	{ current, update }: Rollout,
-): KubeObject | undefined {
+): StatefulSet | undefined {
 	const set = ctx.caches.statefulsets.get(key);
 	if (!set) return undefined;
 	const names = { current: current.metadata.name, update: update.metadata.name };
@@ -167,14 +167,14 @@ function writeStatus(
 
 function prune(
 	ctx: ControllerContext,
-	set: KubeObject | undefined,
-	revisions: readonly KubeObject[],
-	pods: readonly KubeObject[],
+	set: StatefulSet | undefined,
+	revisions: readonly ControllerRevision[],
+	pods: readonly Pod[],
 ): void {
 	if (!set) return;
 	const used = new Set([
-		set.status.currentRevision,
-		set.status.updateRevision,
+		set.status!.currentRevision,
+		set.status!.updateRevision,
 		...pods.map(({ metadata }) => metadata.labels?.[REVISION_LABEL]),
 	]);
 	pruneRevisions(ctx, set, revisions, ({ metadata }) => used.has(metadata.name));

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../port.ts';
+import type { Node } from '../port.ts';
 import { ZONE_LABEL } from './endpoint.ts';
 
 /** Labels of nodes that run no user workloads. */
@@ -8,7 +8,7 @@ const CONTROL_PLANE = ['node-role.kubernetes.io/control-plane', 'node-role.kuber
 export type ZoneShares = ReadonlyMap<string, number>;
 
 /** @returns undefined if a node's zone or CPU count is unknown, or if all nodes are in one zone. */
-export function zoneShares(nodes: readonly KubeObject[]): ZoneShares | undefined {
+export function zoneShares(nodes: readonly Node[]): ZoneShares | undefined {
 	const workers = nodes.filter((node) => isReady(node) && !isControlPlane(node));
 	const cpus = new Map<string, number>();
 	for (const { metadata, status } of workers) {
@@ -23,17 +23,17 @@ export function zoneShares(nodes: readonly KubeObject[]): ZoneShares | undefined
 }
 
 /** The fields of a node that affect the shares. */
-export function shareOf(node: KubeObject | undefined): unknown[] {
+export function shareOf(node: Node | undefined): unknown[] {
 	if (!node) return [];
 	const { metadata, status } = node;
 	return [metadata.labels?.[ZONE_LABEL], status?.allocatable?.cpu, isReady(node), isControlPlane(node)];
 }
 
-function isReady({ status }: KubeObject): boolean {
-	return status?.conditions?.find(({ type }: KubeObject) => type === 'Ready')?.status === 'True';
+function isReady({ status }: Node): boolean {
+	return status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
 }
 
-function isControlPlane({ metadata }: KubeObject): boolean {
+function isControlPlane({ metadata }: Node): boolean {
 	return CONTROL_PLANE.some((label) => label in (metadata.labels ?? {}));
 }
 

@@ -1,13 +1,16 @@
 /** Services of type LoadBalancer -> addresses of the pool in their status. */
 
+import type { V1Condition } from '@kubernetes/client-node';
 import type { ControllerContext } from '../controllers/context.ts';
 import { byAge, canonical, isTerminating, keyOf } from '../controllers/meta.ts';
-import { type Condition, conditionOf } from '../controllers/pod-state.ts';
+import { conditionOf } from '../controllers/pod-state.ts';
 import type { WorkQueue } from '../controllers/queue.ts';
-import type { KubeObject } from '../port.ts';
+import type { Json, Service } from '../port.ts';
 import { timestamp } from '../timestamp.ts';
 import { type Assignment, addressesOf, assign, isOurs } from './assign.ts';
 import type { AddressPool } from './pool.ts';
+
+type Condition = Json<V1Condition>;
 
 const COMPONENT = 'maglane-load-balancer';
 const CONDITION = 'maglane.io/LoadBalancerAllocated';
@@ -42,7 +45,7 @@ export function startAllocation(ctx: ControllerContext, pool: AddressPool): Work
 function holderOf(
 	ctx: ControllerContext,
 	pool: AddressPool,
-	service: KubeObject,
+	service: Service,
 	address: string,
 ): string | undefined {
 	const others = ctx.caches.services
@@ -53,7 +56,7 @@ function holderOf(
 	return winner && keyOf(winner);
 }
 
-function write(ctx: ControllerContext, service: KubeObject, assignment: Assignment): void {
+function write(ctx: ControllerContext, service: Service, assignment: Assignment): void {
 	const ips = 'ips' in assignment ? assignment.ips : [];
 	const loadBalancer = ips.length > 0 ? { ingress: ips.map((ip) => ({ ip, ipMode: 'VIP' })) } : {};
 	const before = service.status ?? {};
@@ -70,13 +73,13 @@ function write(ctx: ControllerContext, service: KubeObject, assignment: Assignme
 	}
 }
 
-function withCondition(service: KubeObject, assignment: Assignment, now: string): Condition[] {
-	const next: Condition =
+function withCondition(service: Service, assignment: Assignment, now: string): Condition[] {
+	const next: Omit<Condition, 'lastTransitionTime'> =
 		'ips' in assignment
 			? { type: CONDITION, status: 'True', reason: 'IPAllocated', message: '' }
 			: { type: CONDITION, status: 'False', ...assignment };
 	const before = conditionOf(service, CONDITION);
 	const kept = before?.status === next.status ? before.lastTransitionTime : undefined;
-	const others = ((service.status?.conditions ?? []) as Condition[]).filter(({ type }) => type !== CONDITION);
+	const others = (service.status?.conditions ?? []).filter(({ type }) => type !== CONDITION);
 	return [...others, { ...next, lastTransitionTime: kept ?? now }];
 }

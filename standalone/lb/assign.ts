@@ -1,6 +1,6 @@
 /** Selects the addresses of the pool for a Service. */
 import { type Family, familyOf } from '../alloc/ip-range.ts';
-import type { KubeObject } from '../port.ts';
+import type { Service } from '../port.ts';
 import { type AddressPool, readAddress } from './pool.ts';
 
 export const LOAD_BALANCER_CLASS = 'maglane.io/standalone';
@@ -14,12 +14,6 @@ const WANTED = [
 	'metallb.universe.tf/loadBalancerIPs',
 ];
 
-export interface Ingress {
-	ip?: string;
-	hostname?: string;
-	ipMode?: string;
-}
-
 /** Addresses, or the reason for their absence. */
 export type Assignment = { ips: string[] } | { reason: 'AllocationFailed'; message: string };
 
@@ -30,17 +24,17 @@ export type Holder = (address: string) => string | undefined;
  * Whether we serve the Service: it has type LoadBalancer, no class or ours, and no address from
  * another controller.
  */
-export function isOurs({ spec, status }: KubeObject, pool: AddressPool): boolean {
+export function isOurs({ spec, status }: Service, pool: AddressPool): boolean {
 	if (spec?.type !== 'LoadBalancer') return false;
 	if (spec.loadBalancerClass !== undefined && spec.loadBalancerClass !== LOAD_BALANCER_CLASS) return false;
-	const ingress: Ingress[] = status?.loadBalancer?.ingress ?? [];
+	const ingress = status?.loadBalancer?.ingress ?? [];
 	return ingress.every(({ ip }) => ip !== undefined && pool.contains(ip));
 }
 
 /** Addresses in the Service's status that belong to the pool. */
-export function addressesOf({ spec, status }: KubeObject, pool: AddressPool): string[] {
+export function addressesOf({ spec, status }: Service, pool: AddressPool): string[] {
 	if (spec?.type !== 'LoadBalancer') return [];
-	const ingress: Ingress[] = status?.loadBalancer?.ingress ?? [];
+	const ingress = status?.loadBalancer?.ingress ?? [];
 	return ingress.flatMap(({ ip }) => {
 		const address = ip === undefined ? undefined : readAddress(ip);
 		return address && pool.contains(address) ? [address] : [];
@@ -52,8 +46,8 @@ export function addressesOf({ spec, status }: KubeObject, pool: AddressPool): st
  * else the lowest free one. If the pool has no addresses of a family, that family is omitted unless
  * the Service requires it.
  */
-export function assign(service: KubeObject, pool: AddressPool, holder: Holder): Assignment {
-	const families: Family[] = service.spec.ipFamilies ?? [];
+export function assign(service: Service, pool: AddressPool, holder: Holder): Assignment {
+	const families = (service.spec.ipFamilies ?? []) as Family[];
 	const wanted = wantedAddresses(service);
 	const fault = wanted.map((text) => refusal(text, families, pool, holder)).find((found) => found);
 	if (fault) return failed(fault);
@@ -78,9 +72,9 @@ function failed(message: string): Assignment {
 	return { reason: 'AllocationFailed', message };
 }
 
-function wantedAddresses({ metadata, spec }: KubeObject): string[] {
+function wantedAddresses({ metadata, spec }: Service): string[] {
 	const annotated = WANTED.map((name) => metadata.annotations?.[name]).find((value) => value);
-	const text: string = annotated ?? spec.loadBalancerIP ?? '';
+	const text = annotated ?? spec.loadBalancerIP ?? '';
 	return text
 		.split(',')
 		.map((part) => part.trim())

@@ -5,7 +5,7 @@ import { isTerminating, keyOf } from '../controllers/meta.ts';
 import { conditionOf } from '../controllers/pod-state.ts';
 import type { WorkQueue } from '../controllers/queue.ts';
 import { familyOf } from '../controllers/service-info.ts';
-import type { KubeObject } from '../port.ts';
+import type { Node, Service } from '../port.ts';
 import { addressesOf } from './assign.ts';
 import { chooseNode } from './choose.ts';
 import type { AddressPool } from './pool.ts';
@@ -73,14 +73,9 @@ function placeAll(caches: Caches, pool: AddressPool, health: NodeHealth): Map<st
  * Whether a cloud's load balancer would use the node (KEP-3458): it is ready and not excluded.
  * Cordoning does not matter.
  */
-function isEligible(node: KubeObject): boolean {
+function isEligible(node: Node): boolean {
 	const ready = conditionOf(node, 'Ready')?.status === 'True';
 	return ready && !isTerminating(node) && node.metadata.labels?.[EXCLUDED] === undefined;
-}
-
-interface Endpoint {
-	nodeName?: string;
-	conditions?: { ready?: boolean; serving?: boolean; terminating?: boolean };
 }
 
 /**
@@ -88,12 +83,12 @@ interface Endpoint {
  * endpoints are usable; if there are none, terminating ones that still serve. Undefined without the
  * policy: all nodes are usable.
  */
-function localNodes(caches: Caches, service: KubeObject, address: string): Set<string> | undefined {
+function localNodes(caches: Caches, service: Service, address: string): Set<string> | undefined {
 	if (service.spec?.externalTrafficPolicy !== 'Local') return undefined;
-	const endpoints: Endpoint[] = caches.endpointslices
+	const endpoints = caches.endpointslices
 		.by('service', keyOf(service))
 		.filter(({ addressType }) => addressType === familyOf(address))
-		.flatMap((slice) => slice['endpoints'] ?? []);
+		.flatMap((slice) => slice.endpoints ?? []);
 	const ready = endpoints.filter(({ conditions }) => conditions?.ready !== false);
 	const ending = endpoints.filter(({ conditions }) => conditions?.serving && conditions.terminating);
 	const usable = ready.length > 0 ? ready : ending;

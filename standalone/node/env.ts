@@ -1,5 +1,5 @@
 /** Builds the environment of a container that runs a host program, like the kubelet. Pure. */
-import type { KubeObject } from '../port.ts';
+import type { Pod } from '../port.ts';
 
 export interface EnvFacts {
 	readonly podIPs: readonly string[];
@@ -52,11 +52,7 @@ export const STANDARD_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:
  *
  * @throws Error with the kubelet's message if a required ConfigMap, Secret or key is missing
  */
-export function containerEnv(
-	pod: KubeObject,
-	container: EnvContainer,
-	facts: EnvFacts,
-): Record<string, string> {
+export function containerEnv(pod: Pod, container: EnvContainer, facts: EnvFacts): Record<string, string> {
 	const services = Object.fromEntries(facts.services ?? []);
 	const own: Record<string, string> = {};
 	for (const source of container.envFrom ?? []) Object.assign(own, allKeys(source, facts));
@@ -75,7 +71,7 @@ export function expand(text: string, env: Readonly<Record<string, string>>): str
 	);
 }
 
-export function hostnameOf(pod: KubeObject): string {
+export function hostnameOf(pod: Pod): string {
 	const { hostNetwork, nodeName, hostname } = pod.spec ?? {};
 	// Pods in the host's network share its name
 	if (hostNetwork && nodeName) return nodeName;
@@ -96,14 +92,14 @@ function allKeys(source: EnvFrom, facts: EnvFacts): Record<string, string> {
 	);
 }
 
-function fromSource(pod: KubeObject, source: EnvVar['valueFrom'] & {}, facts: EnvFacts): string | undefined {
+function fromSource(pod: Pod, source: EnvVar['valueFrom'] & {}, facts: EnvFacts): string | undefined {
 	if (source.fieldRef) return fieldOf(pod, source.fieldRef.fieldPath, facts);
 	if (source.configMapKeyRef) return oneKey(pod, 'configmap', source.configMapKeyRef, facts);
 	if (source.secretKeyRef) return oneKey(pod, 'secret', source.secretKeyRef, facts);
 	return undefined;
 }
 
-function oneKey(pod: KubeObject, kind: SourceKind, ref: KeyRef, facts: EnvFacts): string | undefined {
+function oneKey(pod: Pod, kind: SourceKind, ref: KeyRef, facts: EnvFacts): string | undefined {
 	const data = dataOf(kind, ref, facts);
 	const value = data?.[ref.key];
 	if (value !== undefined || ref.optional) return value;
@@ -118,7 +114,7 @@ function dataOf(kind: SourceKind, ref: AllKeysRef, facts: EnvFacts) {
 }
 
 /** The downward API's value of a `fieldPath`; undefined for an unsupported one. */
-export function fieldOf(pod: KubeObject, path: string, facts: EnvFacts): string | undefined {
+export function fieldOf(pod: Pod, path: string, facts: EnvFacts): string | undefined {
 	const entry = /^metadata\.(labels|annotations)\['(.+)'\]$/.exec(path);
 	if (entry) return pod.metadata[entry[1] as 'labels' | 'annotations']?.[entry[2]!] ?? '';
 	switch (path) {

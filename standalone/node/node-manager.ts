@@ -8,7 +8,7 @@ import type { NetnsSwitcher } from '../../agent/bpf/netns.ts';
 import { PodNumbers } from '../net/addresses.ts';
 import { NETNS_ANNOTATION, nodeName, nodeNamespace, podNamespace } from '../net/names.ts';
 import type { PodServer } from '../podserver/client.ts';
-import type { KubeObject, ObjectApi, ObjectEvent } from '../port.ts';
+import type { ObjectApi, ObjectEvent, Pod, Secret, Service } from '../port.ts';
 import { timestamp } from '../timestamp.ts';
 import { warningEvent } from '../warning-event.ts';
 import type { SourceKind } from './env.ts';
@@ -104,7 +104,7 @@ export class NodeManager {
 		await Promise.all([...this.#runners.values()].map((runner) => runner.end(0)));
 	}
 
-	#onPod({ type, object }: ObjectEvent): void {
+	#onPod({ type, object }: ObjectEvent<Pod>): void {
 		const { uid = '', deletionTimestamp } = object.metadata;
 		const place = this.#places.get(object.spec?.nodeName ?? '');
 		const runner = this.#runners.get(uid);
@@ -120,7 +120,7 @@ export class NodeManager {
 		}
 	}
 
-	async #begin(uid: string, place: NodePlace, pod: KubeObject): Promise<PodRunner> {
+	async #begin(uid: string, place: NodePlace, pod: Pod): Promise<PodRunner> {
 		const { namespace = 'default', name } = pod.metadata;
 		const used = this.namespaces;
 		const netns = pod.spec?.hostNetwork
@@ -143,18 +143,18 @@ export class NodeManager {
 	 * Deletes the pod's object after the pod has ended, unless it is already gone or another pod has
 	 * the name.
 	 */
-	#forget(pod: KubeObject): void {
+	#forget(pod: Pod): void {
 		const { namespace, name, uid } = pod.metadata;
 		const stored = this.#options.objects.get('pods', namespace, name);
 		if (stored?.metadata.uid === uid) this.#options.objects.delete('pods', namespace, name, 0);
 	}
 
-	#onService({ object }: ObjectEvent): void {
+	#onService({ object }: ObjectEvent<Service>): void {
 		for (const runner of this.#runners.values())
 			if (runner.pod.metadata.namespace === object.metadata.namespace) runner.refresh();
 	}
 
-	#publish(pod: KubeObject, facts: PodFacts, netns: string | undefined): void {
+	#publish(pod: Pod, facts: PodFacts, netns: string | undefined): void {
 		const { objects, log } = this.#options;
 		const { namespace, name, uid } = pod.metadata;
 		const stored = objects.get('pods', namespace, name);
@@ -170,7 +170,7 @@ export class NodeManager {
 		}
 	}
 
-	#tell(pod: KubeObject, reason: string, message: string): void {
+	#tell(pod: Pod, reason: string, message: string): void {
 		const { objects, log } = this.#options;
 		const event = warningEvent(pod, { reason, message, host: pod.spec?.nodeName }, timestamp(Date.now()));
 		const { namespace, name } = event.metadata;
@@ -190,8 +190,8 @@ function readData(
 ): Record<string, string> | undefined {
 	const object = objects.get(`${kind}s`, namespace, name);
 	if (!object) return undefined;
-	const data: Record<string, string> = object['data'] ?? {};
+	const data = object.data ?? {};
 	if (kind === 'configmap') return data;
 	const decoded = Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]);
-	return { ...Object.fromEntries(decoded), ...object['stringData'] };
+	return { ...Object.fromEntries(decoded), ...(object as Secret).stringData };
 }

@@ -4,20 +4,16 @@
  */
 import { readFileSync } from 'node:fs';
 import { arch, availableParallelism, release, totalmem } from 'node:os';
+import type { V1NodeCondition, V1NodeSystemInfo } from '@kubernetes/client-node';
 import { nodeAddresses, podSubnets } from '../net/addresses.ts';
 import { nodeName } from '../net/names.ts';
-import type { KubeObject } from '../port.ts';
+import type { Json, Node } from '../port.ts';
 import type { Family } from './pod-runner.ts';
 
 const MAX_PODS = 110;
 
 /** @param now RFC 3339 time for the conditions. */
-export function nodeObject(
-	number: number,
-	zone: string,
-	families: readonly Family[],
-	now: string,
-): KubeObject {
+export function nodeObject(number: number, zone: string, families: readonly Family[], now: string): Node {
 	const name = nodeName(number);
 	const addresses = nodeAddresses(number);
 	const subnets = podSubnets(number);
@@ -31,7 +27,7 @@ export function nodeObject(
 		apiVersion: 'v1',
 		kind: 'Node',
 		metadata: { name, labels: labels(name, zone) },
-		spec: { podCIDR: podCIDRs[0], podCIDRs },
+		spec: { podCIDR: podCIDRs[0]!, podCIDRs },
 		status: {
 			addresses: [
 				...families.map((family) => ({ type: 'InternalIP', address: addresses[family] })),
@@ -56,7 +52,7 @@ function labels(name: string, zone: string): Record<string, string> {
 	};
 }
 
-function conditions(now: string): object[] {
+function conditions(now: string): Json<V1NodeCondition>[] {
 	const quiet = (type: string, reason: string) => ({ type, status: 'False', reason, message: '' });
 	return [
 		quiet('MemoryPressure', 'NotMeasured'),
@@ -66,7 +62,7 @@ function conditions(now: string): object[] {
 	].map((condition) => ({ ...condition, lastHeartbeatTime: now, lastTransitionTime: now }));
 }
 
-function nodeInfo(name: string): Record<string, string> {
+function nodeInfo(name: string): Json<V1NodeSystemInfo> {
 	return {
 		machineID: readLine('/etc/machine-id') || name,
 		systemUUID: name,

@@ -4,12 +4,13 @@ import { PassThrough, type Writable } from 'node:stream';
 import type { NetnsSwitcher } from '../../agent/bpf/netns.ts';
 import { ApiError } from '../api/errors.ts';
 import type { PodAccess, ProcessRequest } from '../api/pod-access.ts';
-import type { Fields, KubeObject } from '../port.ts';
+import type { Pod } from '../port.ts';
 import { readLog } from './log-read.ts';
 import { containerLog } from './pod-place.ts';
 import type { PodRunner } from './pod-runner.ts';
 import { startProgram } from './program.ts';
 import { resolveProgram } from './spawn.ts';
+import type { ContainerState } from './status.ts';
 
 export interface PodAccessOptions {
 	/** The runner of a pod, by the pod's uid. */
@@ -22,10 +23,10 @@ export interface PodAccessOptions {
 const badRequest = (message: string): ApiError => new ApiError(400, 'BadRequest', message);
 
 export function createPodAccess({ runner, logDirectory, switcher }: PodAccessOptions): PodAccess {
-	const find = (pod: KubeObject) => runner(pod.metadata.uid ?? '');
+	const find = (pod: Pod) => runner(pod.metadata.uid ?? '');
 
 	/** @throws ApiError if the container is not running. */
-	function running(pod: KubeObject, asked: string | undefined) {
+	function running(pod: Pod, asked: string | undefined) {
 		const name = containerName(pod, asked);
 		const found = find(pod);
 		const member = found?.containers?.get(name);
@@ -95,10 +96,10 @@ function inputOf(stdin: Writable, once: boolean): Writable {
 }
 
 /** @throws ApiError with the API server's message. */
-function containerName(pod: KubeObject, asked: string | undefined): string {
+function containerName(pod: Pod, asked: string | undefined): string {
 	const { initContainers = [], containers = [] } = pod.spec ?? {};
-	const names: string[] = containers.map(({ name }: Fields) => name);
-	const all: string[] = [...initContainers.map(({ name }: Fields) => name), ...names];
+	const names = containers.map(({ name }) => name);
+	const all = [...initContainers.map(({ name }) => name), ...names];
 	if (asked) {
 		if (all.includes(asked)) return asked;
 		throw badRequest(`container ${asked} is not valid for pod ${pod.metadata.name}`);
@@ -110,13 +111,11 @@ function containerName(pod: KubeObject, asked: string | undefined): string {
 }
 
 /** @throws ApiError if the container has never run. */
-function checkBegun(pod: KubeObject, name: string, state: Fields): void {
-	const reason = state ? state.reason : 'ContainerCreating';
-	const waits = !state || (state.kind === 'waiting' && reason !== 'CrashLoopBackOff');
-	if (waits)
-		throw badRequest(
-			`container "${name}" in pod "${pod.metadata.name}" is waiting to start: ${reason ?? 'ContainerCreating'}`,
-		);
+function checkBegun(pod: Pod, name: string, state: ContainerState | undefined): void {
+	if (state && (state.kind !== 'waiting' || state.reason === 'CrashLoopBackOff')) return;
+	throw badRequest(
+		`container "${name}" in pod "${pod.metadata.name}" is waiting to start: ${state?.reason ?? 'ContainerCreating'}`,
+	);
 }
 
 function exists(file: string): boolean {

@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { KubeObject } from '../port.ts';
+import type { Pod } from '../port.ts';
 
 export interface PodCgroups {
 	readonly programs: string;
@@ -13,7 +13,7 @@ export interface PodCgroups {
 }
 
 /** @param programs directory for the programs of the node's pods */
-export function podCgroups(programs: string, { metadata }: KubeObject): PodCgroups {
+export function podCgroups(programs: string, { metadata }: Pod): PodCgroups {
 	const name = `pod${metadata.uid}`;
 	return { programs: join(programs, name), users: join(dirname(programs), 'exec', name) };
 }

@@ -5,7 +5,7 @@
 import { rmSync } from 'node:fs';
 import type { NetnsSwitcher } from '../../agent/bpf/netns.ts';
 import type { Ended } from '../api/pod-access.ts';
-import type { Fields, KubeObject } from '../port.ts';
+import type { Pod } from '../port.ts';
 import { timestamp } from '../timestamp.ts';
 import { Container, type RestartPolicy, type Run } from './container.ts';
 import type { EnvFacts } from './env.ts';
@@ -20,7 +20,7 @@ import type { ContainerFacts } from './status.ts';
 import { type ContainerPlan, launchOf, type Workload } from './workload.ts';
 
 export interface PodContainersOptions {
-	readonly pod: KubeObject;
+	readonly pod: Pod;
 	readonly plan: Workload;
 	readonly switcher: NetnsSwitcher;
 	readonly place: Place;
@@ -234,18 +234,18 @@ export class PodContainers {
  * The run that an earlier control plane left. Only the built-in server continues runs; programs end
  * with the control plane, which holds their output.
  */
-function leftRun({ name, program }: ContainerPlan, { status }: KubeObject) {
-	const old = status?.containerStatuses?.find((one: Fields) => one.name === name);
-	const startedAt: string | undefined = old?.state?.running?.startedAt;
-	if (startedAt === undefined) return undefined;
+function leftRun({ name, program }: ContainerPlan, { status }: Pod) {
+	const old = status?.containerStatuses?.find((one) => one.name === name);
+	const startedAt = old?.state?.running?.startedAt;
+	if (!old || startedAt === undefined) return undefined;
 	// The program was killed with its control plane: this is its next run
 	if (program !== undefined)
-		return { startedAt: timestamp(Date.now()), restarts: (old.restartCount as number) + 1, ready: false };
-	return { startedAt, restarts: old.restartCount as number, ready: old.ready as boolean };
+		return { startedAt: timestamp(Date.now()), restarts: old.restartCount + 1, ready: false };
+	return { startedAt, restarts: old.restartCount, ready: old.ready };
 }
 
-function policyOf({ role }: ContainerPlan, pod: KubeObject): RestartPolicy {
-	const policy: RestartPolicy = pod.spec?.restartPolicy ?? 'Always';
+function policyOf({ role }: ContainerPlan, pod: Pod): RestartPolicy {
+	const policy = (pod.spec?.restartPolicy ?? 'Always') as RestartPolicy;
 	if (role === 'sidecar') return 'Always';
 	return role === 'init' && policy === 'Always' ? 'OnFailure' : policy;
 }

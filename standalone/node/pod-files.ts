@@ -1,5 +1,5 @@
 /** Builds a pod's /etc/hosts and /etc/resolv.conf, like the kubelet. Pure. */
-import type { Fields, KubeObject } from '../port.ts';
+import type { Pod } from '../port.ts';
 import { hostnameOf } from './env.ts';
 
 /** The kubelet options --cluster-domain and --cluster-dns. */
@@ -10,7 +10,7 @@ export interface DnsFacts {
 }
 
 /** The pod's fully qualified name in its subdomain; undefined without one. */
-function fqdnOf(pod: KubeObject, zone: string): string | undefined {
+function fqdnOf(pod: Pod, zone: string): string | undefined {
 	const { subdomain, hostNetwork } = pod.spec ?? {};
 	if (!subdomain || hostNetwork) return undefined;
 	return `${hostnameOf(pod)}.${subdomain}.${pod.metadata.namespace}.svc.${zone}`;
@@ -23,8 +23,8 @@ const MAX_HOSTNAME = 64;
  * The pod's kernel host name.
  * @throws RangeError if setHostnameAsFQDN gives a name beyond the kernel's limit.
  */
-export function kernelHostname(pod: KubeObject, zone: string): string {
-	if (pod.spec?.hostNetwork) return pod.spec.nodeName;
+export function kernelHostname(pod: Pod, zone: string): string {
+	if (pod.spec?.hostNetwork) return pod.spec.nodeName!;
 	const fqdn = pod.spec?.setHostnameAsFQDN ? fqdnOf(pod, zone) : undefined;
 	if (fqdn === undefined || fqdn.length <= MAX_HOSTNAME) return fqdn ?? hostnameOf(pod);
 	throw new RangeError(
@@ -42,17 +42,19 @@ fe00::2\tip6-allrouters
 `;
 
 /** @param machine the machine's own file. Pods with hostNetwork get its lines too. */
-export function hostsFile(pod: KubeObject, podIPs: readonly string[], zone: string, machine: string): string {
+export function hostsFile(pod: Pod, podIPs: readonly string[], zone: string, machine: string): string {
 	const names = [fqdnOf(pod, zone), hostnameOf(pod)].filter((name) => name !== undefined);
 	const own = podIPs.map((ip) => `${[ip, ...names].join('\t')}\n`);
 	const head = pod.spec?.hostNetwork
 		? `# Kubernetes-managed hosts file (host network).\n${machine}`
 		: `${STANDARD_HOSTS}${own.join('')}`;
-	const aliases: { ip: string; hostnames?: string[] }[] = pod.spec?.hostAliases ?? [];
+	const aliases = pod.spec?.hostAliases ?? [];
 	if (aliases.length === 0) return head;
 	const lines = aliases.map(({ ip, hostnames = [] }) => `${[ip, ...hostnames].join('\t')}\n`);
 	return `${head}\n# Entries added by HostAliases.\n${lines.join('')}`;
 }
+
+type DnsConfig = NonNullable<Pod['spec']['dnsConfig']>;
 
 interface Resolver {
 	readonly nameservers: readonly string[];
@@ -62,7 +64,7 @@ interface Resolver {
 }
 
 /** @param machine the machine's own file, for dnsPolicy Default */
-export function resolvConf(pod: KubeObject, dns: DnsFacts, machine: string): string {
+export function resolvConf(pod: Pod, dns: DnsFacts, machine: string): string {
 	const { nameservers, searches, options } = withConfig(
 		policyResolver(pod, dns, machine),
 		pod.spec?.dnsConfig,
@@ -79,7 +81,7 @@ export function resolvConf(pod: KubeObject, dns: DnsFacts, machine: string): str
  * The resolver of the pod's dnsPolicy. ClusterFirst uses only the cluster's search list, because
  * the machine's list does not belong to a node.
  */
-function policyResolver(pod: KubeObject, { zone, nameservers }: DnsFacts, machine: string): Resolver {
+function policyResolver(pod: Pod, { zone, nameservers }: DnsFacts, machine: string): Resolver {
 	const { dnsPolicy = 'ClusterFirst', hostNetwork = false } = pod.spec ?? {};
 	if (dnsPolicy === 'None') return { nameservers: [], searches: [], options: [] };
 	if (dnsPolicy === 'Default' || (dnsPolicy === 'ClusterFirst' && hostNetwork)) return parseResolver(machine);
@@ -99,10 +101,10 @@ function parseResolver(text: string): Resolver {
 }
 
 /** Appends the pod's dnsConfig. Its options replace options of the policy with the same name. */
-function withConfig(resolver: Resolver, config: Fields = {}): Resolver {
+function withConfig(resolver: Resolver, config: DnsConfig = {}): Resolver {
 	const byName = new Map(resolver.options.map((option) => [option.split(':', 1)[0]!, option]));
 	for (const { name, value } of config.options ?? [])
-		byName.set(name, value === undefined || value === '' ? name : `${name}:${value}`);
+		byName.set(name!, value === undefined || value === '' ? name! : `${name}:${value}`);
 	return {
 		nameservers: [...new Set([...resolver.nameservers, ...(config.nameservers ?? [])])],
 		searches: [...new Set([...resolver.searches, ...(config.searches ?? [])])],

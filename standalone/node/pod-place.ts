@@ -3,7 +3,7 @@
  */
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { KubeObject } from '../port.ts';
+import type { Pod } from '../port.ts';
 import { type DnsFacts, hostsFile, kernelHostname, resolvConf } from './pod-files.ts';
 import {
 	type ServiceAccountFiles,
@@ -17,7 +17,7 @@ const HOSTS = '/etc/hosts';
 const RESOLV_CONF = '/etc/resolv.conf';
 
 /** @param directory of all pods' files. @returns the view that preparePodView() has created. */
-export function podView(directory: string, pod: KubeObject, zone: string): PodView {
+export function podView(directory: string, pod: Pod, zone: string): PodView {
 	const own = join(directory, pod.metadata.uid ?? '');
 	return {
 		hostname: kernelHostname(pod, zone),
@@ -32,7 +32,7 @@ export function podView(directory: string, pod: KubeObject, zone: string): PodVi
 /** Writes the files of podView(). */
 export function preparePodView(
 	directory: string,
-	pod: KubeObject,
+	pod: Pod,
 	podIPs: readonly string[],
 	dns: DnsFacts,
 	account: ServiceAccountFiles | undefined,
@@ -45,7 +45,7 @@ export function preparePodView(
 	return podView(directory, pod, dns.zone);
 }
 
-export function removePodView(directory: string, pod: KubeObject): void {
+export function removePodView(directory: string, pod: Pod): void {
 	rmSync(join(directory, pod.metadata.uid ?? ''), { recursive: true, force: true });
 }
 
@@ -58,15 +58,10 @@ function readOr(file: string): string {
 }
 
 /** Log directory of a pod. As on a node, each pod has a directory and each container run a file. */
-export function podLogDirectory(logDirectory: string, { metadata }: KubeObject): string {
+export function podLogDirectory(logDirectory: string, { metadata }: Pod): string {
 	return join(logDirectory, `${metadata.namespace}_${metadata.name}_${metadata.uid}`);
 }
 
-export function containerLog(
-	logDirectory: string,
-	pod: KubeObject,
-	container: string,
-	restarts: number,
-): string {
+export function containerLog(logDirectory: string, pod: Pod, container: string, restarts: number): string {
 	return join(podLogDirectory(logDirectory, pod), container, `${restarts}.log`);
 }

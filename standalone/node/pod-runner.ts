@@ -15,7 +15,7 @@ import {
 } from '../net/pod-network.ts';
 import type { PodServer } from '../podserver/client.ts';
 import type { PortFailure } from '../podserver/messages.ts';
-import type { KubeObject } from '../port.ts';
+import type { Pod, Service } from '../port.ts';
 import { timestamp } from '../timestamp.ts';
 import { type EnvFacts, hostnameOf, type SourceKind } from './env.ts';
 import { makePodCgroups, type PodCgroups, podCgroups, removePodCgroups } from './pod-cgroups.ts';
@@ -51,12 +51,12 @@ export interface RunnerDeps {
 	/** Provides the service account files of the pod's programs. */
 	readonly serviceAccount: ServiceAccountSource;
 	readonly log: Logger;
-	services(): Iterable<KubeObject>;
+	services(): Iterable<Service>;
 	dataOf(namespace: string, kind: SourceKind, name: string): Readonly<Record<string, string>> | undefined;
 	/** Writes the pod's status and the name of its network namespace. */
-	publish(pod: KubeObject, facts: PodFacts, netns: string | undefined): void;
+	publish(pod: Pod, facts: PodFacts, netns: string | undefined): void;
 	/** Emits an Event of the pod, once. */
-	tell(pod: KubeObject, reason: string, message: string): void;
+	tell(pod: Pod, reason: string, message: string): void;
 	/** Limits the number of pod networks created concurrently. */
 	limit<T>(action: () => Promise<T>): Promise<T>;
 }
@@ -72,7 +72,7 @@ export class PodRunner {
 	readonly #netns: string;
 	readonly #startTime: Date;
 	readonly #hurry = new AbortController();
-	#pod: KubeObject;
+	#pod: Pod;
 	#work: Promise<void> = Promise.resolve();
 	#number: number | undefined;
 	#network: PodNetwork | undefined;
@@ -88,7 +88,7 @@ export class PodRunner {
 	/** Whether the grace period is over. Containers then report not ready. */
 	#over = false;
 
-	constructor(deps: RunnerDeps, node: NodePlace, netns: string, pod: KubeObject) {
+	constructor(deps: RunnerDeps, node: NodePlace, netns: string, pod: Pod) {
 		this.#deps = deps;
 		this.#node = node;
 		this.#netns = netns;
@@ -102,7 +102,7 @@ export class PodRunner {
 		return this.#netns;
 	}
 
-	get pod(): KubeObject {
+	get pod(): Pod {
 		return this.#pod;
 	}
 
@@ -137,7 +137,7 @@ export class PodRunner {
 	}
 
 	/** Called after a change of the pod or of a Service. */
-	refresh(pod: KubeObject = this.#pod): void {
+	refresh(pod: Pod = this.#pod): void {
 		this.#pod = pod;
 		this.#enqueue('refresh', async () => {
 			if (!this.#plan || this.#ending) return;
@@ -204,7 +204,7 @@ export class PodRunner {
 
 	/** Whether the pod has ended under an earlier control plane. It is not run again. */
 	#isDone(): boolean {
-		const phase: string | undefined = this.#pod.status?.phase;
+		const phase = this.#pod.status?.phase;
 		return phase === 'Succeeded' || phase === 'Failed';
 	}
 
@@ -343,7 +343,7 @@ export class PodRunner {
 	}
 }
 
-export function gracePeriodOf(pod: KubeObject): number {
+export function gracePeriodOf(pod: Pod): number {
 	return (
 		pod.metadata.deletionGracePeriodSeconds ??
 		pod.spec?.terminationGracePeriodSeconds ??

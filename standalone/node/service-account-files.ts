@@ -1,7 +1,7 @@
 /** Files of a service account for a pod's programs (kubelet, projected volume kube-api-access). */
 import { chmodSync, existsSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { KubeObject } from '../port.ts';
+import type { Pod } from '../port.ts';
 
 export interface ServiceAccountFiles {
 	readonly token: string;
@@ -11,7 +11,7 @@ export interface ServiceAccountFiles {
 }
 
 /** @returns a pod's files; undefined if it needs none; a string with the reason of a failure. */
-export type ServiceAccountSource = (pod: KubeObject) => Promise<ServiceAccountFiles | undefined | string>;
+export type ServiceAccountSource = (pod: Pod) => Promise<ServiceAccountFiles | undefined | string>;
 
 /** /var/run is a symbolic link to /run. */
 const TARGET = '/run/secrets/kubernetes.io/serviceaccount';

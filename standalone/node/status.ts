@@ -1,7 +1,8 @@
 /**
  * Builds the status of a pod from the facts of its node. Pure: equal facts give an equal status.
  */
-import type { Fields, KubeObject } from '../port.ts';
+import type { V1Container, V1ContainerState, V1ContainerStatus } from '@kubernetes/client-node';
+import type { Json, Pod, PodCondition, PodStatus } from '../port.ts';
 
 export type ContainerState =
 	| { readonly kind: 'running'; readonly startedAt: string }
@@ -34,28 +35,29 @@ export interface PodFacts {
 	readonly now: string;
 }
 
-type Condition = Fields;
+type ContainerSpec = Json<V1Container>;
+type ContainerStatus = Json<V1ContainerStatus>;
 
-export function podStatus(pod: KubeObject, facts: PodFacts): Fields {
+export function podStatus(pod: Pod, facts: PodFacts): PodStatus {
 	const { initContainers = [], containers: specs = [] } = pod.spec ?? {};
-	const status = (spec: Fields) => containerStatus(pod, spec, facts.containers.get(spec.name));
-	const containers: Fields[] = specs.map(status);
-	const inits: Fields[] = initContainers.map((spec: Fields) => initStatus(spec, status(spec)));
+	const status = (spec: ContainerSpec) => containerStatus(pod, spec, facts.containers.get(spec.name));
+	const containers = specs.map(status);
+	const inits = initContainers.map((spec) => initStatus(spec, status(spec)));
 	const phase = phaseOf(pod, facts);
-	const initialized = inits.every((one, i) => (isSidecar(initContainers[i]) ? one.started : one.ready));
-	const sidecars = inits.filter((_, i) => isSidecar(initContainers[i]));
+	const initialized = inits.every((one, i) => (isSidecar(initContainers[i]!) ? one.started : one.ready));
+	const sidecars = inits.filter((_, i) => isSidecar(initContainers[i]!));
 	const allReady = containers.length > 0 && [...containers, ...sidecars].every(({ ready }) => ready);
-	const old: Fields = pod.status ?? {};
+	const old: PodStatus = pod.status ?? {};
 	return {
 		...old,
 		phase,
 		conditions: conditions(pod, facts, { phase, initialized, allReady }),
 		...(facts.message === undefined ? {} : { message: facts.message }),
-		hostIP: facts.hostIPs[0],
+		hostIP: facts.hostIPs[0]!,
 		hostIPs: facts.hostIPs.map((ip) => ({ ip })),
 		...(facts.podIPs.length === 0
 			? {}
-			: { podIP: facts.podIPs[0], podIPs: facts.podIPs.map((ip) => ({ ip })) }),
+			: { podIP: facts.podIPs[0]!, podIPs: facts.podIPs.map((ip) => ({ ip })) }),
 		startTime: old.startTime ?? facts.startTime,
 		...(inits.length > 0 ? { initContainerStatuses: inits } : {}),
 		containerStatuses: containers,
@@ -63,19 +65,23 @@ export function podStatus(pod: KubeObject, facts: PodFacts): Fields {
 	};
 }
 
-function isSidecar(spec: Fields): boolean {
+function isSidecar(spec: ContainerSpec): boolean {
 	return spec.restartPolicy === 'Always';
 }
 
 /**
  * An init container is ready after it has completed. A sidecar is treated like other containers.
  */
-function initStatus(spec: Fields, status: Fields): Fields {
+function initStatus(spec: ContainerSpec, status: ContainerStatus): ContainerStatus {
 	if (isSidecar(spec)) return status;
-	return { ...status, ready: status.state.terminated?.exitCode === 0, started: false };
+	return { ...status, ready: status.state!.terminated?.exitCode === 0, started: false };
 }
 
-function containerStatus(pod: KubeObject, container: Fields, facts: ContainerFacts | undefined): Fields {
+function containerStatus(
+	pod: Pod,
+	container: ContainerSpec,
+	facts: ContainerFacts | undefined,
+): ContainerStatus {
 	const state: ContainerState = facts?.state ?? { kind: 'waiting', reason: 'ContainerCreating' };
 	const image = container.image ?? '';
 	const running = state.kind === 'running';
@@ -92,17 +98,17 @@ function containerStatus(pod: KubeObject, container: Fields, facts: ContainerFac
 	};
 }
 
-function stateFields({ kind, ...fields }: ContainerState): Fields {
+function stateFields({ kind, ...fields }: ContainerState): Json<V1ContainerState> {
 	return { [kind]: fields };
 }
 
-function phaseOf(pod: KubeObject, facts: PodFacts): string {
+function phaseOf(pod: Pod, facts: PodFacts): string {
 	const { initContainers = [], containers = [] } = pod.spec ?? {};
 	const policy = pod.spec?.restartPolicy ?? 'Always';
-	const stateOf = ({ name }: Fields): ContainerState | undefined => facts.containers.get(name)?.state;
-	const inits = initContainers.filter((spec: Fields) => !isSidecar(spec)).map(stateOf);
+	const stateOf = ({ name }: ContainerSpec): ContainerState | undefined => facts.containers.get(name)?.state;
+	const inits = initContainers.filter((spec) => !isSidecar(spec)).map(stateOf);
 	if (policy === 'Never' && inits.some(failed)) return 'Failed';
-	const states: (ContainerState | undefined)[] = containers.map(stateOf);
+	const states = containers.map(stateOf);
 	const begun = states.every((state) => state && !(state.kind === 'waiting' && isFirst(state.reason)));
 	if (!begun || states.length === 0) return 'Pending';
 	if (states.some((state) => state?.kind !== 'terminated')) return 'Running';
@@ -127,12 +133,12 @@ interface Progress {
 }
 
 function conditions(
-	pod: KubeObject,
+	pod: Pod,
 	facts: PodFacts,
 	{ phase, initialized, allReady: containersReady }: Progress,
-): Condition[] {
-	const old: Condition[] = pod.status?.conditions ?? [];
-	const gates: { conditionType: string }[] = pod.spec?.readinessGates ?? [];
+): PodCondition[] {
+	const old: PodCondition[] = pod.status?.conditions ?? [];
+	const gates = pod.spec?.readinessGates ?? [];
 	const closed = gates.filter(
 		({ conditionType }) => old.find(({ type }) => type === conditionType)?.status !== 'True',
 	);
@@ -146,7 +152,7 @@ function conditions(
 					message: closed.map(({ conditionType }) => `${conditionType} is not True`).join('; '),
 				}
 			: notReady;
-	const own: Condition[] = [
+	const own: PodCondition[] = [
 		condition('PodReadyToStartContainers', facts.podIPs.length > 0),
 		condition('Initialized', initialized, initialized ? {} : { reason: 'ContainersNotInitialized' }),
 		condition('Ready', containersReady && closed.length === 0, gated),
@@ -158,12 +164,16 @@ function conditions(
 	return [...own.map((one) => since(one, old, facts.now)), ...kept];
 }
 
-function condition(type: string, holds: boolean, reason: Fields = {}): Condition {
+function condition(
+	type: string,
+	holds: boolean,
+	reason: Pick<PodCondition, 'reason' | 'message'> = {},
+): PodCondition {
 	return { type, status: holds ? 'True' : 'False', ...reason };
 }
 
 /** Sets the time of the condition's last change of status. */
-function since(one: Condition, old: readonly Condition[], now: string): Condition {
+function since(one: PodCondition, old: readonly PodCondition[], now: string): PodCondition {
 	const before = old.find(({ type }) => type === one.type);
 	const lastTransitionTime = before?.status === one.status ? (before?.lastTransitionTime ?? now) : now;
 	return { lastProbeTime: null, lastTransitionTime, ...one };

@@ -5,7 +5,7 @@
 
 import type { PortSpec } from '../podserver/messages.ts';
 import type { Behaviour } from '../podserver/protocol.ts';
-import type { KubeObject } from '../port.ts';
+import type { Pod, Service } from '../port.ts';
 import { containerEnv, type EnvContainer, type EnvFacts, expand } from './env.ts';
 import type { Probe, Probes } from './probe.ts';
 import type { Action } from './probe-action.ts';
@@ -60,13 +60,13 @@ const LINGER_SECONDS = 2;
 /** @returns the absolute path of an executable on this machine; undefined if there is none. */
 export type Resolve = (program: string) => string | undefined;
 
-export function planWorkload(pod: KubeObject, resolve: Resolve): Workload {
+export function planWorkload(pod: Pod, resolve: Resolve): Workload {
 	const { initContainers = [], containers = [] } = pod.spec ?? {};
 	const parts: Part[] = [
-		...initContainers.map((spec: ContainerSpec) =>
+		...initContainers.map((spec) =>
 			planContainer(spec, spec.restartPolicy === 'Always' ? 'sidecar' : 'init', resolve),
 		),
-		...containers.map((spec: ContainerSpec) => planContainer(spec, 'main', resolve)),
+		...containers.map((spec) => planContainer(spec, 'main', resolve)),
 	];
 	const servers = parts.flatMap((part) => part.server ?? []);
 	const programs = parts.some(({ plan }) => plan.role === 'main' && plan.program !== undefined);
@@ -81,7 +81,7 @@ export function planWorkload(pod: KubeObject, resolve: Resolve): Workload {
 }
 
 /** Builds the launch parameters of a container at its start. @throws Error like containerEnv(). */
-export function launchOf(pod: KubeObject, { spec, program, words }: ContainerPlan, facts: EnvFacts): Launch {
+export function launchOf(pod: Pod, { spec, program, words }: ContainerPlan, facts: EnvFacts): Launch {
 	const env = containerEnv(pod, spec, facts);
 	const argv = [program ?? '/bin/sh', ...words.map((word) => expand(word, env))];
 	return { argv, env, cwd: spec.workingDir ?? '/' };
@@ -223,12 +223,12 @@ function flag(flags: readonly string[], name: string): string | undefined {
 /**
  * Ports of Services that select the pod: numeric targetPorts, or the Service's port if it has none.
  */
-export function servicePorts(pod: KubeObject, services: Iterable<KubeObject>, container: string): PortSpec[] {
+export function servicePorts(pod: Pod, services: Iterable<Service>, container: string): PortSpec[] {
 	const labels = pod.metadata.labels ?? {};
 	const ports: PortSpec[] = [];
 	for (const service of services) {
 		if (service.metadata.namespace !== pod.metadata.namespace) continue;
-		const selector = Object.entries((service.spec?.selector ?? {}) as Record<string, string>);
+		const selector = Object.entries(service.spec?.selector ?? {});
 		if (selector.length === 0 || selector.some(([key, value]) => labels[key] !== value)) continue;
 		for (const { protocol = 'TCP', port, targetPort = port } of service.spec?.ports ?? []) {
 			if (typeof targetPort !== 'number') continue;

@@ -40,7 +40,7 @@ describe('public manifests, unmodified', { skip: !present }, () => {
 		await cluster.ok(`apply -f ${MICROSERVICES}`);
 		// Each of the four namespaces has its default ServiceAccount
 		expect([services(), count('deployments'), count('serviceaccounts')]).toEqual([12, 12, 11 + 4]);
-		expect(service('emailservice').ports[0]).toMatchObject({ port: 5000, targetPort: 8080 });
+		expect(service('emailservice')!.ports![0]).toMatchObject({ port: 5000, targetPort: 8080 });
 		expect(service('frontend-external')).toMatchObject({
 			type: 'LoadBalancer',
 			ports: [{ nodePort: expect.any(Number) }],
@@ -59,7 +59,7 @@ describe('public manifests, unmodified', { skip: !present }, () => {
 		['website.dual-stack-ipfamilies-ipv6.yaml', 'SingleStack', ['IPv6']],
 	])('%s is %s %j (C-04)', async (file, ipFamilyPolicy, ipFamilies) => {
 		await cluster.ok(`apply -f ${join(DIRECTORY, file)}`);
-		const spec = service('my-service');
+		const spec = service('my-service')!;
 		expect(spec).toMatchObject({ ipFamilyPolicy, ipFamilies });
 		expect(spec.clusterIPs).toHaveLength(ipFamilies.length);
 	});

@@ -40,7 +40,7 @@ spec:
       containers: [{name: web, image: "example/web:1", ports: [{containerPort: 8080}], env: [{name: A, value: "1"}]}]
 `;
 
-const object = (resource: string, name: string) => api.objects.get(resource, 'default', name);
+const object = <R extends string>(resource: R, name: string) => api.objects.get(resource, 'default', name);
 
 describe('kubectl', { skip: !present }, () => {
 	test('apply creates, then leaves alone, then changes what changed', async () => {
@@ -55,9 +55,9 @@ describe('kubectl', { skip: !present }, () => {
 		);
 		expect(await ok('apply -f -', changed)).toBe('service/web configured\ndeployment.apps/web configured\n');
 		const { spec } = object('services', 'web')!;
-		expect(spec.ports[0]).toEqual({ ...before.ports[0], targetPort: 9090 });
+		expect(spec.ports![0]).toEqual({ ...before.ports![0], targetPort: 9090 });
 		expect(spec.clusterIPs).toEqual(before.clusterIPs);
-		expect(object('deployments', 'web')!.spec.template.spec.containers[0]).toMatchObject({
+		expect(object('deployments', 'web')!.spec.template.spec!.containers[0]).toMatchObject({
 			image: 'example/web:1',
 			env: [{ name: 'A', value: '2' }],
 		});
@@ -89,8 +89,8 @@ describe('kubectl', { skip: !present }, () => {
 		await ok('rollout restart deployment web');
 		const { spec } = object('deployments', 'web')!;
 		expect(spec.replicas).toBe(5);
-		expect(spec.template.spec.containers[0].image).toBe('nginx:2');
-		expect(spec.template.metadata.annotations).toHaveProperty(['kubectl.kubernetes.io/restartedAt']);
+		expect(spec.template.spec!.containers[0]!.image).toBe('nginx:2');
+		expect(spec.template.metadata!.annotations).toHaveProperty(['kubectl.kubernetes.io/restartedAt']);
 		expect(object('services', 'web')!.spec).toMatchObject({ type: 'NodePort', selector: { app: 'web' } });
 		expect(await ok('get deployment web -o wide')).toMatch(
 			/NAME +READY +UP-TO-DATE +AVAILABLE +AGE +CONTAINERS +IMAGES +SELECTOR\nweb +0\/5 +0 +0 +\S+ +nginx +nginx:2 +app=web/,
@@ -107,17 +107,17 @@ describe('kubectl', { skip: !present }, () => {
 		await ok('create configmap m --from-literal=k=v');
 		await ok('create secret generic s --from-literal=k=v');
 		await ok('create serviceaccount robot');
-		expect(api.objects.get('services', 'n', 'a')!.spec.ports[0]).toMatchObject({
+		expect(api.objects.get('services', 'n', 'a')!.spec.ports![0]).toMatchObject({
 			port: 80,
 			targetPort: 8080,
 		});
-		expect(object('services', 'b')!.spec.ports[0]).toMatchObject({ nodePort: 30123, targetPort: 80 });
+		expect(object('services', 'b')!.spec.ports![0]).toMatchObject({ nodePort: 30123, targetPort: 80 });
 		expect(object('services', 'c')!.spec).toMatchObject({
 			type: 'ExternalName',
 			externalName: 'example.org',
 		});
-		expect(object('configmaps', 'm')!['data']).toEqual({ k: 'v' });
-		expect(object('secrets', 's')!['data']).toEqual({ k: 'dg==' });
+		expect(object('configmaps', 'm')!.data).toEqual({ k: 'v' });
+		expect(object('secrets', 's')!.data).toEqual({ k: 'dg==' });
 		expect(object('serviceaccounts', 'robot')).toBeDefined();
 		expect((await kubectl('create service nodeport e --tcp=80 --node-port=29999')).err).toContain(
 			'provided port is not in the valid range',
@@ -138,8 +138,8 @@ describe('kubectl', { skip: !present }, () => {
 		const { metadata, spec } = object('services', 'web')!;
 		expect(metadata.labels).toEqual({ tier: 'front' });
 		expect(metadata.annotations).toMatchObject({ note: 'hello' });
-		expect(spec.ports.map((port: { targetPort: number }) => port.targetPort)).toEqual([81, 53]);
-		expect(spec.sessionAffinityConfig.clientIP.timeoutSeconds).toBe(10800);
+		expect(spec.ports!.map((port) => port.targetPort)).toEqual([81, 53]);
+		expect(spec.sessionAffinityConfig!.clientIP!.timeoutSeconds).toBe(10800);
 		expect((await kubectl('apply --server-side -f -', MANIFEST)).err).toContain(
 			'server-side apply is not supported',
 		);
@@ -149,7 +149,7 @@ describe('kubectl', { skip: !present }, () => {
 		await ok('apply -f -', MANIFEST);
 		const out = await ok('edit service web', undefined, { KUBE_EDITOR: 'sed -i s/8080/8181/' });
 		expect(out).toBe('service/web edited\n');
-		expect(object('services', 'web')!.spec.ports[0].targetPort).toBe(8181);
+		expect(object('services', 'web')!.spec.ports![0]!.targetPort).toBe(8181);
 	});
 
 	test('get -w shows changes as they come, wait ends with the condition', async () => {

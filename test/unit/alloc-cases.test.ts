@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createApi } from '../../standalone/api/index.ts';
-import type { Fields, KubeObject } from '../../standalone/port.ts';
+import type { Fields } from '../fields.ts';
 import { create, service, update } from './alloc-setup.ts';
 
 const nodePorts = (spec: Fields): number[] => spec.ports.map((port: Fields) => port.nodePort);
@@ -87,7 +87,7 @@ describe('a type that changes (C R-6)', () => {
 			allocateLoadBalancerNodePorts: true,
 		};
 		create(api, 'a', balanced);
-		const object = structuredClone(api.objects.mustGet('services', 'default', 'a')) as KubeObject;
+		const object = structuredClone(api.objects.mustGet('services', 'default', 'a'));
 		object.status = { loadBalancer: { ingress: [{ ip: '192.0.2.1' }] } };
 		api.objects.update('services', object, 'status');
 		const { healthCheckNodePort } = object.spec;

@@ -74,11 +74,11 @@ describe('Service create: ipFamilyPolicy, ipFamilies and clusterIPs (C R-1, C-01
 			expect(made.ipFamilies).toEqual(row.want.ipFamilies);
 			expect(made.clusterIPs).toHaveLength(row.want.clusterIPs!.length);
 			for (const [index, want] of row.want.clusterIPs!.entries()) {
-				const got: string = made.clusterIPs[index];
+				const got = made.clusterIPs![index]!;
 				if (want.startsWith('<auto ')) expect(`<auto ${familyOf(got)}>`).toBe(want);
 				else expect(got).toBe(want === '10.0.0.1' ? '10.0.0.9' : want);
 			}
-			expect(made.clusterIP).toBe(made.clusterIPs[0]);
+			expect(made.clusterIP).toBe(made.clusterIPs![0]);
 		},
 	);
 });

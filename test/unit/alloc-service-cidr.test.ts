@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Api, createApi } from '../../standalone/api/index.ts';
-import type { KubeObject } from '../../standalone/port.ts';
+import type { ServiceCidr } from '../../standalone/port.ts';
 import { create } from './alloc-setup.ts';
 
 /** A cluster with two service addresses. default/kubernetes uses one of them. */
 const SMALL = { families: ['IPv4'], serviceCidrs: ['10.96.0.0/30'] } as const;
 
-const cidr = ({ objects }: Api, name: string, ...cidrs: string[]): KubeObject =>
+const cidr = ({ objects }: Api, name: string, ...cidrs: string[]): ServiceCidr =>
 	objects.create('servicecidrs', { metadata: { name }, spec: { cidrs } });
 const addresses = ({ objects }: Api): string[] =>
 	objects.list('ipaddresses').map(({ metadata, spec }) => `${metadata.name} ${spec.parentRef.name}`);
@@ -78,7 +78,7 @@ describe('ServiceCIDR', () => {
 
 	test('does not change, and a dry run adds nothing', () => {
 		const api = createApi(SMALL);
-		const made = structuredClone(cidr(api, 'more', '10.97.0.0/24')) as KubeObject;
+		const made = structuredClone(cidr(api, 'more', '10.97.0.0/24'));
 		made.spec.cidrs = ['10.98.0.0/24'];
 		expect(() => api.objects.update('servicecidrs', made)).toThrow('field is immutable');
 		const dry = { metadata: { name: 'dry' }, spec: { cidrs: ['10.99.0.0/24'] } };
@@ -118,7 +118,7 @@ describe('IPAddress', () => {
 			},
 			spec: { parentRef: { group: '', resource: 'services', namespace: 'default', name: 'a' } },
 		});
-		const service = structuredClone(api.objects.mustGet('services', 'default', 'a')) as KubeObject;
+		const service = structuredClone(api.objects.mustGet('services', 'default', 'a'));
 		service.spec.ipFamilyPolicy = 'SingleStack';
 		api.objects.update('services', service);
 		expect(addresses(api)).toEqual(['10.96.0.1 kubernetes', '10.96.0.9 a']);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createApi } from '../../standalone/api/index.ts';
-import type { Fields } from '../../standalone/port.ts';
+import type { Fields } from '../fields.ts';
 import { create, refusal, service, update } from './alloc-setup.ts';
 
 const DUAL = () => createApi();
@@ -88,8 +88,8 @@ describe('Service nodePorts (C R-4)', () => {
 			}),
 		).spec;
 		expect(put.clusterIP).toBe(made.clusterIP);
-		expect(put.ports[0].nodePort).toBe(y);
-		expect(put.ports[1].nodePort).not.toBe(x);
+		expect(put.ports![0]!.nodePort).toBe(y);
+		expect(put.ports![1]!.nodePort).not.toBe(x);
 		expect(create(api, 'b', { type: 'NodePort', ports: [{ port: 80, nodePort: x }] }).ports[0].nodePort).toBe(
 			x,
 		);
@@ -165,9 +165,9 @@ describe('Service families on update (C R-2)', () => {
 			}),
 		);
 		const wanted = service('c', { type: 'NodePort', ports: [{ port: 80, nodePort: 30101 }] });
-		expect(api.objects.create('services', wanted, { dryRun: true }).spec.ports[0].nodePort).toBe(30101);
+		expect(api.objects.create('services', wanted, { dryRun: true }).spec.ports![0]!.nodePort).toBe(30101);
 		expect(api.objects.get('services', 'default', 'c')).toBeUndefined();
-		expect(api.objects.create('services', wanted).spec.ports[0].nodePort).toBe(30101);
+		expect(api.objects.create('services', wanted).spec.ports![0]!.nodePort).toBe(30101);
 	});
 });
 

@@ -1,7 +1,8 @@
 import { type Api, ApiError } from '../../standalone/api/index.ts';
-import type { Fields, KubeObject } from '../../standalone/port.ts';
+import type { Service } from '../../standalone/port.ts';
+import type { Fields } from '../fields.ts';
 
-export const service = (name: string, spec: Fields = {}): KubeObject => ({
+export const service = (name: string, spec: Fields = {}): Service => ({
 	metadata: { name, namespace: 'default' },
 	spec: { selector: { app: name }, ports: [{ port: 80 }], ...spec },
 });
@@ -12,7 +13,7 @@ export const create = ({ objects }: Api, name: string, spec?: Fields): Fields =>
 
 /** @returns the stored spec */
 export function update({ objects }: Api, name: string, change: (spec: Fields) => void): Fields {
-	const object = structuredClone(objects.mustGet('services', 'default', name)) as KubeObject;
+	const object = structuredClone(objects.mustGet('services', 'default', name));
 	change(object.spec);
 	return objects.update('services', object).spec;
 }

@@ -1,5 +1,5 @@
 import { request } from 'node:https';
-import type { Fields } from '../../standalone/port.ts';
+import type { Fields } from '../fields.ts';
 import { ownerTls } from './api-credentials.ts';
 
 export interface Answer {

@@ -73,8 +73,8 @@ describe('garbage collection by owner references', () => {
 		hold('leaf', 'example.com/hold');
 		remove('top', 'Foreground');
 		expect(left()).toEqual(['beside', 'leaf', 'middle', 'top']);
-		expect(get('top')!.metadata['finalizers']).toEqual(['foregroundDeletion']);
-		expect(get('middle')!.metadata['finalizers']).toEqual(['foregroundDeletion']);
+		expect(get('top')!.metadata.finalizers).toEqual(['foregroundDeletion']);
+		expect(get('middle')!.metadata.finalizers).toEqual(['foregroundDeletion']);
 		expect(get('beside')!.metadata.deletionTimestamp).toBeUndefined();
 		hold('leaf');
 		expect(left()).toEqual([]);
@@ -143,7 +143,7 @@ describe('garbage collection by owner references', () => {
 	});
 
 	test('a namespace takes its contents along and waits for finalizers', async () => {
-		cluster.api.create('namespaces', { metadata: { name: 'team' } });
+		cluster.api.create('namespaces', { metadata: { name: 'team' }, spec: {} });
 		const web = deployment('web', 1);
 		cluster.api.create('deployments', { ...web, metadata: { ...web.metadata, namespace: 'team' } });
 		cluster.api.create('configmaps', {
@@ -153,7 +153,7 @@ describe('garbage collection by owner references', () => {
 		cluster.api.delete('namespaces', undefined, 'team');
 		await cluster.converge();
 		expect(cluster.api.list('pods', 'team')).toEqual([]);
-		expect(cluster.api.get('namespaces', undefined, 'team')?.status.phase).toBe('Terminating');
+		expect(cluster.api.get('namespaces', undefined, 'team')?.status?.phase).toBe('Terminating');
 		const held = get('held', 'team')!;
 		cluster.api.update('configmaps', { ...held, metadata: { ...held.metadata, finalizers: [] } });
 		await cluster.settle();

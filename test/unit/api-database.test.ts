@@ -8,7 +8,8 @@ import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Api, createApi } from '../../standalone/api/index.ts';
 import { startControllers } from '../../standalone/controllers/start.ts';
-import type { Fields, KubeObject } from '../../standalone/port.ts';
+import type { ConfigMap, Service } from '../../standalone/port.ts';
+import type { Fields } from '../fields.ts';
 import { call, openWatch } from './api-client.ts';
 import { credentials } from './api-credentials.ts';
 
@@ -38,11 +39,11 @@ async function reopen(options: Parameters<typeof createApi>[0] = {}): Promise<Ap
 	return open(options);
 }
 
-const service = (name: string, spec: Fields = {}): KubeObject => ({
+const service = (name: string, spec: Fields = {}): Service => ({
 	metadata: { name, namespace: 'default' },
 	spec: { selector: { app: name }, ports: [{ port: 80 }], ...spec },
 });
-const config = (name: string, metadata: Fields = {}): KubeObject => ({
+const config = (name: string, metadata: Fields = {}): ConfigMap => ({
 	metadata: { name, namespace: 'default', ...metadata },
 	data: { key: 'value' },
 });
@@ -87,7 +88,7 @@ describe('an API with a database', () => {
 
 	test('deletions that had begun go on: finalizers, foreground, a namespace that empties', async () => {
 		const { objects } = open();
-		objects.create('namespaces', { metadata: { name: 'n' } } as KubeObject);
+		objects.create('namespaces', { metadata: { name: 'n' }, spec: {} });
 		objects.create('configmaps', config('inside', { namespace: 'n', finalizers: ['example.org/x'] }));
 		objects.delete('namespaces', undefined, 'n');
 		const owner = objects.create('configmaps', config('owner'));
@@ -105,16 +106,14 @@ describe('an API with a database', () => {
 		objects.remove('configmaps', 'default', 'owner', { propagationPolicy: 'Foreground' });
 
 		const after = (await reopen()).objects;
-		expect(after.get('namespaces', undefined, 'n')?.status.phase).toBe('Terminating');
-		expect(after.get('configmaps', 'default', 'owner')?.metadata['finalizers']).toEqual([
-			'foregroundDeletion',
-		]);
+		expect(after.get('namespaces', undefined, 'n')?.status?.phase).toBe('Terminating');
+		expect(after.get('configmaps', 'default', 'owner')?.metadata.finalizers).toEqual(['foregroundDeletion']);
 		for (const [namespace, name] of [
 			['n', 'inside'],
 			['default', 'owned'],
 		] as const) {
-			const held = structuredClone(after.mustGet('configmaps', namespace, name)) as KubeObject;
-			delete held.metadata['finalizers'];
+			const held = structuredClone(after.mustGet('configmaps', namespace, name));
+			delete held.metadata.finalizers;
 			after.update('configmaps', held);
 		}
 		expect(after.get('namespaces', undefined, 'n')).toBeUndefined();
@@ -137,9 +136,7 @@ describe('an API with a database', () => {
 			'twin: Cluster IP 10.96.0.9: provided IP is already allocated; please recreate the Service',
 			'twin: Node port 9: provided port is not in the valid range. The range of valid ports is 30000-32767; please recreate the Service',
 		]);
-		const reasons = objects
-			.list('events')
-			.map((event) => `${event['involvedObject'].name} ${event['reason']}`);
+		const reasons = objects.list('events').map((event) => `${event.involvedObject.name} ${event.reason}`);
 		expect(reasons.sort()).toEqual([
 			'far ClusterIPOutOfRange',
 			'twin ClusterIPAlreadyAllocated',
@@ -162,7 +159,7 @@ test('a malformed object that is stored keeps neither the others nor the control
 		'services',
 		service('bad', { clusterIPs: 5, ports: [null, { nodePort: 'x' }], healthCheckNodePort: 'y' }),
 	);
-	before.objects.unsafePut('services', { metadata: { name: 'empty', namespace: 'default' } } as KubeObject);
+	before.objects.unsafePut('services', { metadata: { name: 'empty', namespace: 'default' } });
 	before.objects.unsafePut('pods', config('pod', { ownerReferences: 'nobody', labels: 7 }));
 	before.objects.unsafePut('endpointslices', config('slice', { labels: null }));
 	const faults: unknown[] = [];

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Api, createApi } from '../../standalone/api/index.ts';
-import type { Fields } from '../../standalone/port.ts';
+import type { Fields } from '../fields.ts';
 import { type Call, call } from './api-client.ts';
 import { credentials } from './api-credentials.ts';
 

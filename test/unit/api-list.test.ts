@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Api, createApi } from '../../standalone/api/index.ts';
-import type { Fields, KubeObject } from '../../standalone/port.ts';
+import type { ConfigMap } from '../../standalone/port.ts';
+import type { Fields } from '../fields.ts';
 import { call, openWatch } from './api-client.ts';
 import { credentials } from './api-credentials.ts';
 
@@ -15,7 +16,7 @@ beforeEach(async () => {
 });
 afterEach(() => api.close());
 
-const config = (name: string): KubeObject => ({ metadata: { name, namespace: 'default' }, data: {} });
+const config = (name: string): ConfigMap => ({ metadata: { name, namespace: 'default' }, data: {} });
 const make = (name: string) => api.objects.create('configmaps', config(name)).metadata.resourceVersion!;
 const get = (path: string) => call(port, path);
 const names = (body: Fields): string[] => body.items.map((item: Fields) => item.metadata.name);

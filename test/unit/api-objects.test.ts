@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type Api, type ApiError, createApi } from '../../standalone/api/index.ts';
-import type { Fields, KubeObject, ObjectEvent } from '../../standalone/port.ts';
+import type { ConfigMap, Deployment, KubeObject, ObjectEvent, Pod } from '../../standalone/port.ts';
+import type { Fields } from '../fields.ts';
 
 const apis: Api[] = [];
 function open(options: Parameters<typeof createApi>[0] = {}): Api {
@@ -13,15 +14,15 @@ afterEach(async () => {
 });
 
 const template = { metadata: { labels: { app: 'a' } }, spec: { containers: [{ name: 'c', image: 'x' }] } };
-const deployment = (name: string): KubeObject => ({
+const deployment = (name: string): Deployment => ({
 	metadata: { name, namespace: 'default' },
 	spec: { selector: { matchLabels: { app: 'a' } }, template },
 });
-const pod = (name: string, spec: Fields = {}, metadata: Fields = {}): KubeObject => ({
+const pod = (name: string, spec: Fields = {}, metadata: Fields = {}): Pod => ({
 	metadata: { name, namespace: 'default', ...metadata },
 	spec: { containers: [{ name: 'c', image: 'nginx' }], ...spec },
 });
-const config = (name: string, metadata: Fields = {}): KubeObject => ({
+const config = (name: string, metadata: Fields = {}): ConfigMap => ({
 	metadata: { name, namespace: 'default', ...metadata },
 	data: { a: 'b' },
 });
@@ -101,7 +102,7 @@ describe('Objects.create()', () => {
 			message: 'namespaces "nope" not found',
 		});
 		const broken = refusal(() =>
-			objects.create('deployments', { metadata: { name: 'x', namespace: 'default' }, spec: {} }),
+			objects.create('deployments', { metadata: { name: 'x', namespace: 'default' }, spec: {} as Fields }),
 		);
 		expect(broken).toMatchObject({ code: 422, details: { name: 'x', group: 'apps', kind: 'Deployment' } });
 		expect(broken.details?.causes?.map((cause) => cause.field)).toEqual([
@@ -159,7 +160,11 @@ describe('Objects.update()', () => {
 		});
 		expect(scaled.metadata.generation).toBe(2);
 		expect(scaled.status).toEqual({});
-		const status = objects.update('deployments', { ...scaled, spec: {}, status: { replicas: 3 } }, 'status');
+		const status = objects.update(
+			'deployments',
+			{ ...scaled, spec: {} as Fields, status: { replicas: 3 } },
+			'status',
+		);
 		expect(status.metadata.generation).toBe(2);
 		expect(status.spec.replicas).toBe(3);
 		expect(status.status).toEqual({ replicas: 3 });
@@ -197,14 +202,14 @@ describe('Objects.update()', () => {
 			nodeName: 'node1',
 			containers: [{ name: 'c', image: 'nginx:2', imagePullPolicy: 'Always' }],
 		});
-		expect(objects.update('pods', image).spec.containers[0].image).toBe('nginx:2');
+		expect(objects.update('pods', image).spec.containers[0]!.image).toBe('nginx:2');
 	});
 
 	test('stored objects are frozen', () => {
 		const { objects } = open();
 		const made = objects.create('configmaps', config('a'));
 		expect(() => {
-			made['data'].a = 'x';
+			made.data!['a'] = 'x';
 		}).toThrow(TypeError);
 	});
 });
@@ -284,7 +289,7 @@ describe('Objects.delete()', () => {
 		const top = objects.create('configmaps', config('top'));
 		objects.create('pods', pod('p', { nodeName: 'node1' }, ownedBy(top)));
 		const left = objects.remove('configmaps', 'default', 'top', { propagationPolicy: 'Foreground' });
-		expect(left?.metadata['finalizers']).toEqual(['foregroundDeletion']);
+		expect(left?.metadata.finalizers).toEqual(['foregroundDeletion']);
 		expect(objects.get('pods', 'default', 'p')?.metadata.deletionTimestamp).toBeDefined();
 		objects.delete('pods', 'default', 'p', 0);
 		expect(objects.get('configmaps', 'default', 'top')).toBeUndefined();
@@ -300,20 +305,20 @@ describe('Objects.delete()', () => {
 		const { objects } = open();
 		objects.create('configmaps', config('a', { finalizers: ['example.org/hold'] }));
 		objects.delete('configmaps', 'default', 'a');
-		const held = structuredClone(objects.get('configmaps', 'default', 'a')!) as KubeObject;
+		const held = structuredClone(objects.get('configmaps', 'default', 'a')!);
 		expect(held.metadata.deletionTimestamp).toBeDefined();
-		held.metadata['finalizers'] = [];
+		held.metadata.finalizers = [];
 		objects.update('configmaps', held);
 		expect(objects.get('configmaps', 'default', 'a')).toBeUndefined();
 	});
 
 	test('a namespace takes its contents along and waits for running pods', () => {
 		const { objects } = open();
-		objects.create('namespaces', { metadata: { name: 'n' } });
+		objects.create('namespaces', { metadata: { name: 'n' }, spec: {} });
 		objects.create('configmaps', { metadata: { name: 'c', namespace: 'n' } });
 		objects.create('pods', { ...pod('p', { nodeName: 'node1' }), metadata: { name: 'p', namespace: 'n' } });
 		objects.delete('namespaces', undefined, 'n');
-		expect(objects.get('namespaces', undefined, 'n')?.status.phase).toBe('Terminating');
+		expect(objects.get('namespaces', undefined, 'n')?.status?.phase).toBe('Terminating');
 		expect(objects.list('configmaps', 'n')).toEqual([]);
 		expect(
 			refusal(() => objects.create('configmaps', { metadata: { name: 'c', namespace: 'n' } })),

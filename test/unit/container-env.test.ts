@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { containerEnv } from '../../standalone/node/env.ts';
-import type { KubeObject } from '../../standalone/port.ts';
+import type { Pod } from '../../standalone/port.ts';
 
-const pod: KubeObject = { metadata: { name: 'p', namespace: 'a' }, spec: { containers: [] } };
+const pod: Pod = { metadata: { name: 'p', namespace: 'a' }, spec: { containers: [] } };
 const facts = {
 	podIPs: ['10.244.1.2'],
 	hostIPs: ['192.168.10.11'],

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { KubeObject } from '../../standalone/port.ts';
+import type { EndpointSlice, Pod, Service } from '../../standalone/port.ts';
 import { createTestCluster, service, type TestCluster } from './controller-cluster.ts';
 
 const LABELS = ['red', 'green', 'blue'];
@@ -50,7 +50,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 		}),
 );
 
-function pod(name: string, app: string, containerPort: number): KubeObject {
+function pod(name: string, app: string, containerPort: number): Pod {
 	const ports = [{ name: 'web', containerPort }];
 	return {
 		metadata: { name, namespace: 'default', labels: { app } },
@@ -66,7 +66,7 @@ function fromEndpoints(cluster: TestCluster, name: string): string[] {
 		'default',
 		name,
 	)!.subsets ?? [])
-		for (const { port } of ports) {
+		for (const { port } of ports!) {
 			for (const { ip } of addresses) lines.push(`${ip}:${port} ready`);
 			for (const { ip } of notReadyAddresses) lines.push(`${ip}:${port} not`);
 		}
@@ -74,34 +74,34 @@ function fromEndpoints(cluster: TestCluster, name: string): string[] {
 }
 
 /** The same lines from the slices of the Endpoints' family, without terminating pods. */
-function fromSlices(cluster: TestCluster, svc: KubeObject): string[] {
+function fromSlices(cluster: TestCluster, svc: Service): string[] {
 	const lines: string[] = [];
 	for (const slice of slicesOf(cluster, svc.metadata.name))
-		for (const { addresses, conditions } of slice.addressType === svc.spec.ipFamilies[0]
-			? slice.endpoints
+		for (const { addresses, conditions } of slice.addressType === svc.spec.ipFamilies![0]
+			? slice.endpoints!
 			: [])
-			for (const { port } of slice.ports)
-				if (!conditions.terminating || svc.spec.publishNotReadyAddresses)
-					lines.push(`${addresses[0]}:${port} ${conditions.ready ? 'ready' : 'not'}`);
+			for (const { port } of slice.ports!)
+				if (!conditions!.terminating || svc.spec.publishNotReadyAddresses)
+					lines.push(`${addresses[0]}:${port} ${conditions!.ready ? 'ready' : 'not'}`);
 	return lines.sort();
 }
 
-function slicesOf(cluster: TestCluster, name: string): KubeObject[] {
+function slicesOf(cluster: TestCluster, name: string): EndpointSlice[] {
 	return cluster.api
 		.list('endpointslices', 'default')
 		.filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === name);
 }
 
 /** The lines that rule B R-9 requires, derived from the pods alone. */
-function expected(cluster: TestCluster, svc: KubeObject): string[] {
+function expected(cluster: TestCluster, svc: Service): string[] {
 	const lines: string[] = [];
 	for (const { metadata, spec, status } of cluster.api.list('pods', 'default')) {
 		const publish = svc.spec.publishNotReadyAddresses;
-		if (metadata.labels!['app'] !== svc.spec.selector.app || !status?.podIP) continue;
+		if (metadata.labels!['app'] !== svc.spec.selector!['app'] || !status?.podIP) continue;
 		if (metadata.deletionTimestamp && !publish) continue;
-		const ready = status.conditions.some((c: KubeObject) => c['type'] === 'Ready' && c['status'] === 'True');
-		const target = svc.spec.ports[0].targetPort;
-		const port = target === 'web' ? spec.containers[0].ports[0].containerPort : target;
+		const ready = status.conditions!.some((c) => c.type === 'Ready' && c.status === 'True');
+		const target = svc.spec.ports![0]!.targetPort;
+		const port = target === 'web' ? spec.containers[0]!.ports![0]!.containerPort : target;
 		lines.push(`${status.podIP}:${port} ${ready || publish ? 'ready' : 'not'}`);
 	}
 	return lines.sort();

@@ -6,7 +6,7 @@ import { seed } from '../../standalone/api/seed.ts';
 import { Store } from '../../standalone/api/store.ts';
 import { createStrategies } from '../../standalone/api/strategies.ts';
 import { type ControllersOptions, startControllers } from '../../standalone/controllers/start.ts';
-import type { KubeObject } from '../../standalone/port.ts';
+import type { Deployment, KubeObject, Node, Pod, Service } from '../../standalone/port.ts';
 import { timestamp } from '../../standalone/timestamp.ts';
 
 /** A clock that a test advances. */
@@ -39,7 +39,7 @@ export interface TestCluster {
 	settle: () => Promise<void>;
 	/** Number of writes to the store so far. */
 	writes: () => number;
-	addNode: (name: string, zone?: string) => KubeObject;
+	addNode: (name: string, zone?: string) => Node;
 	/**
 	 * Acts as all nodes once: starts scheduled pods and ends terminating ones.
 	 * @returns the number of changes
@@ -47,7 +47,7 @@ export interface TestCluster {
 	kubelet: (ready?: boolean) => number;
 	/** Repeats kubelet() and settle() until nothing changes. */
 	converge: () => Promise<void>;
-	setReady: (pod: KubeObject, ready: boolean) => void;
+	setReady: (pod: Pod, ready: boolean) => void;
 	apply: (resource: string, object: KubeObject) => KubeObject;
 	stop: () => void;
 }
@@ -123,14 +123,14 @@ export function createTestCluster(options: Partial<ControllersOptions> = {}): Te
 	};
 }
 
-function running(pod: KubeObject, index: number, ready: boolean, now: string): KubeObject {
+function running(pod: Pod, index: number, ready: boolean, now: string): Pod {
 	const [high, low] = [Math.floor(index / 250) + 1, (index % 250) + 1];
 	const podIPs = [{ ip: `10.244.${high}.${low}` }, { ip: `fd00:244:${high}::${low}` }];
 	const conditions = [{ type: 'Ready', status: ready ? 'True' : 'False', lastTransitionTime: now }];
 	return { ...pod, status: { ...pod.status, phase: 'Running', podIP: podIPs[0]!.ip, podIPs, conditions } };
 }
 
-function node(name: string, zone?: string): KubeObject {
+function node(name: string, zone?: string): Node {
 	const labels = zone ? { 'topology.kubernetes.io/zone': zone } : {};
 	return {
 		metadata: { name, labels },
@@ -139,7 +139,11 @@ function node(name: string, zone?: string): KubeObject {
 	};
 }
 
-export function deployment(name: string, replicas: number, spec: Record<string, unknown> = {}): KubeObject {
+export function deployment(
+	name: string,
+	replicas: number,
+	spec: Partial<Deployment['spec']> = {},
+): Deployment {
 	return {
 		apiVersion: 'apps/v1',
 		kind: 'Deployment',
@@ -158,7 +162,7 @@ export function deployment(name: string, replicas: number, spec: Record<string, 
 	};
 }
 
-export function service(name: string, spec: Record<string, unknown> = {}): KubeObject {
+export function service(name: string, spec: Partial<Service['spec']> = {}): Service {
 	return {
 		apiVersion: 'v1',
 		kind: 'Service',

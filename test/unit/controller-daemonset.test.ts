@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { KubeObject } from '../../standalone/port.ts';
+import type { Pod } from '../../standalone/port.ts';
 import { createTestCluster, deployment, type TestCluster } from './controller-cluster.ts';
 
 let cluster: TestCluster;
@@ -19,10 +19,10 @@ const places = () =>
 		.sort();
 const get = () => cluster.api.get('daemonsets', 'default', 'agent')!;
 
-function create(podSpec: Record<string, unknown> = {}): void {
+function create(podSpec: Partial<Pod['spec']> = {}): void {
 	const { replicas: _none, ...spec } = deployment('agent', 0).spec;
-	Object.assign(spec.template.spec, podSpec);
-	cluster.api.create('daemonsets', { metadata: { name: 'agent', namespace: 'default' }, spec } as KubeObject);
+	Object.assign(spec.template.spec!, podSpec);
+	cluster.api.create('daemonsets', { metadata: { name: 'agent', namespace: 'default' }, spec });
 }
 
 describe('DaemonSet', () => {
@@ -72,12 +72,12 @@ describe('DaemonSet', () => {
 		await cluster.converge();
 		expect(places()).toEqual(['node1', 'node2']);
 		const set = structuredClone(get());
-		set.spec.template.spec.containers[0].image = 'agnhost:2';
+		set.spec.template.spec!.containers[0]!.image = 'agnhost:2';
 		cluster.api.update('daemonsets', set);
 		await cluster.settle();
 		expect(pods().filter((pod) => pod.metadata.deletionTimestamp)).toHaveLength(1);
 		await cluster.converge();
-		expect(pods().map((pod) => pod.spec.containers[0].image)).toEqual(['agnhost:2', 'agnhost:2']);
+		expect(pods().map((pod) => pod.spec.containers[0]!.image)).toEqual(['agnhost:2', 'agnhost:2']);
 		expect(places()).toEqual(['node1', 'node2']);
 	});
 
@@ -96,13 +96,12 @@ describe('DaemonSet', () => {
 		await cluster.converge();
 		const stored = structuredClone(get());
 		stored.spec.updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } };
-		stored.spec.template.spec.containers[0].image = 'agnhost:2';
+		stored.spec.template.spec!.containers[0]!.image = 'agnhost:2';
 		cluster.api.update('daemonsets', stored);
 		const ready = () =>
 			pods().filter(
 				({ metadata, status }) =>
-					!metadata.deletionTimestamp &&
-					status.conditions?.some((one: { type: string; status: string }) => one.type === 'Ready'),
+					!metadata.deletionTimestamp && status!.conditions?.some((one) => one.type === 'Ready'),
 			);
 		for (let round = 0; round < 20; round++) {
 			await cluster.settle();
@@ -110,7 +109,7 @@ describe('DaemonSet', () => {
 			expect(pods().length).toBeLessThanOrEqual(4);
 			if (cluster.kubelet() === 0) break;
 		}
-		expect(pods().map(({ spec }) => spec.containers[0].image)).toEqual(['agnhost:2', 'agnhost:2']);
+		expect(pods().map(({ spec }) => spec.containers[0]!.image)).toEqual(['agnhost:2', 'agnhost:2']);
 		expect(get().status).toMatchObject({ updatedNumberScheduled: 2, numberAvailable: 2 });
 	});
 
@@ -118,7 +117,7 @@ describe('DaemonSet', () => {
 		create();
 		await cluster.converge();
 		const stored = structuredClone(get());
-		stored.spec.template.spec.containers[0].image = 'agnhost:2';
+		stored.spec.template.spec!.containers[0]!.image = 'agnhost:2';
 		cluster.api.update('daemonsets', stored);
 		await cluster.converge();
 		const revisions = cluster.api.list('controllerrevisions', 'default');

@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { KubeObject } from '../../standalone/port.ts';
 import { createTestCluster, service, type TestCluster } from './controller-cluster.ts';
 import { MANAGED_BY, SERVICE_NAME, viewsOf } from './controller-views.ts';
 
@@ -34,7 +33,7 @@ describe('EndpointSlices', () => {
 		expect(slice).toMatchObject({ addressType: 'IPv4', ports: [{ name: '', port: 8080, protocol: 'TCP' }] });
 		expect(slice!.endpoints).toEqual([
 			{
-				addresses: [pod!.status.podIP],
+				addresses: [pod!.status!.podIP],
 				conditions: { ready: true, serving: true, terminating: false },
 				nodeName: 'node1',
 				targetRef: { kind: 'Pod', namespace: 'default', name: pod!.metadata.name, uid: pod!.metadata.uid },
@@ -92,9 +91,9 @@ describe('EndpointSlices', () => {
 		await serve(1, { publishNotReadyAddresses });
 		cluster.setReady(pods()[0]!, ready);
 		await cluster.converge();
-		expect(all()[0].conditions).toEqual(conditions);
+		expect(all()[0]!.conditions).toEqual(conditions);
 		const field = ready || publishNotReadyAddresses ? 'addresses' : 'notReadyAddresses';
-		expect(endpoints()!.subsets[0][field]).toHaveLength(1);
+		expect(endpoints()!.subsets![0]![field]).toHaveLength(1);
 	});
 
 	it('keep a terminating pod as serving, not ready; Endpoints leave it out (B R-9)', async () => {
@@ -102,10 +101,10 @@ describe('EndpointSlices', () => {
 		const { name } = pods()[0]!.metadata;
 		cluster.api.delete('pods', 'default', name);
 		await cluster.settle();
-		const leaving = all().find((endpoint) => endpoint.targetRef.name === name);
-		expect(leaving.conditions).toEqual({ ready: false, serving: true, terminating: true });
-		const listed = endpoints()!.subsets.flatMap((subset: KubeObject) => subset['addresses'] ?? []);
-		expect(listed.some((address: KubeObject) => address['targetRef'].name === name)).toBe(false);
+		const leaving = all().find((endpoint) => endpoint.targetRef!.name === name);
+		expect(leaving!.conditions).toEqual({ ready: false, serving: true, terminating: true });
+		const listed = endpoints()!.subsets!.flatMap((subset) => subset.addresses ?? []);
+		expect(listed.some((address) => address.targetRef!.name === name)).toBe(false);
 	});
 
 	it.each(['Succeeded', 'Failed'])('leave out a pod that %s (B R-9)', async (phase) => {
@@ -133,8 +132,8 @@ describe('EndpointSlices', () => {
 			spec: { containers: [{ name: 'c', image: 'i' }], hostname: 'db-0', subdomain },
 		});
 		await cluster.converge();
-		expect(all()[0].hostname).toBe(hostname);
-		expect(endpoints()!.subsets[0].addresses[0].hostname).toBe(hostname);
+		expect(all()[0]!.hostname).toBe(hostname);
+		expect(endpoints()!.subsets![0]!.addresses![0]!.hostname).toBe(hostname);
 	});
 
 	it('of pods with different numbers for a named port are different slices (B R-9)', async () => {
@@ -152,12 +151,12 @@ describe('EndpointSlices', () => {
 				spec: { containers: [{ name: 'c', image: 'i', ports: [{ name: 'web', containerPort }] }] },
 			});
 		await cluster.converge();
-		const found = slices().map((slice) => [slice.ports[0].port, slice.endpoints.length]);
+		const found = slices().map((slice) => [slice.ports![0]!.port, slice.endpoints!.length]);
 		expect(found.sort()).toEqual([
 			[8080, 2],
 			[9090, 1],
 		]);
-		expect(endpoints()!.subsets.map((subset: KubeObject) => subset['ports'])).toEqual([
+		expect(endpoints()!.subsets!.map((subset) => subset.ports)).toEqual([
 			[{ name: 'http', port: 8080, protocol: 'TCP' }],
 			[{ name: 'http', port: 9090, protocol: 'TCP' }],
 		]);
@@ -193,7 +192,7 @@ describe('EndpointSlices', () => {
 		expect(cluster.writes() - writes).toBe(2);
 		expect(list).not.toHaveBeenCalled();
 		expect(get.mock.calls.length).toBeLessThan(20);
-		expect(slices('svc-77')[0]!.endpoints[0].conditions.ready).toBe(false);
+		expect(slices('svc-77')[0]!.endpoints![0]!.conditions!.ready).toBe(false);
 	});
 
 	it('are put right again when somebody else changes or deletes them', async () => {
@@ -206,14 +205,14 @@ describe('EndpointSlices', () => {
 		cluster.api.delete('endpoints', 'default', 'web');
 		await cluster.converge();
 		expect(all()).toHaveLength(2);
-		expect(endpoints()!.subsets[0].addresses).toHaveLength(2);
+		expect(endpoints()!.subsets![0]!.addresses).toHaveLength(2);
 	});
 
 	it('250 pods fill slices of 100, 100 and 50; one pod less changes one slice (B-80)', async () => {
 		await serve(250);
 		const sizes = () =>
 			slices()
-				.map((slice) => slice.endpoints.length)
+				.map((slice) => slice.endpoints!.length)
 				.sort((a, b) => b - a);
 		expect(sizes()).toEqual([100, 100, 50]);
 		const before = new Map(slices().map(({ metadata }) => [metadata.name, metadata.resourceVersion]));

@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { KubeObject } from '../../standalone/port.ts';
 import { createTestCluster, type TestCluster } from './controller-cluster.ts';
 import { viewsOf } from './controller-views.ts';
 
@@ -40,7 +39,7 @@ describe('EndpointSlices of families and zones', () => {
 					.sort(),
 			).toEqual(types);
 			for (const type of types) expect(all(type)).toHaveLength(2);
-			const listed = endpoints()!.subsets.flatMap((subset: KubeObject) => subset['addresses']);
+			const listed = endpoints()!.subsets!.flatMap((subset) => subset.addresses!);
 			expect(listed).toHaveLength(2);
 			for (const { ip } of listed) expect(ip.startsWith(first)).toBe(true);
 		},
@@ -56,7 +55,7 @@ describe('EndpointSlices of families and zones', () => {
 		edit('web', ({ spec }) => {
 			spec.ipFamilyPolicy = 'SingleStack';
 			spec.ipFamilies = ['IPv4'];
-			spec.clusterIPs = [spec.clusterIP];
+			spec.clusterIPs = [spec.clusterIP!];
 		});
 		await cluster.converge();
 		expect(ofFamily('IPv6')).toEqual([]);
@@ -82,9 +81,9 @@ describe('EndpointSlices of families and zones', () => {
 				});
 			write(trafficDistribution);
 			await cluster.converge();
-			const sorted = () => all().toSorted((a, b) => (a.zone < b.zone ? -1 : 1));
-			expect(sorted().map(({ hints }) => hints.forZones)).toEqual(zones);
-			expect(sorted().map(({ hints }) => hints.forNodes)).toEqual(nodes);
+			const sorted = () => all().toSorted((a, b) => (a.zone! < b.zone! ? -1 : 1));
+			expect(sorted().map(({ hints }) => hints!.forZones)).toEqual(zones);
+			expect(sorted().map(({ hints }) => hints!.forNodes)).toEqual(nodes);
 			write();
 			await cluster.converge();
 			expect(all().map(({ hints }) => hints)).toEqual([undefined, undefined]);
@@ -95,7 +94,7 @@ describe('EndpointSlices of families and zones', () => {
 		cluster.addNode('node0');
 		await serve(1, { trafficDistribution: 'PreferClose' });
 		expect(all()[0]).toMatchObject({ nodeName: 'node0' });
-		expect(all()[0].hints).toBeUndefined();
+		expect(all()[0]!.hints).toBeUndefined();
 		const node = cluster.api.get('nodes', undefined, 'node0')!;
 		const labels = { 'topology.kubernetes.io/zone': 'zone-c' };
 		cluster.api.update('nodes', { ...node, metadata: { ...node.metadata, labels } });
@@ -108,7 +107,7 @@ describe('EndpointSlices of families and zones', () => {
 		const [pod] = cluster.api.list('pods');
 		cluster.setReady(pod!, false);
 		await cluster.settle();
-		const hinted = () => all().map(({ hints, conditions }) => [conditions.ready, hints !== undefined]);
+		const hinted = () => all().map(({ hints, conditions }) => [conditions!.ready, hints !== undefined]);
 		expect(hinted().sort()).toEqual([
 			[false, false],
 			[true, true],

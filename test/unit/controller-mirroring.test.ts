@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { KubeObject } from '../../standalone/port.ts';
+import type { Endpoints } from '../../standalone/port.ts';
 import { createTestCluster, service, type TestCluster } from './controller-cluster.ts';
 import { MANAGED_BY, SERVICE_NAME, viewsOf } from './controller-views.ts';
 
@@ -15,11 +15,15 @@ beforeEach(() => {
 afterEach(() => cluster.stop());
 
 describe('Endpoints mirroring', () => {
-	const manual = (subsets: unknown[], name = 'legacy'): KubeObject => ({
+	const manual = (subsets: NonNullable<Endpoints['subsets']>, name = 'legacy'): Endpoints => ({
 		metadata: { name, namespace: 'default', labels: { from: 'me' } },
 		subsets,
 	});
-	const selectorless = () => service('legacy', { selector: undefined });
+	const selectorless = () => {
+		const object = service('legacy');
+		delete object.spec.selector;
+		return object;
+	};
 
 	it('makes slices of hand-written Endpoints, one a family and port set', async () => {
 		cluster.api.create('services', selectorless());
@@ -44,8 +48,8 @@ describe('Endpoints mirroring', () => {
 			}),
 		);
 		const text = found.map((slice) => {
-			const entries = slice.endpoints.map((e: KubeObject) => `${e['addresses'][0]}=${e['conditions'].ready}`);
-			return `${slice.addressType} ${slice.ports[0].protocol}/${slice.ports[0].port} ${entries}`;
+			const entries = slice.endpoints!.map((e) => `${e.addresses[0]}=${e.conditions!.ready}`);
+			return `${slice.addressType} ${slice.ports![0]!.protocol}/${slice.ports![0]!.port} ${entries}`;
 		});
 		expect(text.sort()).toEqual([
 			'IPv4 TCP/80 10.0.0.1=true,10.0.0.2=false',

@@ -129,6 +129,6 @@ describe('targetPort()', () => {
 	});
 
 	it('is the port of the Service when there is none', () => {
-		expect(targetPort({ port: 80 }, { metadata: { name: 'p' }, spec: {} })).toBe(80);
+		expect(targetPort({ port: 80 }, { metadata: { name: 'p' }, spec: { containers: [] } })).toBe(80);
 	});
 });

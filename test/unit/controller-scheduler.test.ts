@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { KubeObject } from '../../standalone/port.ts';
+import type { Node, Pod } from '../../standalone/port.ts';
 import { createTestCluster, type TestCluster } from './controller-cluster.ts';
 
 let cluster: TestCluster;
@@ -10,7 +10,7 @@ beforeEach(() => {
 
 afterEach(() => cluster.stop());
 
-const pod = (name: string, spec: Record<string, unknown> = {}): KubeObject => ({
+const pod = (name: string, spec: Partial<Pod['spec']> = {}): Pod => ({
 	metadata: { name, namespace: 'default', labels: { app: name } },
 	spec: { containers: [{ name: 'c', image: 'i' }], ...spec },
 });
@@ -25,16 +25,14 @@ const hostPort = (port: number, protocol = 'TCP', hostIP = '') => ({
 });
 const nodeOf = (name: string) => cluster.api.get('pods', 'default', name)!.spec.nodeName;
 const scheduled = (name: string) =>
-	cluster.api
-		.get('pods', 'default', name)!
-		.status.conditions?.find(({ type }: { type: string }) => type === 'PodScheduled');
-const changeNode = (name: string, change: (node: KubeObject) => unknown) => {
+	cluster.api.get('pods', 'default', name)!.status!.conditions?.find(({ type }) => type === 'PodScheduled');
+const changeNode = (name: string, change: (node: Node) => unknown) => {
 	const node = structuredClone(cluster.api.get('nodes', undefined, name)!);
 	change(node);
 	cluster.api.update('nodes', node);
 	cluster.api.update(
 		'nodes',
-		{ ...cluster.api.get('nodes', undefined, name)!, status: node.status },
+		{ ...cluster.api.get('nodes', undefined, name)!, status: node.status! },
 		'status',
 	);
 };
@@ -56,9 +54,12 @@ describe('scheduler', () => {
 		expect([nodeOf('a'), nodeOf('b')]).toEqual(['node9', undefined]);
 	});
 
-	it.each<[string, (node: KubeObject) => unknown]>([
+	it.each<[string, (node: Node) => unknown]>([
 		['cordoned', (node) => Object.assign(node.spec, { unschedulable: true })],
-		['not ready', (node) => Object.assign(node.status, { conditions: [{ type: 'Ready', status: 'False' }] })],
+		[
+			'not ready',
+			(node) => Object.assign(node.status!, { conditions: [{ type: 'Ready', status: 'False' }] }),
+		],
 		['tainted', (node) => Object.assign(node.spec, { taints: [{ key: 'k', effect: 'NoSchedule' }] })],
 	])('does not use a node that is %s, says why, and uses it as soon as it can', async (_what, spoil) => {
 		cluster.addNode('node1');
@@ -67,10 +68,10 @@ describe('scheduler', () => {
 		await cluster.settle();
 		expect(nodeOf('a')).toBeUndefined();
 		expect(scheduled('a')).toMatchObject({ status: 'False', reason: 'Unschedulable' });
-		expect(scheduled('a').message).toMatch(/^0\/1 nodes are available: 1 node\(s\) /);
+		expect(scheduled('a')!.message).toMatch(/^0\/1 nodes are available: 1 node\(s\) /);
 		changeNode('node1', (node) => {
 			node.spec = {};
-			node.status.conditions = [{ type: 'Ready', status: 'True' }];
+			node.status!.conditions = [{ type: 'Ready', status: 'True' }];
 		});
 		await cluster.settle();
 		expect(nodeOf('a')).toBe('node1');

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { KubeObject } from '../../standalone/port.ts';
+import type { Pod, PodTemplate, StatefulSet } from '../../standalone/port.ts';
 import { createTestCluster, deployment, type TestCluster } from './controller-cluster.ts';
 
 let cluster: TestCluster;
@@ -13,13 +13,14 @@ beforeEach(() => {
 afterEach(() => cluster.stop());
 
 const pods = () => cluster.api.list('pods', 'default');
-const image = (pod: KubeObject) => pod.spec.containers[0].image;
+const image = (pod: Pod) => pod.spec.containers[0]!.image;
 
 describe('StatefulSet', () => {
-	const set = (replicas: number, spec: Record<string, unknown> = {}): KubeObject => ({
-		...deployment('db', replicas, { serviceName: 'db', ...spec }),
-		kind: 'StatefulSet',
-	});
+	const set = (replicas: number, spec: Partial<StatefulSet['spec']> = {}): StatefulSet => {
+		const { metadata, spec: base } = deployment('db', replicas);
+		const kind = 'StatefulSet';
+		return { apiVersion: 'apps/v1', kind, metadata, spec: { ...base, serviceName: 'db', ...spec } };
+	};
 	const names = () => pods().map(({ metadata }) => metadata.name);
 
 	it('makes pods in order, each after the one before is ready', async () => {
@@ -69,7 +70,7 @@ describe('StatefulSet', () => {
 		cluster.api.create('statefulsets', set(2));
 		await cluster.converge();
 		const stored = structuredClone(cluster.api.get('statefulsets', 'default', 'db')!);
-		stored.spec.template.spec.containers[0].image = 'agnhost:2';
+		stored.spec.template.spec!.containers[0]!.image = 'agnhost:2';
 		cluster.api.update('statefulsets', stored);
 		await cluster.settle();
 		expect(
@@ -84,15 +85,15 @@ describe('StatefulSet', () => {
 	const revisions = () =>
 		cluster.api
 			.list('controllerrevisions', 'default')
-			.toSorted((a, b) => a['revision'] - b['revision'])
+			.toSorted((a, b) => a.revision - b.revision)
 			.map(({ metadata, revision, data }) => ({
 				name: metadata.name,
 				revision,
-				image: data.spec.template.spec.containers[0].image,
+				image: (data as { spec: { template: PodTemplate } }).spec.template.spec!.containers[0]!.image,
 			}));
-	const setImage = (to: string, spec: Record<string, unknown> = {}) => {
+	const setImage = (to: string, spec: Partial<StatefulSet['spec']> = {}) => {
 		const stored = structuredClone(cluster.api.get('statefulsets', 'default', 'db')!);
-		stored.spec.template.spec.containers[0].image = to;
+		stored.spec.template.spec!.containers[0]!.image = to;
 		cluster.api.update('statefulsets', { ...stored, spec: { ...stored.spec, ...spec } });
 	};
 
@@ -111,7 +112,7 @@ describe('StatefulSet', () => {
 			{ revision: 2, image: 'agnhost:2' },
 		]);
 		const { status } = cluster.api.get('statefulsets', 'default', 'db')!;
-		expect(status.currentRevision).toBe(revisions()[1]!.name);
+		expect(status!.currentRevision).toBe(revisions()[1]!.name);
 		setImage('agnhost:1');
 		await cluster.converge();
 		expect(revisions().map(({ revision, image }) => [revision, image])).toEqual([
@@ -132,7 +133,7 @@ describe('StatefulSet', () => {
 		expect(pods().map(image)).toEqual(['agnhost:1', 'agnhost:1', 'agnhost:2']);
 		const { status } = cluster.api.get('statefulsets', 'default', 'db')!;
 		expect(status).toMatchObject({ updatedReplicas: 1, currentReplicas: 2, readyReplicas: 3 });
-		expect(status.currentRevision).not.toBe(status.updateRevision);
+		expect(status!.currentRevision).not.toBe(status!.updateRevision);
 		setImage('agnhost:2', { updateStrategy: { type: 'RollingUpdate', rollingUpdate: { partition: 0 } } });
 		await cluster.converge();
 		expect(pods().map(image)).toEqual(Array(3).fill('agnhost:2'));

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../standalone/port.ts';
+import type { Service } from '../../standalone/port.ts';
 import { deployment, service, type TestCluster } from './controller-cluster.ts';
 
 export const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
@@ -16,13 +16,13 @@ export function viewsOf(cluster: () => TestCluster) {
 	const endpoints = (name = 'web') => cluster().api.get('endpoints', 'default', name);
 	const pods = () => cluster().api.list('pods', 'default');
 	const ofFamily = (family: string) => slices().filter(({ addressType }) => addressType === family);
-	const all = (family = 'IPv4') => ofFamily(family).flatMap((slice) => slice.endpoints);
-	const edit = (name: string, change: (object: KubeObject) => void) => {
+	const all = (family = 'IPv4') => ofFamily(family).flatMap((slice) => slice.endpoints!);
+	const edit = (name: string, change: (object: Service) => void) => {
 		const object = structuredClone(cluster().api.get('services', 'default', name)!);
 		change(object);
 		return cluster().api.update('services', object);
 	};
-	const serve = async (replicas: number, spec: Record<string, unknown> = {}) => {
+	const serve = async (replicas: number, spec: Partial<Service['spec']> = {}) => {
 		cluster().api.create('services', service('web', spec));
 		cluster().api.create('deployments', deployment('web', replicas));
 		await cluster().converge();

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { KubeObject } from '../../standalone/port.ts';
+import type { Conditioned } from '../../standalone/controllers/pod-state.ts';
+import type { Deployment, Pod, ReplicaSet } from '../../standalone/port.ts';
 import { createTestCluster, deployment, type TestCluster } from './controller-cluster.ts';
 
 let cluster: TestCluster;
@@ -15,9 +16,9 @@ afterEach(() => cluster.stop());
 const get = (name = 'web') => cluster.api.get('deployments', 'default', name)!;
 const pods = () => cluster.api.list('pods', 'default');
 const sets = () => cluster.api.list('replicasets', 'default');
-const condition = (object: KubeObject, type: string) =>
-	object.status.conditions.find((entry: { type: string }) => entry.type === type);
-const revision = (set: KubeObject) => Number(set.metadata.annotations?.['deployment.kubernetes.io/revision']);
+const condition = ({ status }: Conditioned, type: string) =>
+	status!.conditions!.find((entry) => entry.type === type);
+const revision = (set: ReplicaSet) => Number(set.metadata.annotations?.['deployment.kubernetes.io/revision']);
 /** Events of an object, oldest first. */
 const told = (kind: string, name: string) =>
 	cluster.api
@@ -25,11 +26,11 @@ const told = (kind: string, name: string) =>
 		.filter(({ involvedObject }) => involvedObject.kind === kind && involvedObject.name === name)
 		.sort((a, b) => Number(a.metadata.resourceVersion) - Number(b.metadata.resourceVersion))
 		.map(({ reason, message }) => `${reason} ${message}`);
-const image = (pod: KubeObject) => pod.spec.containers[0].image;
+const image = (pod: Pod) => pod.spec.containers[0]!.image;
 
-function setImage(name: string, to: string, spec: Record<string, unknown> = {}): void {
+function setImage(name: string, to: string, spec: Partial<Deployment['spec']> = {}): void {
 	const object = structuredClone(get(name));
-	object.spec.template.spec.containers[0].image = to;
+	object.spec.template.spec!.containers[0]!.image = to;
 	cluster.api.update('deployments', { ...object, spec: { ...object.spec, ...spec } });
 }
 

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { withHints } from '../../standalone/controllers/endpoint-hints.ts';
 import { zoneShares } from '../../standalone/controllers/zone-shares.ts';
 import { spreadZones } from '../../standalone/controllers/zone-spread.ts';
-import type { KubeObject } from '../../standalone/port.ts';
+import type { Node } from '../../standalone/port.ts';
 import { createTestCluster, type TestCluster } from './controller-cluster.ts';
 import { viewsOf } from './controller-views.ts';
 
@@ -40,14 +40,11 @@ it('withHints() gives none for a trafficDistribution that nobody knows (B R-12)'
 	expect(withHints(web, [endpoint], HALVES)).toEqual([endpoint]);
 });
 
-const NODE = (
-	zone: string | undefined,
-	cpu: string | undefined,
-	more: Partial<KubeObject> = {},
-): KubeObject => ({
+const NODE = (zone: string | undefined, cpu: string | undefined, more: Partial<Node> = {}): Node => ({
+	spec: {},
 	...more,
 	metadata: { name: 'n', labels: zone ? { 'topology.kubernetes.io/zone': zone } : {}, ...more.metadata },
-	status: { conditions: [{ type: 'Ready', status: 'True' }], allocatable: { cpu }, ...more['status'] },
+	status: { conditions: [{ type: 'Ready', status: 'True' }], allocatable: { cpu: cpu! }, ...more.status },
 });
 
 describe('zoneShares()', () => {
@@ -76,7 +73,7 @@ describe('EndpointSlices of a Service with topology-mode Auto', () => {
 	const { all, edit, serve } = viewsOf(() => cluster);
 	const zonesHinted = () =>
 		all()
-			.map(({ hints }) => hints?.forZones.map(({ name }: KubeObject) => name).join())
+			.map(({ hints }) => hints?.forZones?.map(({ name }) => name).join())
 			.sort();
 	const annotate = (annotations: Record<string, string>) =>
 		edit('web', ({ metadata }) => {
@@ -105,7 +102,7 @@ describe('EndpointSlices of a Service with topology-mode Auto', () => {
 
 	it('hints spread in proportion to the CPUs, whatever trafficDistribution says (B R-12)', async () => {
 		expect(zonesHinted()).toEqual([...Array(3).fill('zone-a'), ...Array(3).fill('zone-b')]);
-		expect(all().some(({ hints }) => hints.forNodes)).toBe(false);
+		expect(all().some(({ hints }) => hints!.forNodes)).toBe(false);
 		setCpu('node1', '6');
 		await cluster.converge();
 		expect(zonesHinted()).toEqual([...Array(4).fill('zone-a'), ...Array(2).fill('zone-b')]);
@@ -127,6 +124,6 @@ describe('EndpointSlices of a Service with topology-mode Auto', () => {
 	])('%s %s leaves it to trafficDistribution', async (annotation, value) => {
 		annotate({ [annotation]: value });
 		await cluster.converge();
-		expect(all().every(({ hints, nodeName }) => hints.forNodes[0].name === nodeName)).toBe(true);
+		expect(all().every(({ hints, nodeName }) => hints!.forNodes![0]!.name === nodeName)).toBe(true);
 	});
 });

@@ -77,10 +77,20 @@ export function asker(zone: Zone, options: Partial<ResolverOptions> = {}) {
 	};
 }
 
+interface SrvData {
+	readonly priority: number;
+	readonly weight: number;
+	readonly port: number;
+	readonly target: string;
+}
+
 /** `0 100 80 web.default.svc.cluster.local.` */
 export function dataText({ type, data }: Record): string {
-	if (type === 'SRV') return `${data.priority} ${data.weight} ${data.port} ${data.target}.`;
-	if (type === 'TXT') return data.map(String).join('');
+	if (type === 'SRV') {
+		const { priority, weight, port, target } = data as SrvData;
+		return `${priority} ${weight} ${port} ${target}.`;
+	}
+	if (type === 'TXT') return (data as Buffer[]).map(String).join('');
 	return ['CNAME', 'PTR', 'NS'].includes(type) ? `${data}.` : String(data);
 }
 

@@ -160,7 +160,7 @@ describe('Reflector against the standalone API server', () => {
 			else if (random(2)) api.objects.delete('services', 'default', name);
 			else {
 				const changed = structuredClone(there);
-				changed.spec.ports[0].port = 1 + random(60_000);
+				changed.spec.ports![0]!.port = 1 + random(60_000);
 				api.objects.update('services', changed);
 			}
 			if (i % 50 === 0) await new Promise((resolve) => setTimeout(resolve, 5));

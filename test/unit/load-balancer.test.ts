@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Announcer, NodeHealth } from '../../standalone/lb/placement.ts';
 import { AddressPool } from '../../standalone/lb/pool.ts';
-import type { KubeObject } from '../../standalone/port.ts';
+import type { Service } from '../../standalone/port.ts';
 import { createTestCluster, deployment, service, type TestCluster } from './controller-cluster.ts';
 
 const POOL = '192.168.10.200-192.168.10.202,fd00:10::200-fd00:10::20f';
@@ -50,19 +50,22 @@ function start(pool = POOL): void {
 
 afterEach(() => cluster.stop());
 
-const balancer = (name: string, spec: Record<string, unknown> = {}, annotations?: Record<string, string>) => {
+const balancer = (
+	name: string,
+	spec: Partial<Service['spec']> = {},
+	annotations?: Record<string, string>,
+) => {
 	const object = service(name, { type: 'LoadBalancer', ...spec });
 	if (annotations) object.metadata.annotations = annotations;
 	return cluster.api.create('services', object);
 };
-const get = (name: string): KubeObject => cluster.api.get('services', 'default', name)!;
-const ingress = (name: string) => get(name).status.loadBalancer.ingress ?? [];
-const ips = (name: string) => ingress(name).map(({ ip }: { ip: string }) => ip);
-const condition = (name: string) =>
-	get(name).status.conditions?.find(({ type }: { type: string }) => type === CONDITION);
+const get = (name: string): Service => cluster.api.get('services', 'default', name)!;
+const ingress = (name: string) => get(name).status!.loadBalancer!.ingress ?? [];
+const ips = (name: string) => ingress(name).map(({ ip }) => ip);
+const condition = (name: string) => get(name).status!.conditions?.find(({ type }) => type === CONDITION);
 const warnings = () =>
 	cluster.api.list('events', 'default').flatMap(({ type, message }) => (type === 'Warning' ? [message] : []));
-const edit = (name: string, spec: Record<string, unknown>) =>
+const edit = (name: string, spec: Partial<Service['spec']>) =>
 	cluster.api.update('services', { ...get(name), spec: { ...get(name).spec, ...spec } });
 
 describe('LoadBalancer addresses', () => {
@@ -146,7 +149,7 @@ describe('LoadBalancer addresses', () => {
 		await cluster.settle();
 		expect(ips('prefers')).toEqual(['192.168.10.200']);
 		expect([ips('requires'), ips('only')]).toEqual([[], []]);
-		expect(condition('only').message).toBe(
+		expect(condition('only')!.message).toBe(
 			'The pool 192.168.10.200-192.168.10.202 has no IPv6 addresses; give some with --lb-pool',
 		);
 	});
@@ -183,7 +186,7 @@ describe('LoadBalancer addresses', () => {
 		cluster.clock.advance(5000);
 		balancer('b');
 		await cluster.settle();
-		cluster.api.update('services', { ...get('b'), status: get('a').status }, 'status');
+		cluster.api.update('services', { ...get('b'), status: get('a').status! }, 'status');
 		await cluster.settle();
 		expect([ips('a'), ips('b')]).toEqual([['192.168.10.200'], ['192.168.10.201']]);
 	});

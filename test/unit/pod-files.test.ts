@@ -1,11 +1,15 @@
 import { expect, test } from 'vitest';
 import { hostsFile, kernelHostname, resolvConf } from '../../standalone/node/pod-files.ts';
-import type { KubeObject } from '../../standalone/port.ts';
+import type { Pod } from '../../standalone/port.ts';
 
-const pod = (spec: object): KubeObject => ({ metadata: { name: 'web-1', namespace: 'shop' }, spec });
+type Spec = Partial<Pod['spec']>;
+const pod = (spec: Spec): Pod => ({
+	metadata: { name: 'web-1', namespace: 'shop' },
+	spec: { containers: [], ...spec },
+});
 const dns = { zone: 'cluster.local', nameservers: ['10.96.0.10'] };
 const machine = 'search lan\nnameserver 9.9.9.9\nnameserver 8.8.8.8\noptions rotate\n';
-const conf = (spec: object) => resolvConf(pod(spec), dns, machine);
+const conf = (spec: Spec) => resolvConf(pod(spec), dns, machine);
 const CLUSTER =
 	'search shop.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.96.0.10\noptions ndots:5\n';
 const MACHINE = 'search lan\nnameserver 9.9.9.9\nnameserver 8.8.8.8\noptions rotate\n';
@@ -37,7 +41,7 @@ test.each([
 const IPS = ['10.244.1.2', 'fd00:244:1::2'];
 
 test('hostsFile() has the addresses with the name, and with the full one in a subdomain (A-111)', () => {
-	const hosts = (spec: object) => hostsFile(pod(spec), IPS, 'cluster.local', '127.0.0.1 machine\n');
+	const hosts = (spec: Spec) => hostsFile(pod(spec), IPS, 'cluster.local', '127.0.0.1 machine\n');
 	expect(hosts({})).toMatch(/\n10\.244\.1\.2\tweb-1\nfd00:244:1::2\tweb-1\n$/);
 	expect(hosts({ hostname: 'h', subdomain: 's' })).toContain(
 		'\n10.244.1.2\th.s.shop.svc.cluster.local\th\nfd00:244:1::2\th.s.shop.svc.cluster.local\th\n',
@@ -51,7 +55,7 @@ test('hostsFile() has the addresses with the name, and with the full one in a su
 });
 
 test('kernelHostname() is the pod, its hostname, its full name or its node', () => {
-	const name = (spec: object) => kernelHostname(pod(spec), 'cluster.local');
+	const name = (spec: Spec) => kernelHostname(pod(spec), 'cluster.local');
 	expect(name({})).toBe('web-1');
 	expect(name({ hostname: 'h', subdomain: 's' })).toBe('h');
 	expect(name({ hostname: 'h', subdomain: 's', setHostnameAsFQDN: true })).toBe('h.s.shop.svc.cluster.local');

@@ -132,6 +132,7 @@ test('createLimit() runs no more at once than it may, and all of them', async ()
 test('expectations() asks NodePorts from everywhere, ClusterIPs in the cluster, families of the Service only', () => {
 	const node = {
 		metadata: { name: 'node1' },
+		spec: {},
 		status: {
 			addresses: [
 				{ type: 'InternalIP', address: '192.168.10.11' },

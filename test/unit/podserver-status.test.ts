@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
 import { type ContainerFacts, podStatus } from '../../standalone/node/status.ts';
-import type { KubeObject } from '../../standalone/port.ts';
+import type { Pod, PodStatus } from '../../standalone/port.ts';
 
 const now = '2026-01-01T00:00:10Z';
-const pod = (spec: object = {}, status?: object): KubeObject => ({
+const pod = (spec: Partial<Pod['spec']> = {}, status?: PodStatus): Pod => ({
 	metadata: { name: 'p', uid: 'u' },
 	spec: { containers: [{ name: 'a', image: 'i' }], ...spec },
-	status,
+	...(status && { status }),
 });
 const running: ContainerFacts = {
 	state: { kind: 'running', startedAt: '2026-01-01T00:00:00Z' },
@@ -25,8 +25,8 @@ const facts = (a: ContainerFacts | undefined) => ({
 	containers: new Map(a ? [['a', a]] : []),
 	now,
 });
-const conditionOf = (status: ReturnType<typeof podStatus>, type: string) =>
-	status.conditions.find((condition: { type: string }) => condition.type === type);
+const conditionOf = (status: PodStatus, type: string) =>
+	status.conditions!.find((condition) => condition.type === type)!;
 
 test('podStatus() is Running and Ready with addresses of both families, the primary first', () => {
 	const status = podStatus(pod(), facts(running));
@@ -48,7 +48,7 @@ test('podStatus() is Pending without addresses while the network is made', () =>
 	const status = podStatus(pod(), facts(undefined));
 	expect(status.phase).toBe('Pending');
 	expect(status).not.toHaveProperty('podIP');
-	expect(status.containerStatuses[0].state).toEqual({ waiting: { reason: 'ContainerCreating' } });
+	expect(status.containerStatuses![0]!.state).toEqual({ waiting: { reason: 'ContainerCreating' } });
 	expect(conditionOf(status, 'Ready')).toMatchObject({ status: 'False', reason: 'ContainersNotReady' });
 });
 

@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest';
 import { containerEnv, expand } from '../../standalone/node/env.ts';
 import { launchOf, planWorkload, servicePorts } from '../../standalone/node/workload.ts';
-import type { KubeObject } from '../../standalone/port.ts';
+import type { Pod, Service } from '../../standalone/port.ts';
+
+type Container = Pod['spec']['containers'][number];
+type ServiceSpec = Service['spec'];
 
 const host = {
 	podIPs: ['10.244.1.2', 'fd00:244:1::2'],
@@ -9,14 +12,14 @@ const host = {
 };
 const resolve = (program: string) => (program === 'python3' ? '/usr/bin/python3' : undefined);
 
-const podOf = (...containers: object[]): KubeObject => ({
+const podOf = (...containers: Partial<Container>[]): Pod => ({
 	metadata: { name: 'web-1', namespace: 'shop', uid: 'u1', labels: { app: 'web', tier: 'front' } },
 	spec: {
 		nodeName: 'node1',
 		containers: containers.map((container, i) => ({ name: `c${i}`, ...container })),
 	},
 });
-const portsOf = (pod: KubeObject) =>
+const portsOf = (pod: Pod) =>
 	planWorkload(pod, resolve).ports.map(({ protocol, port }) => `${protocol}/${port}`);
 
 test.each([
@@ -83,7 +86,7 @@ test('planWorkload() falls back to the built-in server for a program that is not
 });
 
 test('planWorkload() takes arguments that begin with a program of the machine for the command', () => {
-	const words = (container: object) => planWorkload(podOf(container), resolve).containers[0]!;
+	const words = (container: Partial<Container>) => planWorkload(podOf(container), resolve).containers[0]!;
 	expect(words({ args: ['python3', '-V'] })).toMatchObject({ program: '/usr/bin/python3', words: ['-V'] });
 	expect(words({ args: ['serve', 'python3'] }).program).toBeUndefined();
 	const shell = planWorkload(podOf({ stdin: true, tty: true }), () => '/bin/sh').containers[0]!;
@@ -115,7 +118,7 @@ test('planWorkload() takes init containers without a program here as done, and s
 });
 
 test('planWorkload() opens Service ports only where the image does not say what it serves', () => {
-	const opens = (container: object) => planWorkload(podOf(container), resolve).servicePortsOf;
+	const opens = (container: Partial<Container>) => planWorkload(podOf(container), resolve).servicePortsOf;
 	expect(opens({ image: 'nginx' })).toBe('c0');
 	expect(opens({ image: 'agnhost', args: ['netexec'] })).toBeUndefined();
 });
@@ -127,9 +130,13 @@ test('planWorkload() lets agnhost linger as --delay-shutdown says', () => {
 });
 
 test('servicePorts() gives number targetPorts of Services that select the pod', () => {
-	const service = (namespace: string, selector: object | undefined, ports: object[]): KubeObject => ({
+	const service = (
+		namespace: string,
+		selector: ServiceSpec['selector'],
+		ports: NonNullable<ServiceSpec['ports']>,
+	): Service => ({
 		metadata: { name: 's', namespace },
-		spec: { selector, ports },
+		spec: { ...(selector && { selector }), ports },
 	});
 	const services = [
 		service('shop', { app: 'web' }, [

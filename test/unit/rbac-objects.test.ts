@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type Api, type ApiError, createApi } from '../../standalone/api/index.ts';
-import type { Fields, KubeObject } from '../../standalone/port.ts';
+import type { KubeObject, Role, RoleBinding } from '../../standalone/port.ts';
+import type { Fields } from '../fields.ts';
 
 let api: Api;
 beforeEach(() => {
@@ -9,8 +10,8 @@ beforeEach(() => {
 
 const RBAC = 'rbac.authorization.k8s.io';
 const RULE = { apiGroups: [''], resources: ['pods'], verbs: ['get'] };
-const role = (...rules: Fields[]): KubeObject => ({ metadata: { name: 'r', namespace: 'default' }, rules });
-const binding = (roleRef: Fields, ...subjects: Fields[]): KubeObject => ({
+const role = (...rules: Fields[]): Role => ({ metadata: { name: 'r', namespace: 'default' }, rules });
+const binding = (roleRef: Fields, ...subjects: Fields[]): RoleBinding => ({
 	metadata: { name: 'b', namespace: 'default' },
 	roleRef,
 	subjects,
@@ -88,15 +89,15 @@ describe('RBAC objects are validated as a real API server does', () => {
 			'rolebindings',
 			binding({ kind: 'Role', name: 'r' }, { kind: 'Group', name: 'g' }),
 		);
-		expect(made['roleRef'].apiGroup).toBe(RBAC);
-		expect(made['subjects'][0].apiGroup).toBe(RBAC);
+		expect(made.roleRef.apiGroup).toBe(RBAC);
+		expect(made.subjects![0]!.apiGroup).toBe(RBAC);
 		const other = { ...made, roleRef: { ...REF, name: 'other' } };
 		expect(() => api.objects.update('rolebindings', other)).toThrow('cannot change roleRef');
 	});
 });
 
 describe('default ClusterRoles', () => {
-	const rules = (name: string): Fields[] => api.objects.get('clusterroles', undefined, name)!['rules'];
+	const rules = (name: string) => api.objects.get('clusterroles', undefined, name)!.rules!;
 
 	test('view is in edit, edit is in admin, and none of them may do everything', () => {
 		const texts = (name: string) => rules(name).map((rule) => JSON.stringify(rule));
@@ -105,8 +106,8 @@ describe('default ClusterRoles', () => {
 		expect(texts('admin')).toEqual(expect.arrayContaining(texts('edit')));
 		for (const name of ['view', 'edit', 'admin'])
 			expect(rules(name).filter(({ resources = [] }) => resources.includes('*'))).toEqual([]);
-		const secrets = ({ resources = [] }: Fields) => resources.includes('secrets');
-		expect([rules('view').some(secrets), rules('edit').some(secrets)]).toEqual([false, true]);
+		const secrets = (name: string) => rules(name).some(({ resources = [] }) => resources.includes('secrets'));
+		expect([secrets('view'), secrets('edit')]).toEqual([false, true]);
 	});
 
 	test('a ClusterRole with the label joins, changes with it and leaves', () => {

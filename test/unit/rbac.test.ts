@@ -1,6 +1,7 @@
 /**
  * RBAC rules and bindings grant exactly their verbs, and a grantor grants at most its own rights.
  */
+import type { V1PolicyRule } from '@kubernetes/client-node';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type Api, createApi } from '../../standalone/api/index.ts';
@@ -8,7 +9,8 @@ import type { Access, Authorizer, PolicyRule } from '../../standalone/auth/acces
 import { checkEscalation } from '../../standalone/auth/escalation.ts';
 import { createAuthorizer, ruleAllows } from '../../standalone/auth/rbac.ts';
 import type { User } from '../../standalone/auth/user.ts';
-import type { Fields, KubeObject } from '../../standalone/port.ts';
+import type { KubeObject } from '../../standalone/port.ts';
+import type { Fields } from '../fields.ts';
 
 const GROUP = 'rbac.authorization.k8s.io';
 const user = (name: string, ...groups: string[]): User => ({ name, uid: '', groups, extra: {} });
@@ -24,7 +26,7 @@ function access(verb: string, path: string, place = '/'): Access {
 	return { kind: 'resource', verb, group, resource, subresource, namespace, name };
 }
 const path = (verb: string, path: string): Access => ({ kind: 'path', verb, path });
-const rule = (verbs: string, groups: string, resources: string, names?: string): PolicyRule => ({
+const rule = (verbs: string, groups: string, resources: string, names?: string): V1PolicyRule => ({
 	verbs: verbs.split(','),
 	apiGroups: groups.split(','),
 	resources: resources.split(','),

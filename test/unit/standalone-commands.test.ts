@@ -18,6 +18,7 @@ import { readLogs } from '../../standalone/cluster/logs.ts';
 import { parseManifests } from '../../standalone/cluster/manifests.ts';
 import { type Paths, pathsOf } from '../../standalone/cluster/paths.ts';
 import { podProblems } from '../../standalone/cluster/problems.ts';
+import type { ObjectMeta, PodStatus } from '../../standalone/port.ts';
 import { credentials, ownerAccess } from './api-credentials.ts';
 
 const MANIFESTS = join(import.meta.dirname, '../manifests');
@@ -160,12 +161,13 @@ test('readLogs() of a pod that is not there says so', async () => {
 });
 
 test('podProblems() names what waits, what no node takes and what is not as asked', () => {
-	const pod = (status: object, metadata: object = {}) => ({
+	const pod = (status: PodStatus, metadata: Partial<ObjectMeta> = {}) => ({
 		metadata: { name: 'p', namespace: 'n', ...metadata },
 		status,
 	});
-	const waiting = (reason: string, message?: string) => ({
-		containerStatuses: [{ name: 'c', state: { waiting: { reason, message } } }],
+	const unready = { name: 'c', image: '', imageID: '', ready: false, restartCount: 0 };
+	const waiting = (reason: string, message = '') => ({
+		containerStatuses: [{ ...unready, state: { waiting: { reason, message } } }],
 	});
 	expect(podProblems([pod(waiting('CrashLoopBackOff', 'back-off 1s'))])).toEqual([
 		'Pod n/p: container c: CrashLoopBackOff, back-off 1s',

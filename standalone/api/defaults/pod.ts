@@ -1,8 +1,10 @@
-import type { Fields } from '../../port.ts';
+import type { ContainerDraft, Incoming, Pod, PodSpecDraft } from '../../port.ts';
+
+type VolumeDraft = NonNullable<PodSpecDraft['volumes']>[number];
 
 const HTTP_SCHEME = 'HTTP';
 
-function defaultProbe(probe: Fields): void {
+function defaultProbe(probe: ContainerDraft['livenessProbe']): void {
 	if (!probe) return;
 	probe.timeoutSeconds ??= 1;
 	probe.periodSeconds ??= 10;
@@ -26,7 +28,7 @@ function pullPolicy(image: unknown): string {
 	return tag === 'latest' ? 'Always' : 'IfNotPresent';
 }
 
-function defaultContainer(container: Fields, hostNetwork: boolean): void {
+function defaultContainer(container: ContainerDraft, hostNetwork: boolean): void {
 	if (typeof container !== 'object' || container === null) return;
 	container.resources ??= {};
 	container.terminationMessagePath ??= '/dev/termination-log';
@@ -38,7 +40,8 @@ function defaultContainer(container: Fields, hostNetwork: boolean): void {
 	}
 	for (const env of container.env ?? [])
 		if (env.valueFrom?.fieldRef) env.valueFrom.fieldRef.apiVersion ??= 'v1';
-	for (const probe of ['livenessProbe', 'readinessProbe', 'startupProbe']) defaultProbe(container[probe]);
+	for (const probe of ['livenessProbe', 'readinessProbe', 'startupProbe'] as const)
+		defaultProbe(container[probe]);
 	for (const hook of [container.lifecycle?.postStart, container.lifecycle?.preStop])
 		if (hook?.httpGet) {
 			hook.httpGet.path ??= '/';
@@ -50,16 +53,16 @@ function defaultContainer(container: Fields, hostNetwork: boolean): void {
 	}
 }
 
-const VOLUME_MODES = ['configMap', 'secret', 'projected', 'downwardAPI'];
+const VOLUME_MODES = ['configMap', 'secret', 'projected', 'downwardAPI'] as const;
 const MODE_0644 = 0o644;
 
-function defaultVolume(volume: Fields): void {
+function defaultVolume(volume: VolumeDraft): void {
 	for (const source of VOLUME_MODES) if (volume?.[source]) volume[source].defaultMode ??= MODE_0644;
 	if (volume?.hostPath) volume.hostPath.type ??= '';
 }
 
 /** Defaults of a PodSpec, in a Pod or in a template. */
-export function defaultPodSpec(spec: Fields): void {
+export function defaultPodSpec(spec: PodSpecDraft): void {
 	if (typeof spec !== 'object' || spec === null) return;
 	spec.restartPolicy ??= 'Always';
 	spec.terminationGracePeriodSeconds ??= 30;
@@ -78,7 +81,7 @@ export function defaultPodSpec(spec: Fields): void {
  * Adds the defaults of a Pod that a template lacks: fields of the admission plugins and an initial
  * status.
  */
-export function defaultPod(pod: Fields): void {
+export function defaultPod(pod: Incoming<Pod>): void {
 	pod.spec ??= {};
 	defaultPodSpec(pod.spec);
 	pod.spec.enableServiceLinks ??= true;
@@ -91,9 +94,10 @@ export function defaultPod(pod: Fields): void {
 	pod.status.qosClass ??= qosClass(pod.spec);
 }
 
-function qosClass(spec: Fields): string {
-	const containers: Fields[] = Array.isArray(spec.containers) ? spec.containers : [];
-	const of = (container: Fields, part: string) => container?.resources?.[part] ?? {};
+function qosClass(spec: PodSpecDraft): string {
+	const containers = Array.isArray(spec.containers) ? spec.containers : [];
+	const of = (container: ContainerDraft, part: 'limits' | 'requests'): Record<string, string | undefined> =>
+		container?.resources?.[part] ?? {};
 	const size = (map: object) => Object.keys(map).length;
 	if (containers.every((entry) => size(of(entry, 'limits')) + size(of(entry, 'requests')) === 0))
 		return 'BestEffort';

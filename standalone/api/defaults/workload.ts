@@ -1,9 +1,15 @@
-import type { Fields } from '../../port.ts';
+import type { DaemonSet, Deployment, Incoming, PodSpecDraft, ReplicaSet, StatefulSet } from '../../port.ts';
 import { defaultPodSpec } from './pod.ts';
 
 const PERCENT_25 = '25%';
 
-function defaultTemplate(spec: Fields): void {
+/** The API server stores the absent timestamp of a template as null. */
+interface TemplateDraft {
+	metadata?: { creationTimestamp?: string | null | undefined } | undefined;
+	spec?: PodSpecDraft | undefined;
+}
+
+function defaultTemplate(spec: { template?: TemplateDraft | undefined }): void {
 	spec.template ??= {};
 	spec.template.metadata ??= {};
 	spec.template.metadata.creationTimestamp ??= null;
@@ -11,9 +17,9 @@ function defaultTemplate(spec: Fields): void {
 	defaultPodSpec(spec.template.spec);
 }
 
-export function defaultDeployment(object: Fields): void {
+export function defaultDeployment(object: Incoming<Deployment>): void {
 	object.spec ??= {};
-	const spec: Fields = object.spec;
+	const spec = object.spec;
 	spec.replicas ??= 1;
 	spec.strategy ??= {};
 	spec.strategy.type ??= 'RollingUpdate';
@@ -28,16 +34,16 @@ export function defaultDeployment(object: Fields): void {
 	object.status ??= {};
 }
 
-export function defaultReplicaSet(object: Fields): void {
+export function defaultReplicaSet(object: Incoming<ReplicaSet>): void {
 	object.spec ??= {};
 	object.spec.replicas ??= 1;
 	defaultTemplate(object.spec);
 	object.status ??= { replicas: 0 };
 }
 
-export function defaultStatefulSet(object: Fields): void {
+export function defaultStatefulSet(object: Incoming<StatefulSet>): void {
 	object.spec ??= {};
-	const spec: Fields = object.spec;
+	const spec = object.spec;
 	spec.replicas ??= 1;
 	spec.podManagementPolicy ??= 'OrderedReady';
 	spec.updateStrategy ??= {};
@@ -58,9 +64,9 @@ export function defaultStatefulSet(object: Fields): void {
 	object.status ??= { replicas: 0, availableReplicas: 0 };
 }
 
-export function defaultDaemonSet(object: Fields): void {
+export function defaultDaemonSet(object: Incoming<DaemonSet>): void {
 	object.spec ??= {};
-	const spec: Fields = object.spec;
+	const spec = object.spec;
 	spec.updateStrategy ??= {};
 	spec.updateStrategy.type ??= 'RollingUpdate';
 	if (spec.updateStrategy.type === 'RollingUpdate') {

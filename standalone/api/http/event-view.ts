@@ -17,8 +17,11 @@ function rename(
 	pairs: readonly (readonly [string, string])[],
 ): KubeObject {
 	const names = new Map(pairs);
-	const entries = Object.entries(object).map(([field, value]) => [names.get(field) ?? field, value]);
-	return { ...Object.fromEntries(entries), apiVersion };
+	const entries = Object.entries(object).map(([field, value]): [string, unknown] => [
+		names.get(field) ?? field,
+		value,
+	]);
+	return { ...Object.fromEntries(entries), apiVersion } as KubeObject;
 }
 
 /** A stored core/v1 Event as events.k8s.io/v1. */

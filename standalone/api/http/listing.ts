@@ -34,9 +34,16 @@ interface Token {
 	after: string;
 }
 
+/** The JSON in the text of a token, before its check. */
+interface SentToken {
+	v: unknown;
+	rv: number;
+	start: unknown;
+}
+
 function readToken(text: string): Token {
 	try {
-		const { v, rv, start } = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
+		const { v, rv, start } = JSON.parse(Buffer.from(text, 'base64url').toString('utf8')) as SentToken;
 		if (v !== 1 || !Number.isInteger(rv) || typeof start !== 'string') throw new TypeError('not a token');
 		return { revision: rv, after: start };
 	} catch {

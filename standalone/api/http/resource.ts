@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { V1DeleteOptions } from '@kubernetes/client-node';
 import { checkEscalation } from '../../auth/escalation.ts';
 import { MASTERS } from '../../auth/user.ts';
 import type { KubeObject } from '../../port.ts';
@@ -166,18 +167,17 @@ async function patch(exchange: Exchange): Promise<void> {
 
 async function deleteOptions({ asked, request }: Exchange): Promise<DeleteOptions> {
 	const bytes = await readBytes(request);
-	const body = (bytes.length === 0 ? {} : parseObject(bytes, mediaType(request))) as Record<string, unknown>;
+	const body = (bytes.length === 0 ? {} : parseObject(bytes, mediaType(request))) as V1DeleteOptions;
 	const query = asked.query;
-	const grace = numberOf(query, 'gracePeriodSeconds') ?? (body['gracePeriodSeconds'] as number | undefined);
-	const policy = query.get('propagationPolicy') ?? body['propagationPolicy'];
-	const orphan = body['orphanDependents'] === true ? 'Orphan' : undefined;
-	const dryRun =
-		query.get('dryRun') === 'All' || (body['dryRun'] as string[] | undefined)?.includes('All') === true;
+	const grace = numberOf(query, 'gracePeriodSeconds') ?? body.gracePeriodSeconds;
+	const policy = query.get('propagationPolicy') ?? body.propagationPolicy;
+	const orphan = body.orphanDependents === true ? 'Orphan' : undefined;
+	const dryRun = query.get('dryRun') === 'All' || body.dryRun?.includes('All') === true;
 	return {
 		dryRun,
 		gracePeriodSeconds: grace,
 		propagationPolicy: (policy ?? orphan) as DeleteOptions['propagationPolicy'],
-		preconditions: body['preconditions'] as DeleteOptions['preconditions'],
+		preconditions: body.preconditions,
 	};
 }
 

@@ -3,10 +3,14 @@
  * tokens use them (authorization.k8s.io).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type {
+	V1SelfSubjectRulesReviewSpec,
+	V1SubjectAccessReviewSpec,
+	V1TokenReviewSpec,
+} from '@kubernetes/client-node';
 import type { Access, Authorizer } from '../../auth/access.ts';
 import type { Tokens } from '../../auth/tokens.ts';
 import { AUTHENTICATED, type User } from '../../auth/user.ts';
-import type { Fields } from '../../port.ts';
 import { badRequest, methodNotAllowed } from '../errors.ts';
 import { mediaType, parseObject, readBytes } from './body.ts';
 import { sendJson } from './respond.ts';
@@ -17,9 +21,12 @@ export interface ReviewDeps {
 	readonly tokens: Tokens;
 }
 
+/** The fields of all specs, as the client sent them. */
+type Spec = V1SubjectAccessReviewSpec & V1SelfSubjectRulesReviewSpec & Partial<V1TokenReviewSpec>;
+
 interface Asked {
 	readonly user: User;
-	readonly spec: Fields;
+	readonly spec: Spec;
 	/** The namespace of the path; empty for a cluster-scoped kind. */
 	readonly namespace: string;
 }
@@ -82,7 +89,7 @@ export async function serveReview(
 	const review = Object.hasOwn(REVIEWS, asked) ? REVIEWS[asked] : undefined;
 	if (!review || (review.namespaced ?? false) !== (namespace !== '')) return false;
 	if (request.method !== 'POST' || name !== undefined) throw methodNotAllowed();
-	const sent = parseObject(await readBytes(request), mediaType(request)) as Fields;
+	const sent = parseObject(await readBytes(request), mediaType(request)) as { spec?: Spec } | null;
 	const spec = sent?.spec ?? {};
 	const status = await review.status(deps, { user, spec, namespace });
 	sendJson(response, 201, { kind: review.kind, apiVersion, metadata: {}, spec, status });
@@ -90,23 +97,24 @@ export async function serveReview(
 }
 
 /** @throws ApiError 400 unless the spec has exactly one of the two kinds of attributes. */
-function accessOf({ resourceAttributes: resource, nonResourceAttributes: path }: Fields): Access {
+function accessOf({ resourceAttributes: resource, nonResourceAttributes: path }: Spec): Access {
 	if (!resource === !path)
 		throw badRequest('exactly one of nonResourceAttributes or resourceAttributes must be specified');
 	if (path) return { kind: 'path', verb: path.verb ?? '', path: path.path ?? '' };
+	const attributes = resource!;
 	return {
 		kind: 'resource',
-		verb: resource.verb ?? '',
-		group: resource.group ?? '',
-		resource: resource.resource ?? '',
-		subresource: resource.subresource ?? '',
-		namespace: resource.namespace ?? '',
-		name: resource.name ?? '',
+		verb: attributes.verb ?? '',
+		group: attributes.group ?? '',
+		resource: attributes.resource ?? '',
+		subresource: attributes.subresource ?? '',
+		namespace: attributes.namespace ?? '',
+		name: attributes.name ?? '',
 	};
 }
 
 /** @throws ApiError 400 for a spec without user and groups. */
-function userOf({ user = '', groups = [], uid, extra }: Fields): User {
+function userOf({ user = '', groups = [], uid, extra }: Spec): User {
 	if (user === '' && groups.length === 0) throw badRequest('at least one of user or group must be specified');
 	return { name: user, groups, ...(uid ? { uid } : {}), ...(extra ? { extra } : {}) };
 }
@@ -125,8 +133,8 @@ function rulesOf(authorizer: Authorizer, user: User, namespace: string | undefin
 	};
 }
 
-async function tokenStatus(tokens: Tokens, { token = '', audiences }: Fields): Promise<object> {
-	const user = await tokens.verify(token, audiences?.length > 0 ? audiences : undefined);
+async function tokenStatus(tokens: Tokens, { token = '', audiences }: Spec): Promise<object> {
+	const user = await tokens.verify(token, audiences && audiences.length > 0 ? audiences : undefined);
 	if (!user) return { authenticated: false, user: {}, error: 'the token is invalid, or has expired' };
 	const groups = [...user.groups, AUTHENTICATED];
 	return { authenticated: true, user: userInfo({ ...user, groups }), ...(audiences ? { audiences } : {}) };

@@ -2,8 +2,8 @@
  * serviceaccounts/token: for `kubectl create token` and clients that request tokens for pods
  * (KEP-1205).
  */
+import type { V1BoundObjectReference, V1TokenRequestSpec } from '@kubernetes/client-node';
 import type { BoundKind, BoundObject } from '../../auth/tokens.ts';
-import type { Fields } from '../../port.ts';
 import { ApiError, badRequest, methodNotAllowed, noSuchPath } from '../errors.ts';
 import { mediaType, parseObject, readBytes } from './body.ts';
 import type { Exchange } from './exchange.ts';
@@ -20,7 +20,9 @@ const RESOURCES: Readonly<Record<BoundKind, string>> = { Pod: 'pods', Secret: 's
 export async function serveToken({ deps, asked, request, response }: Exchange): Promise<void> {
 	if (request.method !== 'POST' || asked.name === undefined) throw methodNotAllowed();
 	if (!deps.tokens) throw noSuchPath();
-	const body = parseObject(await readBytes(request), mediaType(request)) as Fields;
+	const body = parseObject(await readBytes(request), mediaType(request)) as {
+		spec?: V1TokenRequestSpec;
+	} | null;
 	const { expirationSeconds = DEFAULT_SECONDS, audiences, boundObjectRef } = body?.spec ?? {};
 	const seconds = Number(expirationSeconds);
 	if (!(seconds >= MIN_SECONDS && seconds <= MAX_SECONDS))
@@ -32,7 +34,7 @@ export async function serveToken({ deps, asked, request, response }: Exchange): 
 	const { token, expires } = await deps.tokens.issue({
 		account,
 		seconds,
-		...(audiences?.length > 0 ? { audiences } : {}),
+		...(audiences && audiences.length > 0 ? { audiences } : {}),
 		...(bound ? { bound } : {}),
 	});
 	sendJson(response, 201, {
@@ -45,11 +47,15 @@ export async function serveToken({ deps, asked, request, response }: Exchange): 
 }
 
 /** @throws ApiError 404 if the object does not exist, 409 for another uid. */
-function boundTo({ objects }: Exchange['deps'], namespace: string | undefined, ref: Fields): BoundObject {
+function boundTo(
+	{ objects }: Exchange['deps'],
+	namespace: string | undefined,
+	ref: V1BoundObjectReference,
+): BoundObject {
 	const kind = ref.kind as BoundKind;
 	const resource = Object.hasOwn(RESOURCES, kind) ? RESOURCES[kind] : undefined;
 	if (!resource) throw badRequest(`cannot bind token for serviceaccount to object of kind ${ref.kind}`);
-	const object = objects.mustGet(resource, kind === 'Node' ? undefined : namespace, ref.name);
+	const object = objects.mustGet(resource, kind === 'Node' ? undefined : namespace, ref.name!);
 	const { name, uid = '' } = object.metadata;
 	if (ref.uid && ref.uid !== uid)
 		throw new ApiError(

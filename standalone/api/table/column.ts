@@ -1,17 +1,23 @@
 import type { KubeObject } from '../../port.ts';
 
-/** A column of `kubectl get`. */
-export interface Column {
+/** A column of `kubectl get` for objects of one type. */
+export interface Column<T extends KubeObject = KubeObject> {
 	name: string;
 	type: 'string' | 'integer' | 'boolean';
 	format?: 'name';
 	/** 0: always shown. 1: only with -o wide. */
 	priority: 0 | 1;
 	/** @param now in milliseconds since the epoch. */
-	cell(object: KubeObject, now: number): string | number | boolean;
+	cell(object: T, now: number): string | number | boolean;
 }
 
-export const column = (name: string, cell: Column['cell'], extra: Partial<Column> = {}): Column => ({
+type Cell<T extends KubeObject> = Column<T>['cell'];
+
+export const column = <T extends KubeObject>(
+	name: string,
+	cell: Cell<T>,
+	extra: Partial<Column<T>> = {},
+): Column<T> => ({
 	name,
 	type: 'string',
 	priority: 0,
@@ -19,8 +25,10 @@ export const column = (name: string, cell: Column['cell'], extra: Partial<Column
 	...extra,
 });
 
-export const wide = (name: string, cell: Column['cell']): Column => column(name, cell, { priority: 1 });
-export const count = (name: string, cell: Column['cell']): Column => column(name, cell, { type: 'integer' });
+export const wide = <T extends KubeObject>(name: string, cell: Cell<T>): Column<T> =>
+	column(name, cell, { priority: 1 });
+export const count = <T extends KubeObject>(name: string, cell: Cell<T>): Column<T> =>
+	column(name, cell, { type: 'integer' });
 
 export const NAME: Column = column('Name', (object) => object.metadata.name, { format: 'name' });
 export const AGE: Column = column('Age', (object, now) => since(object.metadata.creationTimestamp, now));

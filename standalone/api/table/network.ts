@@ -1,27 +1,27 @@
-import type { Fields, KubeObject } from '../../port.ts';
+import type { EndpointSlice, Endpoints, IpAddress, Service, ServiceCidr } from '../../port.ts';
 import { AGE, type Column, column, labelsText, NAME, wide } from './column.ts';
 
 const SHOWN_ENDPOINTS = 3;
 
-function externalIp(service: KubeObject): string {
+function externalIp(service: Service): string {
 	const { type, externalIPs = [], externalName } = service.spec ?? {};
-	if (type === 'ExternalName') return externalName;
-	const ingress: Fields[] = service.status?.loadBalancer?.ingress ?? [];
+	if (type === 'ExternalName') return externalName!;
+	const ingress = service.status?.loadBalancer?.ingress ?? [];
 	const balanced = type === 'LoadBalancer' ? ingress.map((entry) => entry.ip ?? entry.hostname) : [];
 	const all = [...balanced, ...externalIPs].filter((entry) => entry);
 	if (all.length > 0) return all.join(',');
 	return type === 'LoadBalancer' ? '<pending>' : '<none>';
 }
 
-function servicePorts(service: KubeObject): string {
-	const ports: Fields[] = service.spec?.ports ?? [];
+function servicePorts(service: Service): string {
+	const ports = service.spec?.ports ?? [];
 	const text = ports.map(
 		({ port, nodePort, protocol }) => `${port}${nodePort ? `:${nodePort}` : ''}/${protocol}`,
 	);
 	return text.join(',') || '<none>';
 }
 
-export const services: Column[] = [
+export const services: Column<Service>[] = [
 	NAME,
 	column('Type', (service) => service.spec?.type ?? ''),
 	column('Cluster-IP', (service) => service.spec?.clusterIPs?.[0] ?? '<none>'),
@@ -40,20 +40,20 @@ function shorten(entries: readonly string[]): string {
 	return entries.slice(0, SHOWN_ENDPOINTS).join(',') + (more > 0 ? ` + ${more} more...` : '');
 }
 
-function endpointAddresses(endpoints: KubeObject): string {
-	const subsets: Fields[] = endpoints['subsets'] ?? [];
+function endpointAddresses(endpoints: Endpoints): string {
+	const subsets = endpoints.subsets ?? [];
 	const all = subsets.flatMap(({ addresses = [], ports = [] }) =>
 		ports.length === 0
-			? addresses.map((entry: Fields) => entry.ip)
-			: ports.flatMap((port: Fields) => addresses.map((entry: Fields) => withPort(entry.ip, port.port))),
+			? addresses.map((entry) => entry.ip)
+			: ports.flatMap((port) => addresses.map((entry) => withPort(entry.ip, port.port))),
 	);
 	return shorten(all);
 }
 
-export const endpoints: Column[] = [NAME, column('Endpoints', endpointAddresses), AGE];
+export const endpoints: Column<Endpoints>[] = [NAME, column('Endpoints', endpointAddresses), AGE];
 
-function slicePorts(slice: KubeObject): string {
-	const ports: Fields[] = slice['ports'] ?? [];
+function slicePorts(slice: EndpointSlice): string {
+	const ports = slice.ports ?? [];
 	if (ports.length === 0) return '<unset>';
 	const text = ports.map(({ port, name }) =>
 		port === undefined || port === null ? (name ? name : '*') : String(port),
@@ -62,25 +62,25 @@ function slicePorts(slice: KubeObject): string {
 	return text.slice(0, SHOWN_ENDPOINTS).join(',') + (more > 0 ? ` + ${more} more...` : '');
 }
 
-export const endpointslices: Column[] = [
+export const endpointslices: Column<EndpointSlice>[] = [
 	NAME,
-	column('AddressType', (slice) => slice['addressType'] ?? ''),
+	column('AddressType', (slice) => slice.addressType ?? ''),
 	column('Ports', slicePorts),
 	column('Endpoints', (slice) => {
-		const all = ((slice['endpoints'] ?? []) as Fields[]).flatMap((entry) => entry.addresses ?? []);
+		const all = (slice.endpoints ?? []).flatMap((entry) => entry.addresses ?? []);
 		return all.length === 0 ? '<unset>' : shorten(all);
 	}),
 	AGE,
 ];
 
-function parentText({ spec }: KubeObject): string {
+function parentText({ spec }: IpAddress): string {
 	const { group, resource, namespace, name } = spec?.parentRef ?? {};
 	return [group ? `${resource}.${group}` : resource, namespace, name].filter((part) => part).join('/');
 }
 
-export const ipaddresses: Column[] = [NAME, column('ParentRef', parentText), AGE];
+export const ipaddresses: Column<IpAddress>[] = [NAME, column('ParentRef', parentText), AGE];
 
-export const servicecidrs: Column[] = [
+export const servicecidrs: Column<ServiceCidr>[] = [
 	NAME,
 	column('CIDRs', (object) => (object.spec?.cidrs ?? []).join(',')),
 	AGE,

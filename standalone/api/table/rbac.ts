@@ -1,20 +1,22 @@
-import type { Fields, KubeObject } from '../../port.ts';
+import type { ClusterRole, ClusterRoleBinding, RbacSubject, Role, RoleBinding } from '../../port.ts';
 import { AGE, type Column, column, NAME, wide } from './column.ts';
 
-export const roles: Column[] = [
+type Binding = ClusterRoleBinding | RoleBinding;
+
+export const roles: Column<ClusterRole | Role>[] = [
 	NAME,
 	column('Created At', (object) => object.metadata.creationTimestamp ?? ''),
 ];
 
 const subjectsOf =
-	(kind: string, text: (subject: Fields) => string) =>
-	(object: KubeObject): string =>
-		((object['subjects'] ?? []) as Fields[])
+	(kind: string, text: (subject: RbacSubject) => string) =>
+	(object: Binding): string =>
+		(object.subjects ?? [])
 			.filter((subject) => subject.kind === kind)
 			.map(text)
 			.join(', ');
 
-export const bindings: Column[] = [
+export const bindings: Column<Binding>[] = [
 	NAME,
 	column('Role', ({ roleRef }) => `${roleRef?.kind}/${roleRef?.name}`),
 	AGE,

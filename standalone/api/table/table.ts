@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../port.ts';
+import type { KubeObject, Resources, Scale } from '../../port.ts';
 import type { Kind } from '../kinds.ts';
 import type { Column } from './column.ts';
 import { endpoints, endpointslices, ipaddresses, servicecidrs, services } from './network.ts';
@@ -14,6 +14,8 @@ import {
 	scales,
 	statefulsets,
 } from './workloads.ts';
+
+type Columns = { [R in keyof Resources]: Column<Resources[R]>[] } & { scales: Column<Scale>[] };
 
 const COLUMNS: Record<string, Column[]> = {
 	clusterrolebindings: bindings,
@@ -39,7 +41,7 @@ const COLUMNS: Record<string, Column[]> = {
 	servicecidrs,
 	services,
 	statefulsets,
-};
+} satisfies Columns;
 
 export interface TableOptions {
 	/** `Metadata` (default of the API), `Object` or `None`. */

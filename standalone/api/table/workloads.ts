@@ -1,13 +1,30 @@
-import type { Fields, KubeObject } from '../../port.ts';
+import type {
+	ControllerRevision,
+	DaemonSet,
+	Deployment,
+	KubeObject,
+	Node,
+	Pod,
+	ReplicaSet,
+	Scale,
+	StatefulSet,
+} from '../../port.ts';
 import { AGE, type Column, column, count, duration, labelsText, NAME, wide } from './column.ts';
 
-const podSpecOf = (object: KubeObject): Fields => object.spec?.template?.spec ?? object.spec ?? {};
-const containers = (field: string) => (object: KubeObject) =>
-	(podSpecOf(object).containers ?? []).map((entry: Fields) => entry[field]).join(',');
+type Workload = DaemonSet | Deployment | ReplicaSet | StatefulSet;
+type PodParts = Partial<Pick<Pod['spec'], 'containers' | 'nodeSelector'>>;
 
-function selectorText(selector: Fields): string {
+interface WithPods extends KubeObject {
+	spec: PodParts & { template?: { spec?: PodParts } };
+}
+
+const podSpecOf = (object: WithPods): PodParts => object.spec?.template?.spec ?? object.spec ?? {};
+const containers = (field: 'name' | 'image') => (object: WithPods) =>
+	(podSpecOf(object).containers ?? []).map((entry) => entry[field]).join(',');
+
+function selectorText(selector: Workload['spec']['selector']): string {
 	const exact = Object.entries(selector?.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`);
-	const sets = (selector?.matchExpressions ?? []).map(({ key, operator, values = [] }: Fields) =>
+	const sets = (selector?.matchExpressions ?? []).map(({ key, operator, values = [] }) =>
 		operator === 'Exists'
 			? key
 			: operator === 'DoesNotExist'
@@ -17,11 +34,15 @@ function selectorText(selector: Fields): string {
 	return [...exact, ...sets].sort().join(',') || '<none>';
 }
 
-const WORKLOAD_WIDE = [wide('Containers', containers('name')), wide('Images', containers('image'))];
-const SELECTOR = wide('Selector', (object) => selectorText(object.spec?.selector));
-const of = (object: KubeObject, field: string): number => object.status?.[field] ?? 0;
+const WORKLOAD_WIDE: Column<Workload>[] = [
+	wide('Containers', containers('name')),
+	wide('Images', containers('image')),
+];
+const SELECTOR: Column<Workload> = wide('Selector', (object) => selectorText(object.spec?.selector));
+const of = <F extends string>(object: { status?: { [K in F]?: number } }, field: F): number =>
+	object.status?.[field] ?? 0;
 
-export const deployments: Column[] = [
+export const deployments: Column<Deployment>[] = [
 	NAME,
 	column('Ready', (object) => `${of(object, 'readyReplicas')}/${object.spec?.replicas ?? 0}`),
 	count('Up-to-date', (object) => of(object, 'updatedReplicas')),
@@ -31,7 +52,7 @@ export const deployments: Column[] = [
 	SELECTOR,
 ];
 
-export const replicasets: Column[] = [
+export const replicasets: Column<ReplicaSet>[] = [
 	NAME,
 	count('Desired', (object) => object.spec?.replicas ?? 0),
 	count('Current', (object) => of(object, 'replicas')),
@@ -41,14 +62,14 @@ export const replicasets: Column[] = [
 	SELECTOR,
 ];
 
-export const statefulsets: Column[] = [
+export const statefulsets: Column<StatefulSet>[] = [
 	NAME,
 	column('Ready', (object) => `${of(object, 'readyReplicas')}/${object.spec?.replicas ?? 0}`),
 	AGE,
 	...WORKLOAD_WIDE,
 ];
 
-export const daemonsets: Column[] = [
+export const daemonsets: Column<DaemonSet>[] = [
 	NAME,
 	count('Desired', (object) => of(object, 'desiredNumberScheduled')),
 	count('Current', (object) => of(object, 'currentNumberScheduled')),
@@ -69,15 +90,15 @@ function controllerText({ metadata }: KubeObject): string {
 	return `${owner.kind.toLowerCase()}${group}/${owner.name}`;
 }
 
-export const controllerrevisions: Column[] = [
+export const controllerrevisions: Column<ControllerRevision>[] = [
 	NAME,
 	column('Controller', controllerText),
-	count('Revision', (object) => object['revision'] ?? 0),
+	count('Revision', (object) => object.revision ?? 0),
 	AGE,
 ];
 
-function podStatus(pod: KubeObject): string {
-	const statuses: Fields[] = pod.status?.containerStatuses ?? [];
+function podStatus(pod: Pod): string {
+	const statuses = pod.status?.containerStatuses ?? [];
 	const reasons = statuses.map(({ state }) => {
 		if (state?.waiting?.reason) return state.waiting.reason;
 		if (!state?.terminated) return undefined;
@@ -90,26 +111,26 @@ function podStatus(pod: KubeObject): string {
 	return reason;
 }
 
-function restarts(pod: KubeObject, now: number): string {
-	const statuses: Fields[] = pod.status?.containerStatuses ?? [];
+function restarts(pod: Pod, now: number): string {
+	const statuses = pod.status?.containerStatuses ?? [];
 	const total = statuses.reduce((sum, entry) => sum + (entry.restartCount ?? 0), 0);
 	const ends = statuses.map((entry) => entry.lastState?.terminated?.finishedAt).filter((time) => time);
-	const last = Math.max(...ends.map((time) => Date.parse(time)));
+	const last = Math.max(...ends.map((time) => Date.parse(time!)));
 	return total > 0 && ends.length > 0 ? `${total} (${duration((now - last) / 1000)} ago)` : String(total);
 }
 
-function readinessGates(pod: KubeObject): string {
-	const gates: Fields[] = pod.spec?.readinessGates ?? [];
+function readinessGates(pod: Pod): string {
+	const gates = pod.spec?.readinessGates ?? [];
 	if (gates.length === 0) return '<none>';
 	const isTrue = (type: string) =>
-		(pod.status?.conditions ?? []).some((entry: Fields) => entry.type === type && entry.status === 'True');
+		(pod.status?.conditions ?? []).some((entry) => entry.type === type && entry.status === 'True');
 	return `${gates.filter((gate) => isTrue(gate.conditionType)).length}/${gates.length}`;
 }
 
-export const pods: Column[] = [
+export const pods: Column<Pod>[] = [
 	NAME,
 	column('Ready', (pod) => {
-		const ready = (pod.status?.containerStatuses ?? []).filter((entry: Fields) => entry.ready).length;
+		const ready = (pod.status?.containerStatuses ?? []).filter((entry) => entry.ready).length;
 		return `${ready}/${pod.spec?.containers?.length ?? 0}`;
 	}),
 	column('Status', podStatus),
@@ -121,18 +142,19 @@ export const pods: Column[] = [
 	wide('Readiness Gates', readinessGates),
 ];
 
-function nodeStatus(node: KubeObject): string {
-	const ready = (node.status?.conditions ?? []).find((entry: Fields) => entry.type === 'Ready');
+function nodeStatus(node: Node): string {
+	const ready = (node.status?.conditions ?? []).find((entry) => entry.type === 'Ready');
 	const status = ready === undefined ? 'Unknown' : ready.status === 'True' ? 'Ready' : 'NotReady';
 	return node.spec?.unschedulable ? `${status},SchedulingDisabled` : status;
 }
 
 const ROLE = 'node-role.kubernetes.io/';
-const addressOf = (type: string) => (node: KubeObject) =>
-	(node.status?.addresses ?? []).find((entry: Fields) => entry.type === type)?.address ?? '<none>';
-const infoOf = (field: string) => (node: KubeObject) => node.status?.nodeInfo?.[field] || '<unknown>';
+const addressOf = (type: string) => (node: Node) =>
+	(node.status?.addresses ?? []).find((entry) => entry.type === type)?.address ?? '<none>';
+const infoOf = (field: 'osImage' | 'kernelVersion' | 'containerRuntimeVersion') => (node: Node) =>
+	node.status?.nodeInfo?.[field] || '<unknown>';
 
-export const nodes: Column[] = [
+export const nodes: Column<Node>[] = [
 	NAME,
 	column('Status', nodeStatus),
 	column('Roles', (node) => {
@@ -153,7 +175,7 @@ export const nodes: Column[] = [
 	wide('Container-Runtime', infoOf('containerRuntimeVersion')),
 ];
 
-export const scales: Column[] = [
+export const scales: Column<Scale>[] = [
 	NAME,
 	count('Desired', (scale) => scale.spec?.replicas ?? 0),
 	count('Available', (scale) => scale.status?.replicas ?? 0),

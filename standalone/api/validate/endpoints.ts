@@ -1,6 +1,6 @@
 import { familyOf } from '../../alloc/ip-range.ts';
 import { IP_TEXT, specialAddress } from '../../alloc/service-validate-addresses.ts';
-import type { Fields, KubeObject } from '../../port.ts';
+import type { Draft, EndpointSlice, Endpoints, Incoming } from '../../port.ts';
 import {
 	duplicateField,
 	type FieldError,
@@ -9,6 +9,14 @@ import {
 	unsupportedField,
 } from '../field-error.ts';
 import { dnsLabel, dnsSubdomain, portNumber } from '../names.ts';
+import { isOneOf } from '../one-of.ts';
+
+/** A slice before validation. The API server stores absent endpoints as null. */
+type SliceDraft = Omit<Incoming<EndpointSlice>, 'endpoints'> & {
+	endpoints?: Draft<EndpointSlice['endpoints']> | null;
+};
+type EndpointDraft = Draft<NonNullable<EndpointSlice['endpoints']>[number]>;
+type PortDraft = Draft<NonNullable<EndpointSlice['ports']>[number]>;
 
 const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
 const ADDRESS_TYPES = ['FQDN', 'IPv4', 'IPv6'];
@@ -22,7 +30,7 @@ function validateAddress(field: string, ip: unknown): FieldError[] {
 	return specialAddress(ip).map((fault) => invalidField(field, ip, fault));
 }
 
-function validatePorts(ports: Fields[], field: string, nameRequired: boolean): FieldError[] {
+function validatePorts(ports: PortDraft[], field: string, nameRequired: boolean): FieldError[] {
 	return ports.flatMap((port, at) => {
 		const here = `${field}[${at}]`;
 		const faults: FieldError[] = [];
@@ -37,15 +45,15 @@ function validatePorts(ports: Fields[], field: string, nameRequired: boolean): F
 	});
 }
 
-const listOf = (value: unknown): Fields[] => (Array.isArray(value) ? value : []);
+const listOf = <T>(value: T[] | null | undefined): T[] => (Array.isArray(value) ? value : []);
 
-export function defaultEndpoints(object: KubeObject): void {
-	for (const subset of listOf(object['subsets']))
+export function defaultEndpoints(object: Incoming<Endpoints>): void {
+	for (const subset of listOf(object.subsets))
 		for (const port of listOf(subset?.ports)) port.protocol ??= 'TCP';
 }
 
-export function validateEndpoints(object: KubeObject): FieldError[] {
-	return listOf(object['subsets']).flatMap((subset, at) => {
+export function validateEndpoints(object: Incoming<Endpoints>): FieldError[] {
+	return listOf(object.subsets).flatMap((subset, at) => {
 		const field = `subsets[${at}]`;
 		const [ready, unready] = [listOf(subset?.addresses), listOf(subset?.notReadyAddresses)];
 		const faults: FieldError[] = [];
@@ -60,12 +68,12 @@ export function validateEndpoints(object: KubeObject): FieldError[] {
 	});
 }
 
-export function defaultSlice(object: KubeObject): void {
-	for (const port of listOf(object['ports'])) {
+export function defaultSlice(object: SliceDraft): void {
+	for (const port of listOf(object.ports)) {
 		port.name ??= '';
 		port.protocol ??= 'TCP';
 	}
-	object['endpoints'] ??= null;
+	object.endpoints ??= null;
 }
 
 function validateSliceAddress(type: unknown, field: string, address: unknown): FieldError[] {
@@ -79,7 +87,7 @@ function validateSliceAddress(type: unknown, field: string, address: unknown): F
 	return specialAddress(address as string).map((fault) => invalidField(field, address, fault));
 }
 
-function validateSliceEndpoint(endpoint: Fields, field: string, type: unknown): FieldError[] {
+function validateSliceEndpoint(endpoint: EndpointDraft, field: string, type: unknown): FieldError[] {
 	const addresses = listOf(endpoint?.addresses);
 	if (addresses.length === 0) return [requiredField(`${field}.addresses`, 'must contain at least 1 address')];
 	const faults: FieldError[] = [];
@@ -97,8 +105,8 @@ function validateSliceEndpoint(endpoint: Fields, field: string, type: unknown): 
 	return faults;
 }
 
-function validateSlicePorts(ports: Fields[]): FieldError[] {
-	const names = new Set<string>();
+function validateSlicePorts(ports: PortDraft[]): FieldError[] {
+	const names = new Set<string | undefined>();
 	return ports.flatMap((port, at) => {
 		const here = `ports[${at}]`;
 		const faults: FieldError[] = [];
@@ -108,17 +116,17 @@ function validateSlicePorts(ports: Fields[]): FieldError[] {
 			faults.push(...dnsLabel(port.name).map((fault) => invalidField(`${here}.name`, port.name, fault)));
 		if (port?.port !== undefined && port.port !== null)
 			faults.push(...portNumber(port.port).map((fault) => invalidField(`${here}.port`, port.port, fault)));
-		if (!PROTOCOLS.includes(port?.protocol))
+		if (!isOneOf(PROTOCOLS, port?.protocol))
 			faults.push(unsupportedField(`${here}.protocol`, port?.protocol, PROTOCOLS));
 		return faults;
 	});
 }
 
-export function validateSlice(object: KubeObject): FieldError[] {
-	const type = object['addressType'];
+export function validateSlice(object: SliceDraft): FieldError[] {
+	const type = object.addressType;
 	if (!type) return [requiredField('addressType')];
 	if (!ADDRESS_TYPES.includes(type)) return [unsupportedField('addressType', type, ADDRESS_TYPES)];
-	const [endpoints, ports] = [listOf(object['endpoints']), listOf(object['ports'])];
+	const [endpoints, ports] = [listOf(object.endpoints), listOf(object.ports)];
 	const faults: FieldError[] = [];
 	if (endpoints.length > MAX_ENDPOINTS)
 		faults.push({ type: 'TooMany', field: 'endpoints', detail: `must have at most ${MAX_ENDPOINTS} items` });
@@ -129,7 +137,7 @@ export function validateSlice(object: KubeObject): FieldError[] {
 	return [...faults, ...validateSlicePorts(ports)];
 }
 
-export function validateSliceUpdate(object: KubeObject, old: KubeObject): FieldError[] {
-	if (object['addressType'] === old['addressType']) return [];
-	return [invalidField('addressType', object['addressType'], 'field is immutable')];
+export function validateSliceUpdate(object: Incoming<EndpointSlice>, old: EndpointSlice): FieldError[] {
+	if (object.addressType === old.addressType) return [];
+	return [invalidField('addressType', object.addressType, 'field is immutable')];
 }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { validateIps } from '../../alloc/service-validate-addresses.ts';
-import type { Fields, KubeObject } from '../../port.ts';
+import type { ContainerDraft, Incoming, Pod, PodSpecDraft } from '../../port.ts';
 import {
 	duplicateField,
 	type FieldError,
@@ -10,13 +10,14 @@ import {
 	unsupportedField,
 } from '../field-error.ts';
 import { dnsLabel, portName, portNumber } from '../names.ts';
+import { isOneOf } from '../one-of.ts';
 
 const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
 const RESTART = ['Always', 'Never', 'OnFailure'];
 const DNS = ['ClusterFirst', 'ClusterFirstWithHostNet', 'Default', 'None'];
 const PULL = ['Always', 'IfNotPresent', 'Never'];
 
-function validateContainerPorts(ports: Fields, field: string): FieldError[] {
+function validateContainerPorts(ports: ContainerDraft['ports'], field: string): FieldError[] {
 	if (ports === undefined) return [];
 	if (!Array.isArray(ports)) return [invalidField(field, ports, 'must be a list')];
 	const names = new Set<string>();
@@ -34,13 +35,13 @@ function validateContainerPorts(ports: Fields, field: string): FieldError[] {
 				faults.push(invalidField(`${here}.containerPort`, port.containerPort, fault));
 		for (const fault of port.hostPort ? portNumber(port.hostPort) : [])
 			faults.push(invalidField(`${here}.hostPort`, port.hostPort, fault));
-		if (!PROTOCOLS.includes(port.protocol))
+		if (!isOneOf(PROTOCOLS, port.protocol))
 			faults.push(unsupportedField(`${here}.protocol`, port.protocol, PROTOCOLS));
 		return faults;
 	});
 }
 
-function validateContainers(containers: Fields, field: string, names: Set<string>): FieldError[] {
+function validateContainers(containers: ContainerDraft[], field: string, names: Set<string>): FieldError[] {
 	if (!Array.isArray(containers)) return [invalidField(field, containers, 'must be a list')];
 	return containers.flatMap((container, at) => {
 		const here = `${field}[${at}]`;
@@ -56,7 +57,7 @@ function validateContainers(containers: Fields, field: string, names: Set<string
 			names.add(container.name);
 		}
 		if (!container.image) faults.push(requiredField(`${here}.image`));
-		if (!PULL.includes(container.imagePullPolicy))
+		if (!isOneOf(PULL, container.imagePullPolicy))
 			faults.push(unsupportedField(`${here}.imagePullPolicy`, container.imagePullPolicy, PULL));
 		faults.push(...validateContainerPorts(container.ports, `${here}.ports`));
 		for (const [index, env] of (Array.isArray(container.env) ? container.env : []).entries())
@@ -66,35 +67,32 @@ function validateContainers(containers: Fields, field: string, names: Set<string
 }
 
 /** Validates a PodSpec. @param field its path. */
-export function validatePodSpec(spec: Fields, field: string): FieldError[] {
+export function validatePodSpec(spec: PodSpecDraft | undefined, field: string): FieldError[] {
 	const faults: FieldError[] = [];
 	const names = new Set<string>();
 	if (!spec?.containers || spec.containers.length === 0) faults.push(requiredField(`${field}.containers`));
 	else faults.push(...validateContainers(spec.containers, `${field}.containers`, names));
 	if (spec?.initContainers)
 		faults.push(...validateContainers(spec.initContainers, `${field}.initContainers`, names));
-	if (!RESTART.includes(spec?.restartPolicy))
+	if (!isOneOf(RESTART, spec?.restartPolicy))
 		faults.push(unsupportedField(`${field}.restartPolicy`, spec?.restartPolicy, RESTART));
-	if (!DNS.includes(spec?.dnsPolicy))
+	if (!isOneOf(DNS, spec?.dnsPolicy))
 		faults.push(unsupportedField(`${field}.dnsPolicy`, spec?.dnsPolicy, DNS));
-	for (const name of ['hostname', 'subdomain'])
+	for (const name of ['hostname', 'subdomain'] as const)
 		if (spec?.[name])
 			faults.push(
 				...dnsLabel(spec[name]).map((fault) => invalidField(`${field}.${name}`, spec[name], fault)),
 			);
-	if (spec?.terminationGracePeriodSeconds < 0)
+	const grace = spec?.terminationGracePeriodSeconds;
+	if (grace !== undefined && grace < 0)
 		faults.push(
-			invalidField(
-				`${field}.terminationGracePeriodSeconds`,
-				spec.terminationGracePeriodSeconds,
-				'must be greater than or equal to 0',
-			),
+			invalidField(`${field}.terminationGracePeriodSeconds`, grace, 'must be greater than or equal to 0'),
 		);
 	return faults;
 }
 
-export function validatePod(pod: KubeObject): FieldError[] {
-	const ips = pod.status?.podIPs?.map((entry: Fields) => entry?.ip);
+export function validatePod(pod: Incoming<Pod>): FieldError[] {
+	const ips = pod.status?.podIPs?.map((entry) => entry?.ip);
 	return [...validatePodSpec(pod.spec, 'spec'), ...validateIps('status.podIPs', ips, false)];
 }
 
@@ -102,8 +100,8 @@ const MUTABLE =
 	'pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)';
 
 /** The immutable part of a spec. The scheduler may set nodeName once. */
-function fixedPart(spec: Fields, nodeName: unknown): Fields {
-	const images = (list: Fields[] = []) => list.map(({ image: _image, ...rest }) => rest);
+function fixedPart(spec: PodSpecDraft, nodeName: unknown): object {
+	const images = (list: ContainerDraft[] = []) => list.map(({ image: _image, ...rest }) => rest);
 	const { activeDeadlineSeconds: _deadline, tolerations: _tolerations, ...rest } = spec;
 	return {
 		...rest,
@@ -113,8 +111,8 @@ function fixedPart(spec: Fields, nodeName: unknown): Fields {
 	};
 }
 
-export function validatePodUpdate(pod: KubeObject, old: KubeObject): FieldError[] {
-	const nodeName = old.spec.nodeName ? pod.spec.nodeName : undefined;
-	if (isDeepStrictEqual(fixedPart(pod.spec, nodeName), fixedPart(old.spec, old.spec.nodeName))) return [];
+export function validatePodUpdate(pod: Incoming<Pod>, old: Pod): FieldError[] {
+	const nodeName = old.spec.nodeName ? pod.spec!.nodeName : undefined;
+	if (isDeepStrictEqual(fixedPart(pod.spec!, nodeName), fixedPart(old.spec, old.spec.nodeName))) return [];
 	return [forbiddenField('spec', MUTABLE)];
 }

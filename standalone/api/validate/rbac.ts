@@ -1,14 +1,18 @@
 /** Defaults and validation of RBAC objects, as in pkg/apis/rbac. */
 import { isDeepStrictEqual } from 'node:util';
-import type { Fields, KubeObject } from '../../port.ts';
+import type { ClusterRole, ClusterRoleBinding, Draft, Incoming, Role, RoleBinding } from '../../port.ts';
 import { type FieldError, invalidField, requiredField, unsupportedField } from '../field-error.ts';
 import { dnsSubdomain, pathSegment } from '../names.ts';
+import { isOneOf } from '../one-of.ts';
 import type { Strategy } from '../strategy.ts';
+
+type RuleDraft = Draft<NonNullable<Role['rules']>[number]>;
+type SubjectDraft = Draft<NonNullable<RoleBinding['subjects']>[number]>;
 
 const GROUP = 'rbac.authorization.k8s.io';
 const RULE_LISTS = ['apiGroups', 'resources', 'resourceNames'] as const;
 
-function validateRule(rule: Fields, field: string, namespaced: boolean): FieldError[] {
+function validateRule(rule: RuleDraft, field: string, namespaced: boolean): FieldError[] {
 	const { verbs = [], apiGroups = [], resources = [], nonResourceURLs = [] } = rule;
 	const faults: FieldError[] = [];
 	if (verbs.length === 0)
@@ -41,10 +45,10 @@ function validateRule(rule: Fields, field: string, namespaced: boolean): FieldEr
 
 const validateRules =
 	(namespaced: boolean) =>
-	(role: KubeObject): FieldError[] => {
-		const rules: Fields[] = role['rules'] ?? [];
+	(role: Incoming<ClusterRole>): FieldError[] => {
+		const rules = role.rules ?? [];
 		const faults = rules.flatMap((rule, at) => validateRule(rule, `rules[${at}]`, namespaced));
-		if (role['aggregationRule'] && (role['aggregationRule'].clusterRoleSelectors ?? []).length === 0)
+		if (role.aggregationRule && (role.aggregationRule.clusterRoleSelectors ?? []).length === 0)
 			faults.push(
 				requiredField(
 					'aggregationRule.clusterRoleSelectors',
@@ -55,22 +59,25 @@ const validateRules =
 	};
 
 /** Sets the API group of the role, and of users and groups. */
-function bindingDefaults(binding: KubeObject): void {
-	if (binding['roleRef'] && !binding['roleRef'].apiGroup) binding['roleRef'].apiGroup = GROUP;
-	for (const subject of binding['subjects'] ?? [])
-		if (!subject.apiGroup && ['User', 'Group'].includes(subject.kind)) subject.apiGroup = GROUP;
+function bindingDefaults(binding: Incoming<RoleBinding>): void {
+	if (binding.roleRef && !binding.roleRef.apiGroup) binding.roleRef.apiGroup = GROUP;
+	for (const subject of binding.subjects ?? [])
+		if (!subject.apiGroup && isOneOf(['User', 'Group'], subject.kind)) subject.apiGroup = GROUP;
 }
 
-function validateRoleRef({ apiGroup, kind, name }: Fields, kinds: readonly string[]): FieldError[] {
+function validateRoleRef(
+	{ apiGroup, kind, name }: Draft<RoleBinding['roleRef']>,
+	kinds: readonly string[],
+): FieldError[] {
 	const faults: FieldError[] = [];
 	if (apiGroup !== GROUP) faults.push(unsupportedField('roleRef.apiGroup', apiGroup, [GROUP]));
-	if (!kinds.includes(kind)) faults.push(unsupportedField('roleRef.kind', kind, kinds));
+	if (!isOneOf(kinds, kind)) faults.push(unsupportedField('roleRef.kind', kind, kinds));
 	if (!name) faults.push(requiredField('roleRef.name'));
 	else faults.push(...pathSegment(name).map((why) => invalidField('roleRef.name', name, why)));
 	return faults;
 }
 
-function validateSubject(subject: Fields, field: string, namespaced: boolean): FieldError[] {
+function validateSubject(subject: SubjectDraft, field: string, namespaced: boolean): FieldError[] {
 	const { kind, name, namespace, apiGroup = '' } = subject;
 	const faults: FieldError[] = [];
 	if (!name) faults.push(requiredField(`${field}.name`));
@@ -86,25 +93,30 @@ function validateSubject(subject: Fields, field: string, namespaced: boolean): F
 	return faults;
 }
 
-function bindingStrategy(namespaced: boolean): Strategy {
+function bindingStrategy(namespaced: boolean): Strategy<RoleBinding> {
 	const kinds = namespaced ? ['Role', 'ClusterRole'] : ['ClusterRole'];
 	return {
 		name: pathSegment,
 		defaults: bindingDefaults,
 		validate: (binding) => [
-			...validateRoleRef(binding['roleRef'] ?? {}, kinds),
-			...((binding['subjects'] ?? []) as Fields[]).flatMap((subject, at) =>
+			...validateRoleRef(binding.roleRef ?? {}, kinds),
+			...(binding.subjects ?? []).flatMap((subject, at) =>
 				validateSubject(subject, `subjects[${at}]`, namespaced),
 			),
 		],
 		validateUpdate: (binding, old) =>
-			isDeepStrictEqual(binding['roleRef'], old['roleRef'])
+			isDeepStrictEqual(binding.roleRef, old.roleRef)
 				? []
-				: [invalidField('roleRef', binding['roleRef'], 'cannot change roleRef')],
+				: [invalidField('roleRef', binding.roleRef, 'cannot change roleRef')],
 	};
 }
 
-export const RBAC_STRATEGIES: Readonly<Record<string, Strategy>> = {
+export const RBAC_STRATEGIES: {
+	readonly roles: Strategy<Role>;
+	readonly clusterroles: Strategy<ClusterRole>;
+	readonly rolebindings: Strategy<RoleBinding>;
+	readonly clusterrolebindings: Strategy<ClusterRoleBinding>;
+} = {
 	roles: { name: pathSegment, validate: validateRules(true) },
 	clusterroles: { name: pathSegment, validate: validateRules(false) },
 	rolebindings: bindingStrategy(true),

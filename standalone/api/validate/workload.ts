@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Fields, KubeObject } from '../../port.ts';
+import type { Deployment, Draft, Incoming, ObjectMeta, StatefulSet } from '../../port.ts';
 import {
 	type FieldError,
 	forbiddenField,
@@ -8,19 +8,28 @@ import {
 	unsupportedField,
 } from '../field-error.ts';
 import { validateLabels } from '../meta.ts';
+import { isOneOf } from '../one-of.ts';
 import { validatePodSpec } from './pod.ts';
+
+type SelectorDraft = Draft<Deployment['spec']['selector']>;
+
+/** The fields that all workloads have. DaemonSets have no replicas. */
+type WorkloadDraft = {
+	metadata: ObjectMeta;
+	spec?: Pick<Draft<Deployment['spec']>, 'replicas' | 'selector' | 'template'> | undefined;
+};
 
 const OPERATORS = ['DoesNotExist', 'Exists', 'In', 'NotIn'];
 
-function validateSelector(selector: Fields): FieldError[] {
+function validateSelector(selector: SelectorDraft | undefined): FieldError[] {
 	if (!selector) return [requiredField('spec.selector')];
-	const expressions: Fields[] = selector.matchExpressions ?? [];
+	const expressions = selector.matchExpressions ?? [];
 	if (Object.keys(selector.matchLabels ?? {}).length + expressions.length === 0)
 		return [invalidField('spec.selector', selector, 'empty selector is invalid for workload')];
 	return [
 		...validateLabels(selector.matchLabels, 'spec.selector.matchLabels'),
 		...expressions.flatMap((entry, at) =>
-			OPERATORS.includes(entry.operator)
+			isOneOf(OPERATORS, entry.operator)
 				? []
 				: [
 						invalidField(
@@ -34,12 +43,15 @@ function validateSelector(selector: Fields): FieldError[] {
 }
 
 /** Whether a `metav1.LabelSelector` matches the labels. */
-export function selectorMatches(selector: Fields, labels: Record<string, string> = {}): boolean {
+export function selectorMatches(
+	selector: SelectorDraft | undefined,
+	labels: Readonly<Record<string, string | undefined>> = {},
+): boolean {
 	const exact = Object.entries(selector?.matchLabels ?? {}).every(([key, value]) => labels[key] === value);
 	return (
 		exact &&
-		(selector?.matchExpressions ?? []).every(({ key, operator, values = [] }: Fields) => {
-			const value = labels[key];
+		(selector?.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
+			const value = labels[key!];
 			if (operator === 'Exists') return value !== undefined;
 			if (operator === 'DoesNotExist') return value === undefined;
 			if (operator === 'NotIn') return value === undefined || !values.includes(value);
@@ -49,12 +61,12 @@ export function selectorMatches(selector: Fields, labels: Record<string, string>
 }
 
 /** Validation shared by Deployments, ReplicaSets, StatefulSets and DaemonSets. */
-export function validateWorkload(object: KubeObject): FieldError[] {
-	const spec: Fields = object.spec;
+export function validateWorkload(object: WorkloadDraft): FieldError[] {
+	const spec = object.spec!;
 	const faults = validateSelector(spec.selector);
 	if (spec.replicas !== undefined && !(Number.isInteger(spec.replicas) && spec.replicas >= 0))
 		faults.push(invalidField('spec.replicas', spec.replicas, 'must be greater than or equal to 0'));
-	const labels = spec.template.metadata?.labels;
+	const labels = spec.template!.metadata?.labels;
 	faults.push(...validateLabels(labels, 'spec.template.metadata.labels'));
 	if (faults.length === 0 && !selectorMatches(spec.selector, labels))
 		faults.push(
@@ -64,10 +76,10 @@ export function validateWorkload(object: KubeObject): FieldError[] {
 				'`selector` does not match template `labels`',
 			),
 		);
-	faults.push(...validatePodSpec(spec.template.spec, 'spec.template.spec'));
-	if (spec.template.spec.restartPolicy !== 'Always')
+	faults.push(...validatePodSpec(spec.template!.spec, 'spec.template.spec'));
+	if (spec.template!.spec!.restartPolicy !== 'Always')
 		faults.push(
-			unsupportedField('spec.template.spec.restartPolicy', spec.template.spec.restartPolicy, ['Always']),
+			unsupportedField('spec.template.spec.restartPolicy', spec.template!.spec!.restartPolicy, ['Always']),
 		);
 	return faults;
 }
@@ -79,11 +91,11 @@ const asNumber = (value: unknown): number =>
 			? Number.parseInt(String(value), 10)
 			: Number.NaN;
 
-export function validateDeployment(object: KubeObject): FieldError[] {
+export function validateDeployment(object: Incoming<Deployment>): FieldError[] {
 	const faults = validateWorkload(object);
-	const strategy = object.spec.strategy;
+	const strategy = object.spec!.strategy!;
 	const types = ['Recreate', 'RollingUpdate'];
-	if (!types.includes(strategy.type))
+	if (!isOneOf(types, strategy.type))
 		faults.push(unsupportedField('spec.strategy.type', strategy.type, types));
 	if (strategy.type === 'Recreate' && strategy.rollingUpdate)
 		faults.push(
@@ -93,8 +105,8 @@ export function validateDeployment(object: KubeObject): FieldError[] {
 			),
 		);
 	if (strategy.type !== 'RollingUpdate') return faults;
-	for (const field of ['maxUnavailable', 'maxSurge']) {
-		const value = strategy.rollingUpdate[field];
+	for (const field of ['maxUnavailable', 'maxSurge'] as const) {
+		const value = strategy.rollingUpdate![field];
 		if (!(asNumber(value) >= 0))
 			faults.push(
 				invalidField(
@@ -105,8 +117,8 @@ export function validateDeployment(object: KubeObject): FieldError[] {
 			);
 	}
 	if (
-		asNumber(strategy.rollingUpdate.maxUnavailable) === 0 &&
-		asNumber(strategy.rollingUpdate.maxSurge) === 0
+		asNumber(strategy.rollingUpdate!.maxUnavailable) === 0 &&
+		asNumber(strategy.rollingUpdate!.maxSurge) === 0
 	)
 		faults.push(
 			invalidField('spec.strategy.rollingUpdate.maxUnavailable', 0, 'may not be 0 when `maxSurge` is 0'),
@@ -114,16 +126,16 @@ export function validateDeployment(object: KubeObject): FieldError[] {
 	return faults;
 }
 
-export function validateSelectorKept(object: KubeObject, old: KubeObject): FieldError[] {
-	if (isDeepStrictEqual(object.spec.selector, old.spec.selector)) return [];
-	return [invalidField('spec.selector', object.spec.selector, 'field is immutable')];
+export function validateSelectorKept(object: WorkloadDraft, old: WorkloadDraft): FieldError[] {
+	if (isDeepStrictEqual(object.spec!.selector, old.spec!.selector)) return [];
+	return [invalidField('spec.selector', object.spec!.selector, 'field is immutable')];
 }
 
 const STATEFUL_MUTABLE =
 	"updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
 
-export function validateStatefulSetUpdate(object: KubeObject, old: KubeObject): FieldError[] {
-	const fixed = ['selector', 'serviceName', 'podManagementPolicy', 'volumeClaimTemplates'];
-	if (fixed.every((field) => isDeepStrictEqual(object.spec[field], old.spec[field]))) return [];
+export function validateStatefulSetUpdate(object: Incoming<StatefulSet>, old: StatefulSet): FieldError[] {
+	const fixed = ['selector', 'serviceName', 'podManagementPolicy', 'volumeClaimTemplates'] as const;
+	if (fixed.every((field) => isDeepStrictEqual(object.spec![field], old.spec[field]))) return [];
 	return [forbiddenField('spec', STATEFUL_MUTABLE)];
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import type { Fields } from '../../fields.ts';
 import { type Driver, type NodeInfo, openDriver, type Place } from './cluster.ts';
 import { client, GATE } from './objects.ts';
 import type { Answer } from './probe-messages.ts';
@@ -9,8 +10,8 @@ import { type ServiceView, viewOf } from './service-view.ts';
 import { openShared } from './shared-cluster.ts';
 import { eventually } from './wait.ts';
 
-// biome-ignore lint/suspicious/noExplicitAny: objects as the API gives them
-export type Json = any;
+/** An object as the API gives it. */
+export type Json = Fields;
 
 /** A place. A pod without a namespace is in the tests' namespace. */
 export type From = Place | { pod: string };
