@@ -88,7 +88,8 @@ const byResource = new Map(KINDS.filter((entry) => !entry.storedAs).map((entry) 
 /** The kind of a resource name of ObjectApi; undefined if unknown. */
 export const kindOf = (resource: string): Kind | undefined => byResource.get(resource);
 
-export const apiVersionOf = (of: Kind): string => (of.group ? `${of.group}/${of.version}` : of.version);
+export const apiVersionOf = (of: Pick<Kind, 'group' | 'version'>): string =>
+	of.group ? `${of.group}/${of.version}` : of.version;
 
 export const findKind = (group: string, version: string, resource: string): Kind | undefined =>
 	KINDS.find((of) => of.group === group && of.version === version && of.resource === resource);

@@ -1,3 +1,5 @@
+import type { V1Endpoint } from '@kubernetes/client-node';
+import type { Json } from '../port.ts';
 import type { Endpoint } from './endpoint.ts';
 import { canonical } from './meta.ts';
 
@@ -72,10 +74,11 @@ function identity({ addresses, targetRef }: Endpoint): string {
 
 /**
  * Whether two versions of an endpoint differ. Hints of endpoints that are not ready do not count.
+ * @param before as stored: a user may have removed the conditions
  */
-function differs(before: Endpoint, after: Endpoint): boolean {
+function differs(before: Json<V1Endpoint>, after: Endpoint): boolean {
 	if (canonical(before) === canonical(after)) return false;
-	const ignoreHints = !after.conditions.ready && !before.conditions.ready;
+	const ignoreHints = !after.conditions.ready && !before.conditions?.ready;
 	return !ignoreHints || canonical({ ...before, hints: null }) !== canonical({ ...after, hints: null });
 }
 

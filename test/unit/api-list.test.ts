@@ -118,16 +118,26 @@ test('a collection of Services is deleted by label, the others stay (A-43)', asy
 
 describe('reviews', () => {
 	test.each([
-		['authorization.k8s.io/v1/selfsubjectaccessreviews', 'SelfSubjectAccessReview', { allowed: true }],
-		['authorization.k8s.io/v1/selfsubjectrulesreviews', 'SelfSubjectRulesReview', { incomplete: false }],
+		[
+			'authorization.k8s.io/v1/selfsubjectaccessreviews',
+			'SelfSubjectAccessReview',
+			{ resourceAttributes: { verb: 'get', resource: 'pods' } },
+			{ allowed: true },
+		],
+		[
+			'authorization.k8s.io/v1/selfsubjectrulesreviews',
+			'SelfSubjectRulesReview',
+			{ namespace: 'default' },
+			{ incomplete: false },
+		],
 		[
 			'authentication.k8s.io/v1/selfsubjectreviews',
 			'SelfSubjectReview',
+			{},
 			{ userInfo: { username: 'kubernetes-admin' } },
 		],
-	])('%s answers and stores nothing', async (path, kind, status) => {
+	])('%s answers and stores nothing', async (path, kind, spec, status) => {
 		const { revision } = api.objects.store;
-		const spec = { resourceAttributes: { verb: 'get', resource: 'pods' }, namespace: 'default' };
 		const { code, body } = await post(`/apis/${path}`, { spec });
 		expect(code).toBe(201);
 		expect(body).toMatchObject({ kind, apiVersion: path.split('/').slice(0, 2).join('/'), spec, status });

@@ -40,6 +40,12 @@ describe('pack()', () => {
 		expect(pack([], range(0, count), limit).create.map(({ length }) => length)).toEqual(sizes);
 	});
 
+	it('writes the conditions again that a user has removed from a slice', () => {
+		const { conditions: _removed, ...bare } = endpoint(0, false);
+		const packing = pack([slice('a', [bare as Endpoint])], [endpoint(0, false)], 100);
+		expect(packing.update.get('a')).toEqual([endpoint(0, false)]);
+	});
+
 	it('puts a rest into the existing slice that it fills best', () => {
 		const before = [slice('a', range(0, 30)), slice('b', range(30, 90)), slice('c', range(90, 185))];
 		const packing = pack(before, range(0, 215), 100);

@@ -75,8 +75,9 @@ async function serveForUser(
 	response: ServerResponse,
 	{ pathname, searchParams: query }: URL,
 ): Promise<boolean> {
-	const { authorizer, tokens } = deps;
-	if (tokens && (await serveReview({ authorizer, tokens }, user, request, response, pathname))) return true;
+	const { models, authorizer, tokens } = deps;
+	if (tokens && (await serveReview({ models, authorizer, tokens }, user, request, response, pathname)))
+		return true;
 	const route = routeOf(pathname);
 	if (!route) return false;
 	await serveResource(deps, { ...route, query, user }, request, response);

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { V1DeleteOptions } from '@kubernetes/client-node';
+import type { V1Binding, V1DeleteOptions } from '@kubernetes/client-node';
 import { checkEscalation } from '../../auth/escalation.ts';
 import { MASTERS } from '../../auth/user.ts';
 import type { KubeObject } from '../../port.ts';
@@ -19,6 +19,7 @@ import type { Route } from './route.ts';
 import { serveScale } from './scale.ts';
 import { STREAMING } from './streaming.ts';
 import { serveToken } from './token-request.ts';
+import { objectOf, readTyped, typed } from './typed-body.ts';
 import { storedOf, viewOf } from './view.ts';
 import { serveWatch } from './watch.ts';
 
@@ -33,6 +34,9 @@ export async function sendObject(
 	sendJson(response, code, represent(asked.kind, object, form, deps.clock()));
 }
 
+const BINDING = { group: '', version: 'v1', kind: 'Binding' };
+const DELETE_OPTIONS = { group: '', version: 'v1', kind: 'DeleteOptions' };
+
 /**
  * Parses the body as an object of the route's kind. Rejects unknown fields, warns of them or
  * ignores them, as the client requests.
@@ -40,9 +44,7 @@ export async function sendObject(
 async function readObject(exchange: Exchange): Promise<KubeObject> {
 	const { request } = exchange;
 	const body = parseObject(await readBytes(request), mediaType(request));
-	if (typeof body !== 'object' || body === null || Array.isArray(body))
-		throw badRequest('the object provided is unrecognized (must be a JSON object)');
-	return checked(exchange, body as KubeObject);
+	return checked(exchange, objectOf(body) as unknown as KubeObject);
 }
 
 function checked({ deps, asked, response }: Exchange, object: KubeObject): KubeObject {
@@ -114,7 +116,7 @@ const readUnchecked = async (request: IncomingMessage): Promise<KubeObject> =>
 async function bind(exchange: Exchange): Promise<void> {
 	const { deps, asked, request, response } = exchange;
 	if (asked.kind.resource !== 'pods' || asked.name === undefined) throw noSuchPath();
-	const binding = parseObject(await readBytes(request), mediaType(request)) as { target?: { name?: string } };
+	const binding = await readTyped<Partial<V1Binding>>(deps.models, BINDING, request);
 	const pod = deps.objects.mustGet('pods', asked.namespace, asked.name);
 	if (!binding.target?.name) throw badRequest('target.name: Required value');
 	const bound = { ...pod, spec: { ...pod.spec, nodeName: binding.target.name } };
@@ -165,9 +167,10 @@ async function patch(exchange: Exchange): Promise<void> {
 	await sendObject(exchange, 200, deps.objects.update(resource, object, options));
 }
 
-async function deleteOptions({ asked, request }: Exchange): Promise<DeleteOptions> {
+async function deleteOptions({ deps, asked, request }: Exchange): Promise<DeleteOptions> {
 	const bytes = await readBytes(request);
-	const body = (bytes.length === 0 ? {} : parseObject(bytes, mediaType(request))) as V1DeleteOptions;
+	const sent = bytes.length === 0 ? {} : parseObject(bytes, mediaType(request));
+	const body = typed<V1DeleteOptions>(deps.models, DELETE_OPTIONS, sent);
 	const query = asked.query;
 	const grace = numberOf(query, 'gracePeriodSeconds') ?? body.gracePeriodSeconds;
 	const policy = query.get('propagationPolicy') ?? body.propagationPolicy;

@@ -12,11 +12,13 @@ import type { Access, Authorizer } from '../../auth/access.ts';
 import type { Tokens } from '../../auth/tokens.ts';
 import { AUTHENTICATED, type User } from '../../auth/user.ts';
 import { badRequest, methodNotAllowed } from '../errors.ts';
-import { mediaType, parseObject, readBytes } from './body.ts';
+import type { Models } from '../schema/models.ts';
 import { sendJson } from './respond.ts';
 import { resourcePathOf } from './route.ts';
+import { readTyped } from './typed-body.ts';
 
 export interface ReviewDeps {
+	readonly models: Models;
 	readonly authorizer: Authorizer;
 	readonly tokens: Tokens;
 }
@@ -89,8 +91,8 @@ export async function serveReview(
 	const review = Object.hasOwn(REVIEWS, asked) ? REVIEWS[asked] : undefined;
 	if (!review || (review.namespaced ?? false) !== (namespace !== '')) return false;
 	if (request.method !== 'POST' || name !== undefined) throw methodNotAllowed();
-	const sent = parseObject(await readBytes(request), mediaType(request)) as { spec?: Spec } | null;
-	const spec = sent?.spec ?? {};
+	const type = { group: group!, version: version!, kind: review.kind };
+	const { spec = {} } = await readTyped<{ spec?: Spec }>(deps.models, type, request);
 	const status = await review.status(deps, { user, spec, namespace });
 	sendJson(response, 201, { kind: review.kind, apiVersion, metadata: {}, spec, status });
 	return true;

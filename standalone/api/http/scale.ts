@@ -6,6 +6,7 @@ import { mediaType, parseObject, readBody } from './body.ts';
 import { type Exchange, writeOptions } from './exchange.ts';
 import { represent, representationOf } from './represent.ts';
 import { sendJson } from './respond.ts';
+import { typed } from './typed-body.ts';
 
 /** The resources whose kind has a Scale. */
 type ScalableResource = 'deployments' | 'replicasets' | 'statefulsets';
@@ -48,9 +49,11 @@ export async function serveScale({ deps, asked, request, response, resource }: E
 	const text = await readBody(request);
 	const type = mediaType(request);
 	const current = deps.objects.mustGet(scalable, namespace, name);
-	const scale = (
-		request.method === 'PUT' ? parseObject(Buffer.from(text), type) : applyPatch(type, text, scaleOf(current))
-	) as Partial<Scale>;
+	const sent =
+		request.method === 'PUT'
+			? parseObject(Buffer.from(text), type)
+			: applyPatch(type, text, scaleOf(current));
+	const scale = typed<Partial<Scale>>(deps.models, SCALE, sent);
 	const version = scale.metadata?.resourceVersion;
 	if (version && version !== current.metadata.resourceVersion) throw conflict(kind, name);
 	const replicas = scale.spec?.replicas ?? 0;

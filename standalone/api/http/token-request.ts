@@ -5,10 +5,11 @@
 import type { V1BoundObjectReference, V1TokenRequestSpec } from '@kubernetes/client-node';
 import type { BoundKind, BoundObject } from '../../auth/tokens.ts';
 import { ApiError, badRequest, methodNotAllowed, noSuchPath } from '../errors.ts';
-import { mediaType, parseObject, readBytes } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import { sendJson } from './respond.ts';
+import { readTyped } from './typed-body.ts';
 
+const TYPE = { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest' };
 const DEFAULT_SECONDS = 3600;
 /** kube-apiserver's limits (pkg/apis/authentication/validation). */
 const MIN_SECONDS = 600;
@@ -20,10 +21,8 @@ const RESOURCES: Readonly<Record<BoundKind, string>> = { Pod: 'pods', Secret: 's
 export async function serveToken({ deps, asked, request, response }: Exchange): Promise<void> {
 	if (request.method !== 'POST' || asked.name === undefined) throw methodNotAllowed();
 	if (!deps.tokens) throw noSuchPath();
-	const body = parseObject(await readBytes(request), mediaType(request)) as {
-		spec?: V1TokenRequestSpec;
-	} | null;
-	const { expirationSeconds = DEFAULT_SECONDS, audiences, boundObjectRef } = body?.spec ?? {};
+	const { spec } = await readTyped<{ spec?: V1TokenRequestSpec }>(deps.models, TYPE, request);
+	const { expirationSeconds = DEFAULT_SECONDS, audiences, boundObjectRef } = spec ?? {};
 	const seconds = Number(expirationSeconds);
 	if (!(seconds >= MIN_SECONDS && seconds <= MAX_SECONDS))
 		throw badRequest(
@@ -41,7 +40,7 @@ export async function serveToken({ deps, asked, request, response }: Exchange): 
 		kind: 'TokenRequest',
 		apiVersion: 'authentication.k8s.io/v1',
 		metadata: { name: asked.name, namespace: asked.namespace },
-		spec: { ...body?.spec, expirationSeconds: seconds },
+		spec: { ...spec, expirationSeconds: seconds },
 		status: { token, expirationTimestamp: `${new Date(expires! * 1000).toISOString().slice(0, 19)}Z` },
 	});
 }
@@ -55,7 +54,7 @@ function boundTo(
 	const kind = ref.kind as BoundKind;
 	const resource = Object.hasOwn(RESOURCES, kind) ? RESOURCES[kind] : undefined;
 	if (!resource) throw badRequest(`cannot bind token for serviceaccount to object of kind ${ref.kind}`);
-	const object = objects.mustGet(resource, kind === 'Node' ? undefined : namespace, ref.name!);
+	const object = objects.mustGet(resource, kind === 'Node' ? undefined : namespace, ref.name ?? '');
 	const { name, uid = '' } = object.metadata;
 	if (ref.uid && ref.uid !== uid)
 		throw new ApiError(

@@ -21,6 +21,7 @@ export interface Model {
 
 /** Kinds whose model has another name than `V1<Kind>`. */
 const RENAMED: Record<string, string> = {
+	'authentication.k8s.io/v1/TokenRequest': 'AuthenticationV1TokenRequest',
 	'v1/Event': 'CoreV1Event',
 	'events.k8s.io/v1/Event': 'EventsV1Event',
 };

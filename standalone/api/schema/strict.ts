@@ -1,4 +1,3 @@
-import type { KubeObject } from '../../port.ts';
 import { badRequest } from '../errors.ts';
 import { apiVersionOf, type Kind } from '../kinds.ts';
 import { elementOf, type ModelField, type Models, modelNameOf } from './models.ts';
@@ -15,9 +14,12 @@ const QUANTITIES = new Set([
 	'overhead',
 ]);
 
+/** Group, version and kind of a type. */
+export type TypeName = Pick<Kind, 'group' | 'version' | 'kind'>;
+
 interface Walk {
 	models: Models;
-	kind: Kind;
+	kind: TypeName;
 	unknown: string[];
 }
 
@@ -59,18 +61,21 @@ function visit(walk: Walk, value: unknown, place: Place): unknown {
 	const container = elementOf(place.type);
 	if (container?.container === 'list') {
 		if (!Array.isArray(value)) return mismatch(walk, value, { ...place, type: `[]${container.element}` });
-		return value.map((entry, at) =>
-			entry === null
-				? entry
-				: visit(walk, entry, { ...place, type: container.element, path: `${place.path}[${at}]` }),
-		);
+		return value.map((entry, at) => {
+			const here = { ...place, type: container.element, path: `${place.path}[${at}]` };
+			return visit(walk, entry ?? zeroOf(walk, container.element), here);
+		});
 	}
 	if (container) {
 		if (typeof value !== 'object' || Array.isArray(value))
 			return mismatch(walk, value, { ...place, type: 'map' });
 		const entries = Object.entries(value as object).map(([key, entry]) => [
 			key,
-			visit(walk, entry ?? '', { ...place, type: container.element, path: `${place.path}.${key}` }),
+			visit(walk, entry ?? zeroOf(walk, container.element), {
+				...place,
+				type: container.element,
+				path: `${place.path}.${key}`,
+			}),
 		]);
 		return Object.fromEntries(entries);
 	}
@@ -78,6 +83,14 @@ function visit(walk: Walk, value: unknown, place: Place): unknown {
 	if (!model) return plain(walk, value, place);
 	if (typeof value !== 'object' || Array.isArray(value)) return mismatch(walk, value, place);
 	return visitModel(walk, value as Record<string, unknown>, place.type, place.path);
+}
+
+/** The value that Go decodes null into, as an element of a list or map. */
+function zeroOf({ models }: Walk, type: string): unknown {
+	const container = elementOf(type);
+	if (container) return container.container === 'list' ? [] : {};
+	if (type !== 'V1MicroTime' && models.get(type)) return {};
+	return { number: 0, boolean: false, IntOrString: 0, any: null, object: {} }[type] ?? '';
 }
 
 function visitModel(
@@ -103,14 +116,14 @@ function visitModel(
  * Treats null as absent.
  * @throws ApiError 400 for a value of the wrong type.
  */
-export function checkFields(
+export function checkFields<T extends object>(
 	models: Models,
-	kind: Kind,
-	object: KubeObject,
-): { object: KubeObject; unknown: string[] } {
+	kind: TypeName,
+	object: T,
+): { object: T; unknown: string[] } {
 	const name = modelNameOf(apiVersionOf(kind), kind.kind);
 	if (!models.get(name)) return { object, unknown: [] };
 	const walk: Walk = { models, kind, unknown: [] };
-	const known = visitModel(walk, object, name, '');
-	return { object: known as KubeObject, unknown: walk.unknown };
+	const known = visitModel(walk, object as Record<string, unknown>, name, '');
+	return { object: known as T, unknown: walk.unknown };
 }
