@@ -1,3 +1,4 @@
+import { u32Of } from '../abi/u32.ts';
 import { BpfError } from './error.ts';
 import type { FakeKernel } from './fake-kernel.ts';
 import type { BpfMap, UpdateMode } from './port.ts';
@@ -177,5 +178,5 @@ export class FakeArray extends FakeMap {
 }
 
 function indexOf(key: Uint8Array): number {
-	return new DataView(key.buffer, key.byteOffset, 4).getUint32(0, true);
+	return u32Of(key);
 }

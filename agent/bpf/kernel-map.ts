@@ -1,3 +1,4 @@
+import { u32Bytes, u32Of } from '../abi/u32.ts';
 import { check, infoOf, openPin } from './call.ts';
 import { BpfError, errnoNumber, isBpfError } from './error.ts';
 import type { Native } from './ffi/library.ts';
@@ -90,7 +91,7 @@ export class KernelMap implements BpfMap, Disposable {
 		expectBytes('update', this.name, 'values', values.length, count * this.valueSize);
 		if (count === 0) return;
 		if (this.#batch.update) {
-			const done = counter(count);
+			const done = u32Bytes(count);
 			const result = this.#native.call.bpf_map_update_batch(this.#use(), keys, values, done, null);
 			if (result >= 0) return;
 			if (!this.#unsupported(result, done, count)) {
@@ -107,7 +108,7 @@ export class KernelMap implements BpfMap, Disposable {
 		let from = 0;
 		while (this.#batch.delete && from < count) {
 			const rest = keys.subarray(from * this.keySize);
-			const done = counter(count - from);
+			const done = u32Bytes(count - from);
 			const result = this.#native.call.bpf_map_delete_batch(this.#use(), rest, done, null);
 			if (this.#unsupported(result, done, count - from)) this.#batch.delete = false;
 			else {
@@ -152,7 +153,7 @@ export class KernelMap implements BpfMap, Disposable {
 			const next = new Uint8Array(Math.max(keySize, 8));
 			const keys = new Uint8Array(room * keySize);
 			const values = new Uint8Array(room * valueSize);
-			const done = counter(room);
+			const done = u32Bytes(room);
 			const call = this.#native.call.bpf_map_lookup_batch;
 			const result = call(this.#use(), token, next, keys, values, done, null);
 			if (result === -ENOSPC) {
@@ -165,7 +166,7 @@ export class KernelMap implements BpfMap, Disposable {
 				return false;
 			}
 			if (result < 0 && result !== -ENOENT) throw this.#failure('dump', -result);
-			const count = numberIn(done);
+			const count = u32Of(done);
 			for (let i = 0; i < count; i++) yield [part(keys, i, keySize), part(values, i, valueSize)];
 			if (result === -ENOENT) return true;
 			token = next;
@@ -229,20 +230,11 @@ export class KernelMap implements BpfMap, Disposable {
 	}
 }
 
-/** A __u32 passed in and out. */
-function counter(count: number): Uint8Array {
-	const memory = new Uint8Array(4);
-	new DataView(memory.buffer).setUint32(0, count, true);
-	return memory;
-}
-
-const numberIn = (memory: Uint8Array): number => new DataView(memory.buffer).getUint32(0, true);
-
 /**
  * Entries done by a failed batch. The kernel leaves the count unchanged when the first entry fails.
  */
 function written(done: Uint8Array, asked: number): number {
-	const count = numberIn(done);
+	const count = u32Of(done);
 	return count >= asked ? 0 : count;
 }
 

@@ -1,4 +1,5 @@
 /** Finds programs and filters of other owners on our devices, with their names and order. */
+import { u32Of } from '../abi/u32.ts';
 import { check } from './call.ts';
 import type { Native } from './ffi/library.ts';
 import type { Filter } from './netlink-message.ts';
@@ -49,7 +50,7 @@ export function programName(native: Native, id: number): string {
 export function xdpProgram(native: Native, ifindex: number): string | undefined {
 	const id = new Uint8Array(4);
 	if (native.call.bpf_xdp_query_id(ifindex, 0, id) < 0) return undefined;
-	const number = new DataView(id.buffer).getUint32(0, true);
+	const number = u32Of(id);
 	return number === 0 ? undefined : programName(native, number);
 }
 

@@ -3,15 +3,15 @@
  * routes.
  */
 import { DeviceFlag, deviceCodec, localRouteKeyCodec, RoutingFlag } from '../abi/layout.ts';
+import { u32Bytes } from '../abi/u32.ts';
 import { parseIp } from '../model/ip.ts';
 import type { DeviceRole } from './devices.ts';
 import { isBpfError } from './error.ts';
 import type { Route, Rule } from './netlink-message.ts';
 import type { BpfMap } from './port.ts';
 
-const u32 = (value: number) => new Uint8Array(Uint32Array.of(value).buffer);
-const ZERO = u32(0);
-const ONE = u32(1);
+const ZERO = u32Bytes(0);
+const ONE = u32Bytes(1);
 /** Prefix bits before an IPv4 address in 16 bytes. */
 const MAPPED_BITS = 96;
 
@@ -78,7 +78,7 @@ export class RouteMaps {
 	/** @throws BpfError; the next call reads the maps again. */
 	write(roles: readonly DeviceRole[], routes: readonly Route[], rules: Pick<Rule, 'source'>): void {
 		const devices = this.#devices.write(deviceEntries(roles));
-		this.#routing.write([[ZERO, u32(rules.source ? RoutingFlag.SOURCE : 0)]]);
+		this.#routing.write([[ZERO, u32Bytes(rules.source ? RoutingFlag.SOURCE : 0)]]);
 		this.#refused = devices + this.#routes.write(localRouteEntries(routes));
 	}
 
@@ -94,7 +94,7 @@ const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
 export function deviceEntries(roles: readonly DeviceRole[]): Entry[] {
 	return roles.map(({ index, uplink, inner, served, sources }) => [
-		u32(index),
+		u32Bytes(index),
 		deviceCodec.encode({
 			flags:
 				(uplink ? DeviceFlag.UPLINK : 0) | (inner ? DeviceFlag.INNER : 0) | (served ? DeviceFlag.SERVED : 0),

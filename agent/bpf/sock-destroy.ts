@@ -5,6 +5,7 @@
  * datagrams (bpf/host-socket.h).
  */
 import { SILENT_RETRIES, SILENT_SYN_RETRIES, sockFrontendCodec, sockKeyCodec } from '../abi/layout.ts';
+import { PROTOCOLS } from '../abi/protocol.ts';
 import { check } from './call.ts';
 import { BpfError } from './error.ts';
 import type { Native } from './ffi/library.ts';
@@ -44,7 +45,6 @@ const NETLINK_SOCK_DIAG = 4;
 /** The kernel fills at most 32 KiB of a dump at a time. */
 const BUFFER = 65_536;
 const MOST_SOCKETS = 512;
-const IPPROTO_TCP = 6;
 const ENOENT = 2;
 const EOPNOTSUPP = 95;
 const REMEDY = 'this kernel is built without CONFIG_INET_DIAG_DESTROY';
@@ -75,7 +75,7 @@ export class SocketDestroyer implements Disposable {
 
 	/** Does not block. @throws BpfError, EOPNOTSUPP when the kernel does not support it */
 	destroy(group: BackendGroup): Destroyed {
-		const tcp = group.proto === IPPROTO_TCP;
+		const tcp = group.proto === PROTOCOLS.tcp;
 		const lost = new Set(group.backends.map(({ addr, serviceId }) => `${addr} ${serviceId}`));
 		const translated = this.#connected(group).filter(({ socket, key }) => {
 			const value = this.#sockets.lookup(key);

@@ -3,6 +3,7 @@
  * without a socket. Headers are in host byte order (little endian); socket addresses and ports in
  * network byte order.
  */
+import { PROTOCOLS } from '../abi/protocol.ts';
 
 /** `type` of a message. The kernel answers a dump with BY_FAMILY. */
 export const DiagType = { BY_FAMILY: 20, DESTROY: 21 } as const;
@@ -18,7 +19,6 @@ const ID = 48;
 const SOCKET_BODY = 72;
 const AF_INET = 2;
 const AF_INET6 = 10;
-const IPPROTO_TCP = 6;
 const TCP_SYN_SENT = 2;
 /** idiag_timer: retransmission, keepalive, zero window probe. */
 const WAITING_TIMERS: ReadonlySet<number> = new Set([1, 2, 4]);
@@ -56,7 +56,7 @@ function request(type: number, flags: number, sequence: number, family: 4 | 6, p
 	view.setUint32(8, sequence, true);
 	bytes[HEADER] = family === 4 ? AF_INET : AF_INET6;
 	bytes[HEADER + 1] = proto;
-	view.setUint32(HEADER + 4, proto === IPPROTO_TCP ? TCP_STATES : UDP_STATES, true);
+	view.setUint32(HEADER + 4, proto === PROTOCOLS.tcp ? TCP_STATES : UDP_STATES, true);
 	return bytes;
 }
 

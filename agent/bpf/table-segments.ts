@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { arrayMapBtf } from '../abi/btf-write.ts';
 import { TABLE_SEGMENT_CHUNKS, TABLE_SEGMENTS, tableChunkCodec } from '../abi/layout.ts';
+import { u32Bytes, u32Of } from '../abi/u32.ts';
 import { check } from './call.ts';
 import { BpfError, isBpfError } from './error.ts';
 import type { Native } from './ffi/library.ts';
@@ -133,15 +134,9 @@ export class KernelTableSegments implements TableSegments, Disposable {
 
 	/** Sets slot i of the outer map to the segment, unless it already is. */
 	#link(i: number, map: KernelMap): void {
-		const key = u32(i);
+		const key = u32Bytes(i);
 		const linked = this.#outer.lookup(key);
-		if (linked && new DataView(linked.buffer).getUint32(0, true) === map.info.id) return;
-		this.#outer.update(key, u32(map.fd));
+		if (linked && u32Of(linked) === map.info.id) return;
+		this.#outer.update(key, u32Bytes(map.fd));
 	}
-}
-
-function u32(value: number): Uint8Array {
-	const bytes = new Uint8Array(4);
-	new DataView(bytes.buffer).setUint32(0, value, true);
-	return bytes;
 }

@@ -3,6 +3,7 @@
  * addresses.
  */
 import { DEVICE_MACS, deviceMacCodec } from '../abi/layout.ts';
+import { u32Bytes, u32Of } from '../abi/u32.ts';
 import type { Link } from './netlink-message.ts';
 import type { BpfMap } from './port.ts';
 
@@ -28,10 +29,10 @@ export function updateXdpDevices(maps: XdpDeviceMaps, ours: readonly Attached[],
 	const usable = native.length > 0 ? native : ours.filter(({ mode }) => mode === 'generic');
 	const missing = new Set(usable.map(({ ifindex }) => ifindex));
 	for (const [key] of [...maps.xdpDevices.entries()]) {
-		const ifindex = new DataView(key.buffer, key.byteOffset).getUint32(0, true);
+		const ifindex = u32Of(key);
 		if (!missing.delete(ifindex)) maps.xdpDevices.delete(key);
 	}
-	for (const ifindex of missing) maps.xdpDevices.update(word(ifindex), word(1));
+	for (const ifindex of missing) maps.xdpDevices.update(u32Bytes(ifindex), u32Bytes(1));
 	updateMacs(maps.deviceMacs, new Set(usable.map(({ ifindex }) => ifindex)), all);
 }
 
@@ -40,10 +41,8 @@ function updateMacs(macs: BpfMap, withXdp: ReadonlySet<number>, all: readonly Li
 	for (const { index, mac: text } of all) {
 		const mac = Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
 		if (!withXdp.has(index) || mac.length !== 6) continue;
-		const key = word(index % DEVICE_MACS);
+		const key = u32Bytes(index % DEVICE_MACS);
 		const value = deviceMacCodec.encode({ ifindex: index, mac });
 		if (Buffer.compare(macs.lookup(key) ?? new Uint8Array(), value) !== 0) macs.update(key, value);
 	}
 }
-
-const word = (value: number) => new Uint8Array(Uint32Array.of(value).buffer);

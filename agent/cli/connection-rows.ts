@@ -1,7 +1,7 @@
 import { type Conn, ConnFlag, connCodec, tupleCodec } from '../abi/layout.ts';
+import { protocolName } from '../abi/protocol.ts';
 import type { BpfMap } from '../bpf/port.ts';
 import { endpointText, ipOfBytes } from '../model/ip.ts';
-import { protocolName } from './frontend-rows.ts';
 
 export interface ConnectionRow {
 	readonly protocol: string;

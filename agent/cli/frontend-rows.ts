@@ -9,6 +9,8 @@ import {
 	TABLE_CHUNK_SLOTS,
 	tableChunkCodec,
 } from '../abi/layout.ts';
+import { protocolName } from '../abi/protocol.ts';
+import { u32Bytes } from '../abi/u32.ts';
 import type { BpfMap, ServiceMaps, TableSegments } from '../bpf/port.ts';
 import { endpointText, ipOfBytes } from '../model/ip.ts';
 
@@ -43,10 +45,6 @@ const KINDS: readonly (readonly [number, string])[] = [
 	[FrontendFlag.LOADBALANCER, 'loadbalancer'],
 	[FrontendFlag.EXTERNALIP, 'externalip'],
 ];
-
-export function protocolName(proto: number): string {
-	return proto === 6 ? 'tcp' : proto === 17 ? 'udp' : String(proto);
-}
 
 /**
  * Frontends in the pinned maps, sorted by service and address. Packet lookups use the same maps.
@@ -99,14 +97,14 @@ function* tableSlots(tables: TableSegments, { table, tableSize }: Frontend): Gen
 	const segment = tables.segment(table >>> 16);
 	const first = table & 0xffff;
 	for (let slot = 0; slot < tableSize; slot += TABLE_CHUNK_SLOTS) {
-		const raw = segment.lookup(u32(first + slot / TABLE_CHUNK_SLOTS));
+		const raw = segment.lookup(u32Bytes(first + slot / TABLE_CHUNK_SLOTS));
 		if (raw === undefined) return;
 		yield* tableChunkCodec.decode(raw).backend.slice(0, tableSize - slot);
 	}
 }
 
 function readBackend(backends: BpfMap, id: number): { address: string; local: boolean } {
-	const raw = backends.lookup(u32(id));
+	const raw = backends.lookup(u32Bytes(id));
 	const backend = raw && backendCodec.decode(raw);
 	if (!backend || (backend.flags & BackendFlag.VALID) === 0)
 		return { address: `<gone: ${id}>`, local: false };
@@ -114,10 +112,4 @@ function readBackend(backends: BpfMap, id: number): { address: string; local: bo
 		address: endpointText(ipOfBytes(backend.addr), backend.port),
 		local: (backend.flags & BackendFlag.LOCAL) !== 0,
 	};
-}
-
-function u32(value: number): Uint8Array {
-	const bytes = new Uint8Array(4);
-	new DataView(bytes.buffer).setUint32(0, value, true);
-	return bytes;
 }

@@ -1,4 +1,5 @@
 import { sockFrontendCodec, sockKeyCodec } from '../abi/layout.ts';
+import { PROTOCOLS } from '../abi/protocol.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { BpfMap } from '../bpf/port.ts';
@@ -30,7 +31,6 @@ export interface StaleSocketsOptions {
 	readonly failed: () => void;
 }
 
-const IPPROTO_TCP = 6;
 /**
  * Time for which a backend must be gone, ms. An endpoint that moves to another slice is absent
  * between two events. Clients of a lost UDP backend wait that long for another one.
@@ -177,7 +177,7 @@ export class StaleSockets {
 }
 
 function isTcp({ proto }: { readonly proto: number }): boolean {
-	return proto === IPPROTO_TCP;
+	return proto === PROTOCOLS.tcp;
 }
 
 function protocol(of: { readonly proto: number }): 'tcp' | 'udp' {

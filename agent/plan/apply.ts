@@ -9,11 +9,12 @@ import {
 	settingsCodec,
 	sourceRangeKeyCodec,
 } from '../abi/layout.ts';
+import { u32Bytes } from '../abi/u32.ts';
 import type { BpfMap, ServiceMaps } from '../bpf/port.ts';
 import { ipOfBytes } from '../model/ip.ts';
 import { frontendBit, type WordWrite, wordOf } from './bits.ts';
 import { writeEnded } from './ended-frontends.ts';
-import { addEnded, frontendName, type KernelState, removeEnded, sourceRangeName, u32Key } from './kernel.ts';
+import { addEnded, frontendName, type KernelState, removeEnded, sourceRangeName } from './kernel.ts';
 import type { Plan } from './plan.ts';
 
 /** Entries of one batch call: many enough for few calls, few enough for little memory. */
@@ -26,7 +27,7 @@ const BATCH = 4096;
  */
 export function applyPlan(plan: Plan, maps: ServiceMaps, ended: readonly FrontendKey[] = []): void {
 	const { known } = plan;
-	if (plan.settings) maps.settings.update(u32Key(0), settingsCodec.encode(plan.settings));
+	if (plan.settings) maps.settings.update(u32Bytes(0), settingsCodec.encode(plan.settings));
 	if (plan.keptServiceCidrs) writeServiceCidrs(maps, plan.keptServiceCidrs);
 	while (maps.tables.count < plan.segments) maps.tables.grow();
 	writeBackends(maps, plan.backends);
@@ -37,7 +38,7 @@ export function applyPlan(plan: Plan, maps: ServiceMaps, ended: readonly Fronten
 		sourceRanges: known.sourceRanges + plan.sourceRanges.length > maps.sourceRanges.maxEntries,
 		addresses: known.addresses + plan.addresses.length > maps.addresses.maxEntries,
 	};
-	if (plan.frontendEpoch) maps.frontendEpoch.update(u32Key(0), u32Key(plan.frontendEpoch.during));
+	if (plan.frontendEpoch) maps.frontendEpoch.update(u32Bytes(0), u32Bytes(plan.frontendEpoch.during));
 	if (crowded.sourceRanges) deleteSourceRanges(maps, plan);
 	for (const part of parts(plan.sourceRanges))
 		maps.sourceRanges.updateBatch(sourceRangeKeyCodec.encodeAll(part), ones(part.length));
@@ -51,14 +52,14 @@ export function applyPlan(plan: Plan, maps: ServiceMaps, ended: readonly Fronten
 	writeAddresses(maps, plan);
 	if (!crowded.addresses) deleteAddresses(maps, plan);
 	if (!crowded.frontends) deleteFrontends(maps, plan, ended);
-	if (plan.frontendEpoch) maps.frontendEpoch.update(u32Key(0), u32Key(plan.frontendEpoch.after));
+	if (plan.frontendEpoch) maps.frontendEpoch.update(u32Bytes(0), u32Bytes(plan.frontendEpoch.after));
 	if (!crowded.sourceRanges) deleteSourceRanges(maps, plan);
 	writeBackends(maps, plan.goneBackends);
 	if (plan.serviceCidrs) writeServiceCidrs(maps, plan.serviceCidrs);
 }
 
 function writeServiceCidrs(maps: ServiceMaps, cidrs: ServiceCidrs): void {
-	maps.serviceCidrs.update(u32Key(0), serviceCidrsCodec.encode(cidrs));
+	maps.serviceCidrs.update(u32Bytes(0), serviceCidrsCodec.encode(cidrs));
 }
 
 function writeAddresses(maps: ServiceMaps, plan: Plan): void {

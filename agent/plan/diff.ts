@@ -8,17 +8,11 @@ import {
 	serviceCidrCodec,
 	serviceCidrsCodec,
 } from '../abi/layout.ts';
+import { PROTOCOLS } from '../abi/protocol.ts';
 import { addressBit, frontendBit, type WordWrite, wordOf } from './bits.ts';
 import type { BackendEntry, TableEntry, Touched } from './entries.ts';
 import type { Image } from './image.ts';
-import {
-	backendName,
-	frontendName,
-	isValid,
-	type KernelState,
-	type NodeValues,
-	PROTOCOLS,
-} from './kernel.ts';
+import { backendName, frontendName, isValid, type KernelState, type NodeValues } from './kernel.ts';
 import type { ChunkWrite, Plan, TableWrite } from './plan.ts';
 import { tableContent } from './table-content.ts';
 

@@ -14,8 +14,9 @@ import {
 	frontendKeyCodec,
 	tupleCodec,
 } from '../abi/layout.ts';
+import { PROTOCOLS } from '../abi/protocol.ts';
 import type { BpfMap, ServiceMaps } from '../bpf/port.ts';
-import { frontendName, type KernelState, PROTOCOLS } from './kernel.ts';
+import { frontendName, type KernelState } from './kernel.ts';
 import type { Plan } from './plan.ts';
 
 /**

@@ -6,9 +6,9 @@ import {
 	ServiceAddressFlag,
 	type SourceRangeKey,
 } from '../abi/layout.ts';
+import { PROTOCOLS } from '../abi/protocol.ts';
 import { type Cidr, cidrBytes, mappedBits } from '../model/cidr.ts';
 import type * as model from '../model/translate.ts';
-import { PROTOCOLS } from './kernel.ts';
 
 export interface BackendEntry {
 	readonly id: number;

@@ -20,6 +20,8 @@ import {
 	sourceRangeKeyCodec,
 	TABLE_CHUNK_SLOTS,
 } from '../abi/layout.ts';
+import { protocolName } from '../abi/protocol.ts';
+import { u32Bytes, u32Of } from '../abi/u32.ts';
 import type { BpfMap, ServiceMaps } from '../bpf/port.ts';
 import { type Cidr, cidrBytes } from '../model/cidr.ts';
 import { endpointText, ipOfBytes } from '../model/ip.ts';
@@ -68,12 +70,6 @@ export interface KernelTable {
 	readonly content?: Uint8Array;
 	/** Instead of content: the table of the image that was written here and acknowledged. */
 	readonly written?: object;
-}
-
-export const PROTOCOLS = { tcp: 6, udp: 17 } as const;
-
-export function protocolName(proto: number): string {
-	return proto === 6 ? 'tcp' : proto === 17 ? 'udp' : `protocol${proto}`;
 }
 
 /** `10.96.0.1:80/tcp internal` */
@@ -156,9 +152,9 @@ export function readKernel(maps: ServiceMaps, known: Iterable<TablePlace> = []):
 	}
 	readTables(maps, state, known);
 	readAddresses(maps, state);
-	const settings = maps.settings.lookup(u32Key(0));
+	const settings = maps.settings.lookup(u32Bytes(0));
 	if (settings) state.settings = settingsCodec.decode(settings);
-	const serviceCidrs = maps.serviceCidrs.lookup(u32Key(0));
+	const serviceCidrs = maps.serviceCidrs.lookup(u32Bytes(0));
 	if (serviceCidrs) state.serviceCidrs = serviceCidrsCodec.decode(serviceCidrs);
 	return state;
 }
@@ -173,7 +169,7 @@ function readAddresses(maps: ServiceMaps, state: KernelState): void {
 	}
 	readWords(maps.addressBits, state.addressBits);
 	readWords(maps.frontendBits, state.frontendBits);
-	const epoch = maps.frontendEpoch.lookup(u32Key(0));
+	const epoch = maps.frontendEpoch.lookup(u32Bytes(0));
 	if (epoch) state.frontendEpoch = u32Of(epoch);
 }
 
@@ -232,15 +228,4 @@ function readChunks(maps: ServiceMaps, segment: number, length: number): Uint8Ar
 		content.set(value, index * 64);
 	}
 	return content;
-}
-
-/** Little-endian, as all values of the maps on the supported architectures. */
-export function u32Of(bytes: Uint8Array, at = 0): number {
-	return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
-}
-
-export function u32Key(value: number): Uint8Array {
-	const key = new Uint8Array(4);
-	new DataView(key.buffer).setUint32(0, value, true);
-	return key;
 }

@@ -14,11 +14,12 @@ import {
 	TABLE_CHUNK_SLOTS,
 	tableChunkCodec,
 } from '../../agent/abi/layout.ts';
+import { u32Of } from '../../agent/abi/u32.ts';
 import type { BpfMap, ServiceMaps } from '../../agent/bpf/port.ts';
 import { parseCidr } from '../../agent/model/cidr.ts';
 import { addressBit, frontendBit, wordOf } from '../../agent/plan/bits.ts';
 import { sourceRangeKey } from '../../agent/plan/entries.ts';
-import { serviceCidrsOf, u32Of } from '../../agent/plan/kernel.ts';
+import { serviceCidrsOf } from '../../agent/plan/kernel.ts';
 import { PROTO_TCP, PROTO_UDP } from './builder.ts';
 import { concat, ipBytes, ipText } from './bytes.ts';
 

@@ -6,10 +6,11 @@ import {
 	TABLE_SEGMENT_CHUNKS,
 	TABLE_SEGMENTS,
 } from '../../agent/abi/layout.ts';
+import { u32Of } from '../../agent/abi/u32.ts';
 import { parseIp } from '../../agent/model/ip.ts';
 import type { Translation } from '../../agent/model/translate.ts';
 import { Admission } from '../../agent/plan/admission.ts';
-import { backendName, isValid, u32Of } from '../../agent/plan/kernel.ts';
+import { backendName, isValid } from '../../agent/plan/kernel.ts';
 import { service, slice } from './reconcile-objects.ts';
 import { Rig } from './reconcile-rig.ts';
 

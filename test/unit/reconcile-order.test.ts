@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { backendCodec, frontendCodec, frontendKeyCodec } from '../../agent/abi/layout.ts';
+import { u32Of } from '../../agent/abi/u32.ts';
 import type { FakeWrite } from '../../agent/bpf/fake.ts';
-import { backendName, frontendName, isValid, u32Of } from '../../agent/plan/kernel.ts';
+import { backendName, frontendName, isValid } from '../../agent/plan/kernel.ts';
 import { service, slice } from './reconcile-objects.ts';
 import { Rig } from './reconcile-rig.ts';
 

@@ -1,9 +1,10 @@
 import { frontendKeyCodec } from '../../agent/abi/layout.ts';
+import { u32Of } from '../../agent/abi/u32.ts';
 import { type FakeLimits, type FakeServiceMaps, fakeServiceMaps } from '../../agent/bpf/fake.ts';
 import { Reconciler, type ReconcilerOptions } from '../../agent/loop/reconcile.ts';
 import { frontendBit, maskOf, wordOf } from '../../agent/plan/bits.ts';
 import { dumpKernel } from '../../agent/plan/dump.ts';
-import { readKernel, u32Of } from '../../agent/plan/kernel.ts';
+import { readKernel } from '../../agent/plan/kernel.ts';
 import { node } from './reconcile-objects.ts';
 
 /** A clock that a test advances. */

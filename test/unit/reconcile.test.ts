@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { backendCodec, frontendCodec } from '../../agent/abi/layout.ts';
-import { u32Key, u32Of } from '../../agent/plan/kernel.ts';
+import { u32Bytes, u32Of } from '../../agent/abi/u32.ts';
+
 import { tableContent } from '../../agent/plan/table-content.ts';
 import { node, service, slice } from './reconcile-objects.ts';
 import { Rig } from './reconcile-rig.ts';
@@ -98,8 +99,8 @@ describe('Reconciler', () => {
 			const dump = rig.dump();
 			const [key, value] = [...rig.maps.frontends.entries()][0]!;
 			rig.maps.frontends.update(key, frontendCodec.encode({ ...frontendCodec.decode(value), flags: 99 }));
-			const chunk = rig.maps.tables.segment(0).lookup(u32Key(3))!.fill(0, 0, 4);
-			rig.maps.tables.segment(0).update(u32Key(3), chunk);
+			const chunk = rig.maps.tables.segment(0).lookup(u32Bytes(3))!.fill(0, 0, 4);
+			rig.maps.tables.segment(0).update(u32Bytes(3), chunk);
 			expect(rig.dump()).not.toBe(dump);
 			rig.maps.kernel.take();
 			const healed = restart ? new Rig({ maps: rig.maps }).add(WEB, WEB_SLICES).listed() : rig;
@@ -120,13 +121,13 @@ describe('Reconciler', () => {
 			generation: 41,
 			serviceId: 3,
 		};
-		rig.maps.backends.update(u32Key(1), backendCodec.encode(stray));
+		rig.maps.backends.update(u32Bytes(1), backendCodec.encode(stray));
 		rig.listed().sync();
-		const cleared = backendCodec.decode(rig.maps.backends.lookup(u32Key(1))!);
+		const cleared = backendCodec.decode(rig.maps.backends.lookup(u32Bytes(1))!);
 		expect([cleared.flags, cleared.generation]).toEqual([0, 42]);
 		rig.clock.advance(2000);
 		rig.add(WEB, WEB_SLICES).sync();
-		expect(backendCodec.decode(rig.maps.backends.lookup(u32Key(1))!)).toMatchObject({
+		expect(backendCodec.decode(rig.maps.backends.lookup(u32Bytes(1))!)).toMatchObject({
 			flags: 3,
 			generation: 43,
 		});
