@@ -149,12 +149,12 @@ export class FakeArray extends FakeMap {
 	readonly #values: (Uint8Array | undefined)[] = [];
 
 	protected override read(key: Uint8Array): Uint8Array | undefined {
-		const index = indexOf(key);
+		const index = u32Of(key);
 		return index < this.maxEntries ? (this.#values[index] ?? new Uint8Array(this.valueSize)) : undefined;
 	}
 
 	protected override put(key: Uint8Array, value: Uint8Array, mode: UpdateMode): string | undefined {
-		const index = indexOf(key);
+		const index = u32Of(key);
 		if (index >= this.maxEntries) return 'E2BIG';
 		if (mode === 'noexist') return 'EEXIST';
 		this.#values[index] = value;
@@ -175,8 +175,4 @@ export class FakeArray extends FakeMap {
 			yield [keys.subarray(4 * index, 4 * index + 4), this.#values[index]?.slice() ?? zero];
 		}
 	}
-}
-
-function indexOf(key: Uint8Array): number {
-	return u32Of(key);
 }

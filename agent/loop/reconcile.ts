@@ -288,15 +288,19 @@ export class Reconciler {
 			const plan = isolate([...changes], error, {
 				update: (key, service) => this.#planner.update(key, service),
 				write: (last) => {
-					if (last && first && refused.size === changes.size) this.#desire(changes, error);
-					return first && !last ? this.#add(now) : this.#write(now);
+					if (first && !last) return this.#add(now);
+					if (first && refused.size === changes.size) {
+						refused.clear();
+						this.#desire(changes, error);
+					}
+					return this.#write(now);
 				},
 				refused: (key, why) => refused.set(key, why),
 			});
-			for (const [key, why] of refused) this.#setAside(key, why);
 			this.#totals.failures += 1;
 			return plan;
 		} finally {
+			for (const [key, why] of refused) this.#setAside(key, why);
 			for (const key of changes.keys()) if (!refused.has(key)) this.#aside.delete(key);
 		}
 	}

@@ -98,14 +98,11 @@ export class OciLayout {
 	}
 
 	/** Writes the index and the archive. */
-	async finish({ name, version, architecture }: ImageSpec, image: Descriptor, file: string): Promise<void> {
+	async finish({ version, architecture }: ImageSpec, image: Descriptor, file: string): Promise<void> {
 		const manifest = {
 			...image,
 			platform: { architecture, os: 'linux' },
-			annotations: {
-				'org.opencontainers.image.ref.name': version,
-				'io.containerd.image.name': `docker.io/library/${name}:${version}`,
-			},
+			annotations: { 'org.opencontainers.image.ref.name': version },
 		};
 		const index = { schemaVersion: 2, mediaType: INDEX, manifests: [manifest] };
 		await writeFile(join(this.#directory, 'index.json'), JSON.stringify(index));

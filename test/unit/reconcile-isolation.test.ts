@@ -87,6 +87,24 @@ describe('a Service whose write the kernel refuses', () => {
 		for (const name of NAMES) expect(portsIn(rig, name)).toEqual([81]);
 	});
 
+	it('is tried again also when the write after it fails', () => {
+		const rig = started();
+		const [good, bad] = NAMES as [string, string];
+		let refusals = 0;
+		rig.maps.kernel.fail((map, key) => {
+			if (isAt(bad, 81)(map, key)) refusals += 1;
+			// of all changes twice, then of this Service alone
+			return isAt(bad, 81)(map, key) || refusals >= 3;
+		});
+		for (const name of [good, bad]) rig.add({ [name]: at(name, 81) });
+		expect(rig.reconciler.sync()).toBeUndefined();
+		rig.maps.kernel.fail(() => false);
+		rig.clock.advance(1_000);
+		rig.sync();
+		for (const name of [good, bad]) expect(portsIn(rig, name), name).toEqual([81]);
+		expect(problemsOf(rig, bad)).toEqual([]);
+	});
+
 	it('is tried again by itself, at longer and longer times, and is no problem once it is written', () => {
 		const rig = started();
 		const [bad, good] = NAMES as [string, string];
